@@ -1,0 +1,62 @@
+# make up      set everything up, boot the emulated boards, settle epochs (ARGS="--epochs 2 --json")
+# make test    set everything up and run the tests (ARGS="-k wire")
+# make setup   only the set-up: Python and system packages, MicroPython, firmware
+# make check   ruff, mypy, mpy-cross and the import rules
+# make bench   measure; prints, and writes bench/results.json
+# make lock    resolve requirements*.lock anew
+# make clean   remove .venv and .cache (never a site)
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check bench lock clean
+export TINYREN_STARTED := $(shell date +%s.%N)
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+help:
+	@sed -n 's/^# //p' Makefile | head -7
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; as root: apt-get install python3-venv" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv >&2
+
+.venv/runtime: requirements.lock pyproject.toml | .venv/bin/pip
+	@echo "Python packages of the gateway" >&2
+	@$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -q -e . >&2
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/runtime
+	@echo "Python packages of the tests and the models" >&2
+	@$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock >&2
+	@touch $@
+
+setup: .venv/runtime
+	@$(BIN)/tinyren setup
+
+up: .venv/runtime
+	@$(BIN)/tinyren up $(ARGS)
+
+test: .venv/dev
+	@$(BIN)/tinyren setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_rules.py
+
+bench: .venv/dev
+	@$(BIN)/tinyren setup
+	@$(BIN)/tinyren bench $(ARGS)
+
+lock: .venv/bin/pip
+	@$(BIN)/pip install -q uv
+	@$(BIN)/uv pip compile pyproject.toml --extra build --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 -q -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra build --extra dev --extra models -c requirements.lock --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 -q -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .cache

@@ -1,0 +1,95 @@
+"""The command `tinyren`: reads arguments, calls one function, prints its result, and turns errors into one line and an exit code."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from gateway.errors import CommandError, Exit
+from gateway.progress import Progress
+
+VERSION = "0.1.0"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code (gateway.errors.Exit)."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except CommandError as error:
+        print(f"tinyren: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return Exit.FAILED
+    except OSError as error:
+        print(f"tinyren: {error}", file=sys.stderr)
+        return Exit.FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; every option has its help text here and in README.md."""
+    root = argparse.ArgumentParser(prog="tinyren", description="A Ratio1 Edge Node out of a microcontroller and its gateway.")
+    root.add_argument("--version", action="version", version=f"tinyren {VERSION}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+
+    setup = commands.add_parser("setup", help="install system packages and build the firmware, nothing else")
+    setup.add_argument("--json", action="store_true", help="print what stands as one JSON object")
+    setup.set_defaults(run=run_setup)
+
+    up = commands.add_parser("up", help="run a site: broker, chain, oracles, page and emulated boards")
+    up.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="where the site is kept (default: site)")
+    up.add_argument("--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)")
+    up.add_argument("--devices", type=positive, metavar="N", help="how many devices (default: one per board)")
+    up.add_argument("--boards", metavar="A,B", help="which boards (default: all emulated ones)")
+    up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
+    up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
+    up.add_argument("--replay", type=Path, metavar="FILE.csv", help="sensor values from a recording, not from this host")
+    up.add_argument("--rpc", metavar="URL", help="settle on this chain (JSON-RPC), not on the embedded one")
+    up.add_argument("--key", type=Path, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas")
+    up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
+    up.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    up.set_defaults(run=run_up)
+
+    verify = commands.add_parser("verify", help="recompute an epoch from its evidence and compare with the chain")
+    verify.add_argument("site", type=Path, metavar="SITE")
+    verify.add_argument("--epoch", type=positive, required=True, metavar="N")
+    verify.add_argument("--rpc", metavar="URL", help="the chain to compare with (default: the site's own)")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
+    verify.set_defaults(run=run_verify)
+
+    emulate = commands.add_parser("emulate", help="one emulated board with its REPL on a pty, as a USB board has it")
+    emulate.add_argument("--board", required=True, metavar="B")
+    emulate.add_argument("--state", type=Path, metavar="DIR", help="keep the board's EEPROM or flash here (default: forgotten)")
+    emulate.set_defaults(run=run_emulate)
+
+    bench = commands.add_parser("bench", help="measure bytes, instructions, rates and gas; prints and writes them")
+    bench.add_argument("--out", type=Path, default=Path("bench/results.json"), metavar="FILE")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+    bench.set_defaults(run=run_bench)
+    return root
+
+
+def positive(text: str) -> int:
+    """An argument that must be a whole number above zero."""
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number above 0")
+    return value
+
+
+def port(text: str) -> int:
+    """An argument that must be a TCP port."""
+    value = positive(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a port from 1 to 65535")
+    return value
+
+
+def new_progress() -> Progress:
+    started = os.environ.get("TINYREN_STARTED")
+    return Progress(started_s=float(started) if started else None)
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, indent=2), flush=True)

@@ -1,0 +1,79 @@
+"""The programs of the operating system that tinyren runs or builds with: looks for them, installs them by apt if it may.
+
+A program is looked for by what is needed of it (a command on the PATH, a C library that the cross compiler finds), so a
+machine that got it another way than by apt is left alone.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import CommandError, Exit
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that must be there. `library`: a file the compiler `command` must find, empty for the command alone."""
+
+    command: str
+    package: str
+    why: str
+    library: str = ""
+
+    def is_met(self) -> bool:
+        if shutil.which(self.command) is None:
+            return False
+        if not self.library:
+            return True
+        ask = [self.command, f"-print-file-name={self.library}"]
+        return os.path.isabs(subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip())
+
+
+NEEDS = (
+    Need("mosquitto", "mosquitto", "the site's MQTT broker"),
+    Need("qemu-system-arm", "qemu-system-arm", "the emulated Arm boards"),
+    Need("qemu-system-riscv32", "qemu-system-misc", "the emulated RISC-V board"),
+    Need("arm-none-eabi-gcc", "gcc-arm-none-eabi", "firmware of the Arm boards"),
+    Need("arm-none-eabi-gcc", "libnewlib-arm-none-eabi", "firmware of the Arm boards", "libc.a"),
+    Need("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "firmware of the RISC-V board"),
+    Need("riscv64-unknown-elf-gcc", "picolibc-riscv64-unknown-elf", "firmware of the RISC-V board", "picolibc.specs"),
+    Need("gcc", "gcc", "mpy-cross and the kernels of the verifier"),
+    Need("gcc", "libc6-dev", "mpy-cross and the kernels of the verifier", "crt1.o"),
+    Need("make", "make", "firmware"),
+    Need("xz", "xz-utils", "MicroPython's source package"),
+)
+
+
+def missing_packages() -> list[str]:
+    """Debian packages of the needs that are not met, each once, in the order of NEEDS."""
+    return list(dict.fromkeys(need.package for need in NEEDS if not need.is_met()))
+
+
+def ensure_packages(report: Report) -> None:
+    """Install what is missing by apt when root; say what to install otherwise.
+
+    Raises:
+        CommandError: not root, no apt, or apt failed; the message holds the command to run.
+    """
+    packages = missing_packages()
+    if not packages:
+        return
+    names = ", ".join(packages)
+    command = "apt-get install --no-install-recommends " + " ".join(packages)
+    if shutil.which("apt-get") is None:
+        raise CommandError(f"missing, by Debian's names: {names}; there is no apt-get here, install them", Exit.USAGE)
+    if os.geteuid() != 0:
+        raise CommandError(f"missing: {names}, and not root; run: sudo {command}", Exit.USAGE)
+    report(f"system packages: {' '.join(packages)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]):
+        if subprocess.run(step, env=environment, stdout=sys.stderr, check=False).returncode != 0:
+            raise CommandError(f"`{' '.join(step)}` failed; its own words are above")
+    still = missing_packages()
+    if still:
+        raise CommandError(f"apt installed {names}, but {', '.join(still)} is still not usable; look at the PATH")
