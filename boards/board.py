@@ -1,0 +1,101 @@
+"""What a board is: data, read from boards/NAME/board.toml. It builds nothing and runs nothing.
+
+A board's folder holds board.toml (the fields of `Board`) and mpconfigboard.mk (what MicroPython's port needs to know).
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+STORES = ("at24c", "cfi")
+
+
+class BoardError(Exception):
+    """There is no such board, or its board.toml is wrong; one line with the field, what was got, what was wanted."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board.
+
+    name: its folder's; core: the processor; source: where samples come from, as the device announces it; store: the
+    kind of memory that keeps key and boot counter; i2c_bus: the bus of sensors and store, None when there is none.
+    The budgets are in bytes: flash = code, constants and initial data; ram = data and bss, which holds the heap.
+    toolchain: compiler, the Debian package that holds it, and further arguments of make. emulator: boards/emulator.py.
+    """
+
+    name: str
+    core: str
+    source: str
+    store: str
+    flash_budget_bytes: int
+    ram_budget_bytes: int
+    heap_bytes: int
+    toolchain: dict[str, Any]
+    emulator: dict[str, Any]
+    i2c_bus: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+
+TOOLCHAIN = {"compiler": str, "package": str, "make": list}
+EMULATOR = {"program": str, "package": str, "arguments": list, "image": dict, "sensors": bool, "counter": dict}
+KINDS = {
+    "core": str,
+    "source": str,
+    "store": str,
+    "flash_budget_bytes": int,
+    "ram_budget_bytes": int,
+    "heap_bytes": int,
+    "toolchain": dict,
+    "emulator": dict,
+    "i2c_bus": int,
+}
+OPTIONAL = {field.name for field in fields(Board) if field.default is None}
+
+
+def board_names() -> list[str]:
+    """Names of the boards there are, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/board.toml"))
+
+
+def load_board(name: str) -> Board:
+    """The board of that name.
+
+    Raises:
+        BoardError: no such board, or a field is missing, unknown, of a wrong type or out of range.
+    """
+    if name not in board_names():
+        raise BoardError(f"board: got {name!r}, wanted one of {', '.join(board_names())}")
+    return parse_board(name, (FOLDER / name / "board.toml").read_text())
+
+
+def parse_board(name: str, text: str) -> Board:
+    """The board that a board.toml's text describes; raises as load_board does."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BoardError(f"{name}/board.toml: {error}") from error
+    _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL)
+    _check_table(f"{name}/board.toml: toolchain", table["toolchain"], TOOLCHAIN)
+    _check_table(f"{name}/board.toml: emulator", table["emulator"], EMULATOR)
+    if table["store"] not in STORES:
+        raise BoardError(f"{name}/board.toml: store: got {table['store']!r}, wanted {' or '.join(STORES)}")
+    for field in ("flash_budget_bytes", "ram_budget_bytes", "heap_bytes"):
+        if table[field] <= 0:
+            raise BoardError(f"{name}/board.toml: {field}: got {table[field]}, wanted more than 0")
+    return Board(name=name, **table)
+
+
+def _check_table(place: str, table: dict[str, Any], kinds: dict[str, type], optional: set[str] | None = None) -> None:
+    for field in sorted(kinds.keys() - table.keys() - (optional or set())):
+        raise BoardError(f"{place}: {field} is missing, wanted {kinds[field].__name__}")
+    for field, value in table.items():
+        if field not in kinds:
+            raise BoardError(f"{place}: got unknown field {field}, wanted {', '.join(kinds)}")
+        if type(value) is not kinds[field]:
+            raise BoardError(f"{place}: {field}: got {value!r}, wanted {kinds[field].__name__}")

@@ -1,0 +1,278 @@
+"""Run an emulated board as a child process: QEMU with our firmware, a REPL on a pty, a link, sensors and a memory chip.
+
+It decides nothing: when QEMU ends, `poll` and `wait` say so, and whoever supervises calls `restart` (with backoff). The
+guest's `machine.reset()` ends QEMU by semihosting, so an end with code 0 is a reset. It imports nothing of the gateway.
+
+What it reads of a board is the table `[emulator]` of its board.toml:
+  program, package  the QEMU binary, and the Debian package that holds it
+  arguments         QEMU's arguments for the machine. They name two character devices that always exist, `repl` and
+                    `link`; the memory image by its file name; and, if `sensors`, devices with the ids `temperature`
+                    (tmp105) and `magnetometer` (lsm303dlhc_mag)
+  image             {file, bytes, erased_bytes}: made once, sparse, its first erased_bytes 0xFF as a new chip's; kept
+  sensors           whether `set_sample` has chips to set
+  counter           {address, nanoseconds}: a free-running 32-bit counter, and how long one count of it is
+
+QMP goes over an inherited socket pair, so there is no socket file to leave behind and no path to be too long.
+Sources: QEMU QMP reference; QEMU hw/sensor/{tmp105,lsm303dlhc_mag}.c for the units of their properties; prctl(2).
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+LOG_BYTES = 256 * 1024  # of each log; the one before is kept beside it
+ANSWER_S = 10.0  # QMP's answers are immediate; a starved host's are not
+
+# QEMU gets SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG counts threads, not processes). So one
+# thread, which lives as long as this process, starts them all: a caller's thread may end, but `kill -9` leaks nothing.
+_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-starter")
+
+
+class EmulatorError(Exception):
+    """QEMU is missing, did not start, or refused a command; the message is one line."""
+
+
+class Emulator:
+    """One emulated board.
+
+    Args:
+        board: has `name` (text) and `emulator` (the table above).
+        elf: the firmware, a path.
+        folder: where image and logs live; made if missing. One emulator at a time uses it (QEMU locks the image).
+        link: (host, port) of the broker, which QEMU connects to and reconnects each second; None for a link to nowhere.
+        repl: "pty", or "null" for a board without a REPL.
+        icount: count time in instructions, one a nanosecond. Deterministic, and slower than real time.
+    """
+
+    def __init__(self, board, elf, folder, link=None, repl="pty", icount=False):
+        if repl not in ("pty", "null"):
+            raise ValueError(f"repl: got {repl!r}, wanted 'pty' or 'null'")
+        self.board = board
+        self.elf = Path(elf).resolve()
+        self.folder = Path(folder).resolve()
+        self.link = link
+        self.repl = repl
+        self.icount = icount
+        self.pty = None  # the REPL's device node while running, else None
+        self._process = None
+        self._qmp = None
+        self._sample = None
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        """Start QEMU and return when the guest runs.
+
+        Raises:
+            EmulatorError: no QEMU, no firmware, running already, or QEMU ended; with QEMU's own last line.
+        """
+        if self.poll() is None and self._process:
+            raise EmulatorError(f"{self.board.name}: already running as process {self._process.pid}")
+        self.stop()
+        command = self._command()
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self._make_image()
+        self._bound_logs()
+        ours, theirs = socket.socketpair()
+        with theirs, open(self.folder / "logs" / "qemu.log", "ab") as log:
+            qmp = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
+            # start_new_session: a terminal's Ctrl-C is for us, who then stop the emulators in order.
+            self._process = _starter.submit(
+                subprocess.Popen, command + qmp, cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            ).result()
+        ours.settimeout(ANSWER_S)
+        self._qmp = ours.makefile("rw", encoding="utf-8")
+        ours.close()
+        try:
+            self._receive()
+            self.qmp("qmp_capabilities")
+            if self.repl == "pty":
+                names = {device["label"]: device["filename"] for device in self.qmp("query-chardev")}
+                self.pty = names["repl"].removeprefix("pty:")
+        except EmulatorError:
+            self.stop()
+            raise
+
+    def stop(self):
+        """End QEMU and wait until it is gone; nothing stays but image and logs. Harmless when it is not running."""
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._qmp:
+            self._qmp.close()
+        self._process = self._qmp = self.pty = self._sample = None
+
+    def restart(self):
+        """Stop and start: a reset of the board, or its return after an end. The pty's name may change."""
+        self.stop()
+        self.start()
+
+    def poll(self):
+        """None while QEMU runs or was never started, else its exit code (0 after a guest's reset). Bounds the logs."""
+        self._bound_logs()
+        return self._process.poll() if self._process else None
+
+    def wait(self, timeout_s=None):
+        """Wait until QEMU ends by itself; its exit code, or None after timeout_s or when it was never started."""
+        try:
+            return self._process.wait(timeout_s) if self._process else None
+        except subprocess.TimeoutExpired:
+            return None
+
+    def alive(self):
+        """Whether QEMU runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def qmp(self, command, **arguments):
+        """One QMP command; its `return` value.
+
+        Raises:
+            EmulatorError: not running, ended, or refused.
+        """
+        with self._lock:
+            if not self._qmp:
+                raise EmulatorError(f"{self.board.name}: {command}: not running")
+            try:
+                self._qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                self._qmp.flush()
+            except OSError as error:
+                raise EmulatorError(f"{self.board.name}: {command}: {self._why(error)}") from error
+            answer = self._receive()
+            while "event" in answer:
+                answer = self._receive()
+        if "error" in answer:
+            raise EmulatorError(f"{self.board.name}: {command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def set_sample(self, sample):
+        """Make the sensors read sample, int[4]: temperature in 1/256 degC, then x, y, z in counts.
+
+        The properties' units are 1/1000 degC and nanotesla (1 gauss = 100,000 nT), which the chips cut to their own
+        steps, so each value is rounded up to the least that is cut to the wanted one. Counts are those of the gain at
+        reset (1100 and 980 a gauss), which the driver keeps. Unchanged values are not set again.
+
+        Raises:
+            EmulatorError: not running, or a value beyond what boards/signals.py clamps to.
+        """
+        before = self._sample or (None,) * 4
+        for index, (device, name, numerator, denominator) in enumerate(_PROPERTIES):
+            if sample[index] != before[index]:
+                value = -(-sample[index] * numerator // denominator)
+                self.qmp("qom-set", path=f"/machine/peripheral/{device}", property=name, value=value)
+        self._sample = tuple(sample)
+
+    def exec(self, code, timeout_s=30.0):
+        """Run Python on the board through the raw REPL (interrupting what runs there); what it printed, text.
+
+        Raises:
+            EmulatorError: no REPL, no answer in timeout_s, or the code raised; with the board's last line.
+        """
+        from mpremote.transport import TransportError
+        from mpremote.transport_serial import SerialTransport
+
+        if not self.pty:
+            raise EmulatorError(f"{self.board.name}: no REPL to run code on")
+        transport = SerialTransport(self.pty)
+        try:
+            transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
+            printed, raised = transport.exec_raw(code, timeout=timeout_s)
+            transport.exit_raw_repl()
+        except (TransportError, OSError) as error:
+            raise EmulatorError(f"{self.board.name}: REPL: {error}") from error
+        finally:
+            transport.serial.close()  # transport.close() would fail on a pty whose QEMU has ended
+        if raised:
+            raise EmulatorError(f"{self.board.name}: {raised.decode().strip().splitlines()[-1]}")
+        return printed.decode().replace("\r\n", "\n")
+
+    def count_instructions(self, call, setup="pass"):
+        """Instructions of one evaluation of the expression `call`, after `setup` has run; int.
+
+        Needs icount. Reads the board's counter before and after and takes off what an empty call costs. The resolution
+        is that of the counter: 1000 instructions on the MPS2 boards (1 MHz), 100 on virt (10 MHz). Time asleep (WFI)
+        would count too. Instructions are not cycles: QEMU has no pipeline, no cache and no wait states.
+        """
+        if not self.icount:
+            raise EmulatorError(f"{self.board.name}: counting instructions needs icount=True")
+        counter = self.board.emulator["counter"]
+        code = _COUNT.format(setup=setup, call=call, address=counter["address"])
+        empty, full = self.exec(code).split()[-2:]
+        return (int(full) - int(empty)) * counter["nanoseconds"]
+
+    def _command(self):
+        emulator = self.board.emulator
+        program = shutil.which(emulator["program"])
+        if not program:
+            raise EmulatorError(f"{emulator['program']} is not installed: apt-get install {emulator['package']}")
+        if not self.elf.is_file():
+            raise EmulatorError(f"{self.board.name}: no firmware at {self.elf}: build it first")
+        host, port = self.link or (None, None)
+        link = f"socket,id=link,host={host},port={port},reconnect=1,nodelay=on" if self.link else "null,id=link"
+        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *emulator["arguments"], "-kernel", str(self.elf)]
+        command += ["-display", "none", "-monitor", "none", "-nic", "none", "-chardev", link]
+        command += ["-chardev", f"{self.repl},id=repl,logfile=logs/repl.log,logappend=on"]
+        return command + (["-icount", "shift=0"] if self.icount else [])
+
+    def _make_image(self):
+        image = self.board.emulator.get("image")
+        if not image or (self.folder / image["file"]).exists():
+            return
+        # Renamed into place when whole, so that a power cut leaves no short image, which QEMU would refuse.
+        fresh = self.folder / (image["file"] + ".new")
+        with open(fresh, "wb") as file:
+            file.write(b"\xff" * image["erased_bytes"])
+            file.truncate(image["bytes"])
+        fresh.rename(self.folder / image["file"])
+
+    def _bound_logs(self):
+        for log in self.folder.glob("logs/*.log"):
+            if log.stat().st_size > LOG_BYTES:
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                log.open("wb").close()  # QEMU appends, so it goes on at the new end
+
+    def _receive(self):
+        try:
+            line = self._qmp.readline()
+        except OSError as error:
+            raise EmulatorError(f"{self.board.name}: {self._why(error)}") from error
+        if not line:
+            raise EmulatorError(f"{self.board.name}: {self._why('QEMU ended')}")
+        return json.loads(line)
+
+    def _why(self, error):
+        lines = (self.folder / "logs" / "qemu.log").read_text(errors="replace").strip().splitlines()
+        return f"{error}; its log ends: {lines[-1]}" if lines else str(error)
+
+
+# Device, property, and its unit over the sample's: degC / 256 to degC / 1000; counts to nanotesla at the gain of reset.
+_PROPERTIES = (
+    ("temperature", "temperature", 1000, 256),
+    ("magnetometer", "mag-x", 100_000, 1100),
+    ("magnetometer", "mag-y", 100_000, 1100),
+    ("magnetometer", "mag-z", 100_000, 980),
+)
+
+_COUNT = """
+from machine import mem32
+{setup}
+def _count(call):
+    before = mem32[{address}]
+    call()
+    return (mem32[{address}] - before) & 0xFFFFFFFF
+print(_count(lambda: None), _count(lambda: {call}))
+"""

@@ -1,0 +1,22 @@
+"""What is frozen into a board's firmware: the agent, its drivers, the encoder and the board's facts. It reads only this
+tree and gives names with contents; boards/build.py lays them out for MicroPython.
+"""
+
+from boards.board import Board
+from boards.sources import ROOT
+
+HOST_ONLY = {"port.py", "__main__.py"}  # of device/agent: what runs on CPython alone
+PACKAGES = ("agent", "drivers")
+
+
+def frozen_files(board: Board) -> dict[str, bytes]:
+    """Path below the firmware's module root, and content, of each module that the firmware holds."""
+    files = {
+        f"{package}/{path.name}": path.read_bytes()
+        for package in PACKAGES
+        for path in (ROOT / "device" / package).glob("*.py")
+        if path.name not in HOST_ONLY
+    }
+    files["main.py"] = (ROOT / "boards" / "qemu_main.py").read_bytes()
+    files["board.py"] = f"SOURCE = {board.source!r}\nSTORE = {board.store!r}\nI2C_BUS = {board.i2c_bus!r}\n".encode()
+    return files

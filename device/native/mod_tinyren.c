@@ -1,0 +1,165 @@
+// The module `_tinyren`: what the agent needs of a board and Python does not give. It checks sizes; the rest is in the files
+// that it calls.
+
+#include "py/mphal.h"
+#include "py/objstr.h"
+#include "py/runtime.h"
+#include "extmod/modmachine.h"
+
+#include "console.h"
+#include "hw.h"
+#include "keccak.h"
+#include "secp.h"
+#include "tinyren_board.h"
+
+#define TICKS_MASK ((1u << 30) - 1)
+#define WAIT_US_MAX 60000000u
+
+static const uint8_t *get_bytes(mp_obj_t obj, const char *field, size_t wanted) {
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(obj, &info, MP_BUFFER_READ);
+    if (info.len != wanted) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: got %d bytes, wanted %d"), field, (int)info.len, (int)wanted);
+    }
+    return info.buf;
+}
+
+static void raise_bad_key(void) {
+    mp_raise_ValueError(MP_ERROR_TEXT("key: got 0 or n or more, wanted 1..n-1"));
+}
+
+static void fill_entropy(uint8_t *buf, size_t n) {
+    if (!hw_entropy(buf, n)) {
+        mp_raise_msg(&mp_type_OSError, MP_ERROR_TEXT("the board's entropy source does not answer"));
+    }
+}
+
+static void init_curve_once(void) {
+    static bool done;
+    if (!done) {
+        uint8_t seed[32];
+        fill_entropy(seed, sizeof(seed));
+        done = ren_secp_init(seed);
+        if (!done) {
+            mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("libsecp256k1 refuses to start"));
+        }
+    }
+}
+
+// Whole milliseconds are split off in 32 bits: libgcc's 64-bit division drags Arm unwind tables into the firmware.
+static mp_obj_t tinyren_ticks_ms(void) {
+    static uint64_t counted_us;
+    static uint32_t ms;
+    uint32_t more_ms = (uint32_t)(hw_now_us() - counted_us) / 1000;
+    counted_us += (uint64_t)more_ms * 1000;
+    ms += more_ms;
+    return MP_OBJ_NEW_SMALL_INT(ms & TICKS_MASK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tinyren_ticks_ms_obj, tinyren_ticks_ms);
+
+static mp_obj_t tinyren_ticks_us(void) {
+    return MP_OBJ_NEW_SMALL_INT((uint32_t)hw_now_us() & TICKS_MASK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tinyren_ticks_us_obj, tinyren_ticks_us);
+
+// idle(ms): sleeps until a link byte waits, a console byte comes, or ms milliseconds have passed.
+static mp_obj_t tinyren_idle(mp_obj_t ms_in) {
+    mp_int_t ms = mp_obj_get_int(ms_in);
+    uint64_t end_us = hw_now_us() + (uint64_t)(ms > 0 ? ms : 0) * 1000;
+    for (;;) {
+        bool typed = console_poll();
+        mp_handle_pending(true);
+        uint64_t now_us = hw_now_us();
+        if (typed || hw_link_pending() || now_us >= end_us) {
+            return mp_const_none;
+        }
+        uint32_t left_us = MIN(end_us - now_us, WAIT_US_MAX);
+        hw_wait((left_us + 999) / 1000, true);
+    }
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_idle_obj, tinyren_idle);
+
+static mp_obj_t tinyren_entropy(mp_obj_t buf) {
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(buf, &info, MP_BUFFER_WRITE);
+    fill_entropy(info.buf, info.len);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_entropy_obj, tinyren_entropy);
+
+static mp_obj_t tinyren_keccak256(mp_obj_t data) {
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(data, &info, MP_BUFFER_READ);
+    uint8_t digest[32];
+    ren_keccak256(info.buf, info.len, digest);
+    return mp_obj_new_bytes(digest, sizeof(digest));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_keccak256_obj, tinyren_keccak256);
+
+static mp_obj_t tinyren_pubkey(mp_obj_t key_in) {
+    const uint8_t *key = get_bytes(key_in, "key", 32);
+    uint8_t point[65];
+    init_curve_once();
+    if (!ren_secp_pubkey(key, point)) {
+        raise_bad_key();
+    }
+    return mp_obj_new_bytes(point, sizeof(point));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_pubkey_obj, tinyren_pubkey);
+
+static mp_obj_t tinyren_sign(mp_obj_t key_in, mp_obj_t digest_in) {
+    const uint8_t *key = get_bytes(key_in, "key", 32);
+    const uint8_t *digest = get_bytes(digest_in, "digest", 32);
+    uint8_t signature[65];
+    init_curve_once();
+    if (!ren_secp_sign(key, digest, signature)) {
+        raise_bad_key();
+    }
+    return mp_obj_new_bytes(signature, sizeof(signature));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_sign_obj, tinyren_sign);
+
+static mp_obj_t tinyren_link_read(mp_obj_t buf) {
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(buf, &info, MP_BUFFER_WRITE);
+    return MP_OBJ_NEW_SMALL_INT(hw_link_read(info.buf, info.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_link_read_obj, tinyren_link_read);
+
+static mp_obj_t tinyren_link_write(mp_obj_t buf) {
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(buf, &info, MP_BUFFER_READ);
+    return MP_OBJ_NEW_SMALL_INT(hw_link_write(info.buf, info.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_link_write_obj, tinyren_link_write);
+
+static const MP_DEFINE_STR_OBJ(board_obj, TINYREN_BOARD);
+static const MP_DEFINE_STR_OBJ(core_obj, TINYREN_CORE);
+static const MP_DEFINE_STR_OBJ(version_obj, TINYREN_VERSION);
+
+static const mp_rom_map_elem_t tinyren_globals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__tinyren) },
+    { MP_ROM_QSTR(MP_QSTR_BOARD), MP_ROM_PTR(&board_obj) },
+    { MP_ROM_QSTR(MP_QSTR_CORE), MP_ROM_PTR(&core_obj) },
+    { MP_ROM_QSTR(MP_QSTR_VERSION), MP_ROM_PTR(&version_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ticks_ms), MP_ROM_PTR(&tinyren_ticks_ms_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ticks_us), MP_ROM_PTR(&tinyren_ticks_us_obj) },
+    { MP_ROM_QSTR(MP_QSTR_idle), MP_ROM_PTR(&tinyren_idle_obj) },
+    { MP_ROM_QSTR(MP_QSTR_entropy), MP_ROM_PTR(&tinyren_entropy_obj) },
+    { MP_ROM_QSTR(MP_QSTR_keccak256), MP_ROM_PTR(&tinyren_keccak256_obj) },
+    { MP_ROM_QSTR(MP_QSTR_pubkey), MP_ROM_PTR(&tinyren_pubkey_obj) },
+    { MP_ROM_QSTR(MP_QSTR_sign), MP_ROM_PTR(&tinyren_sign_obj) },
+    { MP_ROM_QSTR(MP_QSTR_link_read), MP_ROM_PTR(&tinyren_link_read_obj) },
+    { MP_ROM_QSTR(MP_QSTR_link_write), MP_ROM_PTR(&tinyren_link_write_obj) },
+    #if MICROPY_PY_MACHINE_I2C
+    { MP_ROM_QSTR(MP_QSTR_I2C), MP_ROM_PTR(&machine_i2c_type) },
+    #endif
+};
+static MP_DEFINE_CONST_DICT(tinyren_globals, tinyren_globals_table);
+
+const mp_obj_module_t tinyren_module = {
+    .base = { &mp_type_module },
+    .globals = (mp_obj_dict_t *)&tinyren_globals,
+};
+
+MP_REGISTER_MODULE(MP_QSTR__tinyren, tinyren_module);

@@ -1,0 +1,63 @@
+// Public key and signature by libsecp256k1, which is compiled into this file with the smallest tables it knows.
+//
+// The stack that the library used is overwritten after each use of a key (nonce and key lie there in the clear).
+// Source: libsecp256k1 0.2.0, doc/safegcd_implementation.md and src/ecmult_gen.h for the table sizes; RFC 6979.
+
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+#define ECMULT_WINDOW_SIZE 2
+#define ECMULT_GEN_PREC_BITS 2
+#define ENABLE_MODULE_RECOVERY 1
+#define USE_EXTERNAL_DEFAULT_CALLBACKS 1
+
+#include "src/secp256k1.c"
+#include "src/precomputed_ecmult.c"
+#include "src/precomputed_ecmult_gen.c"
+
+#include "secp.h"
+
+#define STACK_USED_BYTES 3072
+
+static struct secp256k1_context_struct context;
+
+// Both report a misuse by this file or a broken build: there is nobody to raise to.
+void secp256k1_default_illegal_callback_fn(const char *message, void *data) {
+    (void)message;
+    (void)data;
+    exit(1);
+}
+
+void secp256k1_default_error_callback_fn(const char *message, void *data) {
+    secp256k1_default_illegal_callback_fn(message, data);
+}
+
+static void __attribute__((noinline)) wipe_stack(void) {
+    volatile uint8_t below[STACK_USED_BYTES];
+    for (size_t i = 0; i < sizeof(below); ++i) {
+        below[i] = 0;
+    }
+}
+
+bool ren_secp_init(const uint8_t seed[32]) {
+    return secp256k1_context_preallocated_create(&context, SECP256K1_CONTEXT_NONE)
+        && secp256k1_context_randomize(&context, seed);
+}
+
+bool ren_secp_pubkey(const uint8_t key[32], uint8_t point[65]) {
+    secp256k1_pubkey pubkey;
+    size_t size = 65;
+    bool good = secp256k1_ec_pubkey_create(&context, &pubkey, key)
+        && secp256k1_ec_pubkey_serialize(&context, point, &size, &pubkey, SECP256K1_EC_UNCOMPRESSED);
+    wipe_stack();
+    return good;
+}
+
+bool ren_secp_sign(const uint8_t key[32], const uint8_t digest[32], uint8_t signature[65]) {
+    secp256k1_ecdsa_recoverable_signature recoverable;
+    int recovery_id = 0;
+    bool good = secp256k1_ecdsa_sign_recoverable(&context, &recoverable, digest, key, NULL, NULL)
+        && secp256k1_ecdsa_recoverable_signature_serialize_compact(&context, signature, &recovery_id, &recoverable);
+    wipe_stack();
+    signature[64] = (uint8_t)recovery_id;
+    return good;
+}

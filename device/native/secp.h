@@ -1,0 +1,20 @@
+// The curve secp256k1 on the device: public key and recoverable signature, by libsecp256k1. Nothing else of it is offered.
+
+#ifndef TINYREN_SECP_H
+#define TINYREN_SECP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Once, before the two calls below: makes the context and blinds it with 32 random bytes against side channels; false when
+// the library refuses.
+bool ren_secp_init(const uint8_t seed[32]);
+
+// The uncompressed public key (0x04, x, y); false when the key is not in 1..n-1.
+bool ren_secp_pubkey(const uint8_t key[32], uint8_t point[65]);
+
+// ECDSA over a digest: r, s (low), recovery id 0..3. The nonce is RFC 6979's, so equal input gives equal output; false when
+// the key is not in 1..n-1.
+bool ren_secp_sign(const uint8_t key[32], const uint8_t digest[32], uint8_t signature[65]);
+
+#endif

@@ -1,0 +1,236 @@
+"""The site's MQTT broker, mosquitto as a child process on loopback; it refuses to start one that everybody may read and write.
+
+Who may do what: a device connects without an account and with its id as client id, may send only its own up topics and
+read only its own down topics and the beacon. A client id is a claim: whoever takes another's can disturb its link, but
+not sign for it. The gateway and each oracle have an account with a random password, kept in the folder, mode 0600.
+
+The port is kept across restarts while it is free, because boards come back to it. It lies below the range from which the
+system takes ports for outgoing connections: a client that retries there could otherwise connect to itself.
+"""
+
+import base64
+import contextlib
+import ctypes
+import getpass
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+GATEWAY = "gateway"
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+PORT_TRIES = 20
+READY_S = 10.0
+STOP_S = 5.0
+MAX_MESSAGE_BYTES = 2 << 20  # a megabyte of noise reaches the gateway, which counts it; more is the broker's to refuse
+MAX_INFLIGHT = 1_024
+MAX_MEMORY_BYTES = 256 << 20
+UP = ("announce", "heartbeat", "bound", "gone")
+DOWN = ("ack", "bind", "samples")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class BrokerMissing(Exception):
+    """There is no mosquitto on this machine."""
+
+
+class BrokerFailed(Exception):
+    """Mosquitto ended or did not answer; the message holds the last line it said."""
+
+
+class Broker:
+    """One mosquitto and its folder.
+
+    Args:
+        oracles: names of the accounts that may use tinyren/oracle/#, besides the gateway, which may use everything.
+
+    Attributes:
+        port: where it listens on 127.0.0.1, once started.
+    """
+
+    def __init__(self, folder: Path, oracles: Sequence[str] = ("oracle-1", "oracle-2", "oracle-3")) -> None:
+        self.folder = folder
+        self.port = 0
+        self._oracles = tuple(oracles)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it unless it runs; it answers when this returns. Called again, it starts one that died, on its port.
+
+        Call it from a thread that lives as long as the site: Linux ends the child when the thread that made it ends.
+
+        Raises:
+            BrokerMissing: no mosquitto.
+            BrokerFailed: it ended at once, whatever port it was given.
+        """
+        if self.is_running():
+            return
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise BrokerMissing("mosquitto is missing; install it: apt-get install mosquitto")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write_accounts()
+        for _ in range(PORT_TRIES):
+            self.port = self._free_port()
+            if self._launch(program):
+                self._write("port", str(self.port))
+                return
+        raise BrokerFailed(f"mosquitto does not start: {self._last_words()}")
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def account(self, name: str = GATEWAY) -> tuple[str, str]:
+        """(user, password) of the gateway or of an oracle."""
+        return name, (self.folder / f"{name}.password").read_text()
+
+    def stop(self) -> None:
+        """End it: it saves its retained messages and sessions."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _launch(self, program: str) -> bool:
+        """Start it on self.port; False: it ended, for instance because the port was taken meanwhile."""
+        self._write("acl", self._acl())
+        self._write("mosquitto.conf", self._configuration())
+        with open(self.folder / "mosquitto.log", "wb") as log:
+            self._process = subprocess.Popen(
+                [program, "-c", str(self.folder / "mosquitto.conf")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is the gateway's: it still has to say goodbye to the broker
+                preexec_fn=_end_with_parent,
+            )
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            if not self.is_running():
+                return False
+            with contextlib.suppress(OSError):
+                if _answers(self.port, self.account()):
+                    return self.is_running()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.02)
+        self.stop()
+        return False
+
+    def _free_port(self) -> int:
+        """The last port if it is free, or any that is."""
+        with contextlib.suppress(OSError, ValueError):
+            last = self.port or int((self.folder / "port").read_text())
+            if _is_free(last):
+                return last
+        for _ in range(1_000):
+            port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+            if _is_free(port):
+                return port
+        raise BrokerFailed(f"no free port on 127.0.0.1 in {FIRST_PORT}..{LAST_PORT}")
+
+    def _write_accounts(self) -> None:
+        """A random password for who has none yet, and mosquitto's file of their hashes."""
+        lines = []
+        for name in (GATEWAY, *self._oracles):
+            path = self.folder / f"{name}.password"
+            if not path.exists():
+                self._write(path.name, secrets.token_urlsafe(24))
+            lines.append(f"{name}:{_password_hash(path.read_text())}\n")
+        self._write("passwords", "".join(lines))
+
+    def _configuration(self) -> str:
+        return "\n".join(
+            [
+                f"listener {self.port} 127.0.0.1",
+                "allow_anonymous true",
+                f"password_file {self.folder / 'passwords'}",
+                f"acl_file {self.folder / 'acl'}",
+                f"user {getpass.getuser()}",
+                "persistence true",
+                f"persistence_location {self.folder}/",
+                "autosave_interval 30",
+                f"message_size_limit {MAX_MESSAGE_BYTES}",
+                f"max_packet_size {MAX_MESSAGE_BYTES + 1024}",
+                f"max_inflight_messages {MAX_INFLIGHT}",
+                "max_queued_messages 16384",
+                f"memory_limit {MAX_MEMORY_BYTES}",
+                "persistent_client_expiration 1d",
+                "set_tcp_nodelay true",
+                "log_dest stderr",
+                "log_type error",
+                "log_type warning",
+                "log_type notice",
+                "connection_messages false",
+                "",
+            ]
+        )
+
+    def _acl(self) -> str:
+        """Before the first `user`: clients without an account. `pattern` holds for everyone, %c is the client id."""
+        lines = ["topic read tinyren/beacon"]
+        lines += [f"user {GATEWAY}", "topic readwrite #"]
+        for name in self._oracles:
+            lines += [f"user {name}", "topic readwrite tinyren/oracle/#"]
+        lines += [f"pattern write tinyren/%c/{name}" for name in UP]
+        lines += [f"pattern read tinyren/%c/{name}" for name in DOWN]
+        return "\n".join(lines) + "\n"
+
+    def _write(self, name: str, text: str) -> None:
+        part = self.folder / f"{name}.part"
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        os.replace(part, self.folder / name)
+
+    def _last_words(self) -> str:
+        words = (self.folder / "mosquitto.log").read_text(errors="replace").strip().splitlines()
+        return words[-1] if words else "it said nothing"
+
+
+def _end_with_parent() -> None:
+    """In the child: be ended by the system when the parent is gone, also if that happened just now."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        os._exit(1)
+
+
+def _password_hash(password: str) -> str:
+    """Mosquitto's format 7: PBKDF2 with SHA-512, 101 rounds (the passwords are random, 192 bits)."""
+    salt = secrets.token_bytes(12)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _answers(port: int, account: tuple[str, str]) -> bool:
+    """Whether an MQTT broker accepts this account there: CONNECT, and a CONNACK that says so. Raises OSError."""
+    strings = [b"MQTT", b"tinyren-probe", *(text.encode() for text in account)]
+    protocol, *rest = (len(text).to_bytes(2, "big") + text for text in strings)
+    body = protocol + b"\x04\xc2\x00\x05" + b"".join(rest)  # level 4; user, password, clean session; keepalive 5 s
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+        link.sendall(b"\x10" + bytes([len(body)]) + body)
+        return link.recv(4) == b"\x20\x02\x00\x00"

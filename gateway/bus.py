@@ -1,0 +1,98 @@
+"""The gateway's and the oracles' connection to the broker, the only file that knows paho; it decides nothing about messages.
+
+What QoS 1 does here. A message stays the broker's until `ack`, which the receiver calls after it has dealt with it; at most
+the broker's in-flight limit is on its way meanwhile, so a slow receiver holds the broker back and its own memory stays small.
+When the connection breaks, it is made again with a growing pause and the subscriptions with it; the broker then sends again
+what was not acknowledged. An acknowledgement for a connection that is gone is dropped, because message ids start anew.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+RETRY_MIN_S = 1
+RETRY_MAX_S = 8
+MAX_OUTGOING = 65_536
+
+
+class Token(NamedTuple):
+    """What names one received message to `Bus.ack`."""
+
+    connection: int
+    message_id: int
+    qos: int
+
+
+Receive = Callable[[str, bytes, int, Token], None]
+
+
+class Bus:
+    """One client: a thread of paho's receives, any thread may publish.
+
+    Args:
+        name: client id; a name that is not empty keeps its session at the broker while it is away.
+        account: (user, password).
+        receive: called on paho's thread with topic, payload, receipt time in ms and the token for `ack`; it must be quick.
+        clock: the site's time in ms.
+    """
+
+    def __init__(self, name: str, port: int, account: tuple[str, str], receive: Receive, clock: Callable[[], int]) -> None:
+        self._receive = receive
+        self._clock = clock
+        self._topics: list[tuple[str, int]] = []
+        self._connections = 0
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, name, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
+        )
+        self._client.username_pw_set(*account)
+        self._client.max_queued_messages_set(MAX_OUTGOING)
+        self._client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
+        self._client.on_connect = self._connected
+        self._client.on_message = self._received
+        self._port = port
+
+    def start(self) -> None:
+        """Begin to connect; `subscribe` and `publish` may come before the connection does."""
+        self._client.connect_async("127.0.0.1", self._port, keepalive=30)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Send what is queued for sending, say goodbye and end the thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def is_connected(self) -> bool:
+        return self._client.is_connected()
+
+    def subscribe(self, *topics: str) -> None:
+        """Receive these topics with QoS 1, now and after each reconnection."""
+        self._topics += [(topic, 1) for topic in topics]
+        if self._client.is_connected():
+            self._client.subscribe(self._topics)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
+        """Send, or queue while there is no connection. False: the queue is full and the message is dropped."""
+        return self._client.publish(topic, payload, qos, retain).rc in (mqtt.MQTT_ERR_SUCCESS, mqtt.MQTT_ERR_NO_CONN)
+
+    def ack(self, token: Token) -> None:
+        """The message was dealt with; the broker may forget it."""
+        if token.qos and token.connection == self._connections:
+            self._client.ack(token.message_id, token.qos)
+
+    def _connected(
+        self, client: mqtt.Client, _data: Any, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._connections += 1
+        if not reason.is_failure and self._topics:
+            client.subscribe(self._topics)
+
+    def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        self._receive(topic, message.payload, self._clock(), Token(self._connections, message.mid, message.qos))

@@ -1,0 +1,101 @@
+"""The embedded chain on disk: one SQLite file. Refuses a second process, and any write outside a block.
+
+Rules: a block is one SQLite transaction, there wholly or not at all; what was committed survives `kill -9` and power
+loss (synchronous=FULL); the tables `tx` and `log` repeat what py-evm keeps in `node`, so that receipts and logs are
+found without walking blocks.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS node (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tx (hash BLOB PRIMARY KEY, content TEXT NOT NULL, receipt TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log (block INTEGER, position INTEGER, address BLOB NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (block, position)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS log_address ON log (address, block);
+"""
+
+
+class StoreInUse(Exception):
+    """Another process has the file open."""
+
+
+class ChainStore:
+    """py-evm's key-value table (bytes to bytes, KeyError where absent) and the tables of transactions and logs."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`, made if there is none.
+
+        Raises:
+            StoreInUse: another process has it.
+            sqlite3.Error: it is no such file, or cannot be written.
+        """
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+        try:
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript("BEGIN EXCLUSIVE;" + _SCHEMA + "COMMIT;")
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            if "locked" in str(error):
+                raise StoreInUse(f"{path} is in use by another process") from None
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """Everything written inside is committed together, durably, at the end; an exception undoes it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def put_transaction(self, tx_hash: bytes, content: dict[str, Any], receipt: dict[str, Any]) -> None:
+        """Keep a mined transaction and its receipt, as JSON-RPC shows them."""
+        assert self._db.in_transaction
+        self._db.execute("INSERT INTO tx VALUES (?, ?, ?)", (tx_hash, json.dumps(content), json.dumps(receipt)))
+        for log in receipt["logs"]:
+            where = (int(log["blockNumber"], 16), int(log["logIndex"], 16), bytes.fromhex(log["address"][2:]))
+            self._db.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (*where, json.dumps(log)))
+
+    def transaction(self, tx_hash: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """(transaction, receipt), or None."""
+        row = self._db.execute("SELECT content, receipt FROM tx WHERE hash = ?", (tx_hash,)).fetchone()
+        return (json.loads(row[0]), json.loads(row[1])) if row else None
+
+    def logs(self, first: int, last: int, addresses: set[bytes], most: int) -> list[dict[str, Any]]:
+        """The first `most` logs of blocks `first` to `last`, both included; of any address if the set is empty."""
+        marks = f"AND address IN ({', '.join('?' * len(addresses))})" if addresses else ""
+        query = f"SELECT content FROM log WHERE block BETWEEN ? AND ? {marks} ORDER BY block, position LIMIT ?"
+        return [json.loads(row[0]) for row in self._db.execute(query, (first, last, *addresses, most))]
+
+    def __getitem__(self, key: bytes) -> bytes:
+        row = self._db.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        value: bytes = row[0]
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        assert self._db.in_transaction
+        self._db.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: bytes) -> None:
+        assert self._db.in_transaction
+        if not self._db.execute("DELETE FROM node WHERE key = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def __contains__(self, key: bytes) -> bool:
+        return self._db.execute("SELECT 1 FROM node WHERE key = ?", (key,)).fetchone() is not None

@@ -1,0 +1,156 @@
+"""Opens and closes epochs and windows on the disk and on the bus, as `windows` says; refuses to tell a beacon that is not recorded.
+
+What each failure does, each counted and tried again at the next boundary:
+1. No newest block, because the chain is away (`no_block`): the window is not opened and counts for nobody.
+2. No space (`no_space`): the same; an epoch that cannot be closed for lack of space stays open, without windows.
+After a restart the open epoch goes on: `resume` reads it back and counts what the registry had not saved.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.evidence import EpochWindows, Evidence, EvidenceFull, Window, heartbeats_path, last_epoch, read
+from gateway.ingest import Ingest
+from gateway.registry import Registry, RegistryFull
+from gateway.windows import Step, Windows, beacon, start_ms
+
+Block = tuple[int, bytes]
+
+
+class ChainAway(Exception):
+    """There is no newest block to be had now. Who gives `Epochs` its blocks raises this."""
+
+
+class Clock:
+    """The site's time in ms: set once, from then on monotonic (windows.py, rule 3)."""
+
+    def __init__(self) -> None:
+        self.set(time.time_ns() // 1_000_000)
+
+    def set(self, now_ms: int) -> None:
+        self._offset_ms = now_ms - time.monotonic_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        return self._offset_ms + time.monotonic_ns() // 1_000_000
+
+
+class Epochs:
+    """The open epoch, driven by one thread that asks `turn` and, until `wake_ms`, need not ask again.
+
+    Args:
+        newest_block: (number, hash of 32 bytes) of the newest block; raises ChainAway.
+        tell_beacon: publishes a beacon (14 bytes) and the window_ms for which it may be answered.
+        on_closed: told the number of each epoch once it is closed.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        registry: Registry,
+        ingest: Ingest,
+        windows: Windows,
+        clock: Clock,
+        newest_block: Callable[[], Block],
+        tell_beacon: Callable[[bytes, int], None],
+        on_closed: Callable[[int], None],
+    ) -> None:
+        self.evidence, self.registry, self.ingest = evidence, registry, ingest
+        self.windows, self.clock = windows, clock
+        self._newest_block, self._tell_beacon, self._on_closed = newest_block, tell_beacon, on_closed
+        self._retry_ms = 0
+
+    def resume(self) -> None:
+        """Go on where the evidence ends: count what the registry had not saved, open the windows again, set the clock.
+
+        Raises:
+            EvidenceDamaged: more of it is unreadable than a crash can tear.
+        """
+        opened = self.evidence.resume()
+        newest = last_epoch(self.evidence.folder)
+        self._recount(newest)
+        self.windows.epoch = newest + 1 if opened is None else newest
+        if opened is None:
+            return
+        recorded_ms = self._recorded_ms(opened)
+        self.clock.set(start_ms(self.clock(), recorded_ms, opened.window_ms))
+        last = opened.windows[-1] if opened.windows else None
+        number = last.window if last else -1
+        self.windows.resume(opened.count, opened.window_ms, opened.opened_ms, number, recorded_ms, self.clock())
+        for window in opened.windows[-2:]:
+            self.ingest.open_window(window.beacon, window.opened_ms, opened.window_ms)
+        if last and not self._is_due("close_epoch"):
+            self._tell_beacon(last.beacon, opened.window_ms)
+
+    def closes(self) -> bool:
+        """Whether the open epoch is to be closed now; what was received before belongs into it first."""
+        return self._is_due("close_epoch")
+
+    def turn(self) -> None:
+        """Do everything that is due."""
+        while (now_ms := self.clock()) >= self._retry_ms and (step := self.windows.due(now_ms)) is not None:
+            try:
+                self._do(step, now_ms)
+            except (EvidenceFull, RegistryFull):
+                self._put_off("no_space", now_ms)
+            except ChainAway:
+                self._put_off("no_block", now_ms)
+
+    def wake_ms(self) -> int:
+        """In how many ms `turn` is to be asked again."""
+        now_ms = self.clock()
+        return self.windows.wake_ms(now_ms) - now_ms
+
+    def save(self) -> None:
+        """Save progress and counts up to the end of the evidence.
+
+        Raises:
+            RegistryFull: no space; the next call saves it all.
+        """
+        self.registry.save(self.windows.epoch, self.evidence.length_bytes)
+
+    def _do(self, step: Step, now_ms: int) -> None:
+        if step.kind == "open_epoch":
+            self.evidence.open_epoch(step.epoch, *self.windows.planned, now_ms)
+        elif step.kind == "open_window":
+            self._open_window(step, now_ms)
+        else:
+            number, _ = self._newest_block()
+            self.save()
+            self.evidence.close_epoch(now_ms, number)
+            self.ingest.close_windows()
+        self.windows.took(step, now_ms)
+        if step.kind == "close_epoch":
+            self._on_closed(step.epoch)
+
+    def _open_window(self, step: Step, now_ms: int) -> None:
+        number, block_hash = self._newest_block()
+        window = Window(step.window, now_ms, number, block_hash, beacon(block_hash, step.epoch, step.window))
+        self.save()
+        self.evidence.open_window(window)
+        self.ingest.open_window(window.beacon, now_ms, self.windows.window_ms)
+        self._tell_beacon(window.beacon, self.windows.window_ms)
+
+    def _is_due(self, kind: str) -> bool:
+        step = self.windows.due(self.clock())
+        return step is not None and step.kind == kind
+
+    def _put_off(self, reason: str, now_ms: int) -> None:
+        self.registry.reject(Counter({reason: 1}))
+        self._retry_ms = self.windows.wake_ms(now_ms)
+
+    def _recount(self, newest: int) -> None:
+        """Count the heartbeats behind the place that the registry saved, as a stream, each once."""
+        epoch, offset = self.registry.counted
+        for number in range(max(epoch, 1), newest + 1):
+            start = offset if number == epoch else 0
+            for item in read(heartbeats_path(self.evidence.folder, number), start):
+                self.registry.advance(self.ingest.recount([item]).progress)
+        if newest:
+            end = heartbeats_path(self.evidence.folder, newest).stat().st_size
+            self.registry.save(newest, end)
+
+    def _recorded_ms(self, opened: EpochWindows) -> int:
+        times = [opened.opened_ms, *(window.opened_ms for window in opened.windows)]
+        times += [progress.last_ms for progress in self.registry.progress.values()]
+        return max(times)

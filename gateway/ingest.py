@@ -1,0 +1,203 @@
+"""Which messages of devices count, pure; it stores nothing, and one message costs the same whatever came before.
+
+A heartbeat is checked in this order, the cheap checks first, and leaves only a count by reason when it fails:
+    size and topic                               too_large, malformed
+    the same bytes as the last accepted one      replay, but acknowledged again: its acknowledgement was lost
+    COSE_Sign1 (device.agent.wire)               too_large, malformed, not_deterministic, missing_claim, unknown_claim, wrong_type
+    the key id is the topic's                    wrong_device
+    claims (device.agent.wire)                   as COSE_Sign1
+    the device is enrolled                       unknown_device
+    the beacon is of a window open at receipt    stale_beacon
+    (boot, sequence) above the last              replay
+    signature                                    bad_signature
+An announce: the same up to its claims, then its public key is the id's (wrong_device), its signature (bad_signature), its boot is
+not below the last (replay), and there is room for a new device (too_many_devices).
+`decide` changes nothing. What it decided holds once the caller has it on the disk and tells the registry, which is read here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from device.agent import wire
+from gateway import curve
+from gateway.registry import MAX_DEVICES, Device, Progress
+
+PREFIX = "tinyren"
+ID_DIGITS = 40
+MAX_PAYLOAD_BYTES = max(wire.HEARTBEAT_MAX_BYTES, wire.ANNOUNCE_MAX_BYTES, wire.SMALL_MAX_BYTES)
+WINDOWS_KEPT = 2
+
+Item = tuple[str, bytes, int]
+
+
+class Rejected(Exception):
+    """One message does not count; the text is the reason."""
+
+
+@dataclass
+class Batch:
+    """What to do about some messages, in this order: enroll, store, advance the registry, acknowledge.
+
+    Attributes:
+        announced: devices to enroll, by id; `newcomers` of them are new.
+        stored: (receipt time in ms, COSE_Sign1 bytes) for the evidence.
+        progress: what the stored heartbeats lead to, by id.
+        acks: (id, boot, sequence) to acknowledge once `stored` is on the disk.
+        bound: (id, nonce, signature of 65 bytes), not checked: whoever asked for it does.
+        gone: ids whose link the broker saw ending.
+        rejected: count by reason.
+    """
+
+    announced: dict[bytes, Device] = field(default_factory=dict)
+    newcomers: int = 0
+    stored: list[tuple[int, bytes]] = field(default_factory=list)
+    progress: dict[bytes, Progress] = field(default_factory=dict)
+    acks: list[tuple[bytes, int, int]] = field(default_factory=list)
+    bound: list[tuple[bytes, int, bytes]] = field(default_factory=list)
+    gone: list[bytes] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+class Ingest:
+    """Decides on batches, from what is known of devices and windows.
+
+    Args:
+        devices, progress: by device id; read at each decision, never changed here.
+    """
+
+    def __init__(self, devices: Mapping[bytes, Device], progress: Mapping[bytes, Progress]) -> None:
+        self._devices = devices
+        self._progress = progress
+        self._keys: dict[bytes, Any] = {}
+        self._windows: dict[bytes, tuple[int, int]] = {}
+
+    def open_window(self, beacon: bytes, opened_ms: int, window_ms: int) -> None:
+        """From now on `beacon` may be answered by what is received from opened_ms on, for window_ms."""
+        self._windows[beacon] = opened_ms, opened_ms + window_ms
+        while len(self._windows) > WINDOWS_KEPT:
+            del self._windows[next(iter(self._windows))]
+
+    def close_windows(self) -> None:
+        """The epoch is closed: no beacon may be answered any more."""
+        self._windows.clear()
+
+    def decide(self, items: Iterable[Item]) -> Batch:
+        """Judge (topic, payload, receipt time in ms) in their order. Never raises, whatever they hold."""
+        batch = Batch()
+        for topic, payload, receipt_ms in items:
+            try:
+                device, name = split_topic(topic)
+                if name == "heartbeat":
+                    self._heartbeat(batch, device, payload, receipt_ms)
+                elif name == "announce":
+                    self._announce(batch, device, payload)
+                elif name == "bound":
+                    batch.bound.append((device, *wire.decode_bound(payload)))
+                elif name == "gone":
+                    batch.gone.append(device)
+                else:
+                    raise Rejected("malformed")
+            except Rejected as rejection:
+                batch.rejected[str(rejection)] += 1
+            except wire.WireError as error:
+                batch.rejected[error.reason] += 1
+        return batch
+
+    def recount(self, stored: Iterable[tuple[int, bytes]]) -> Batch:
+        """Judge again what the evidence holds, in file order, to find out how far each device had come before a crash.
+
+        Windows are not looked at: they were when it was stored. What a crash damaged within an item counts for nobody.
+        """
+        batch = Batch()
+        for receipt_ms, frame in stored:
+            try:
+                device, payload, signature, digest = wire.open_sign1(frame)
+                _, boot, sequence, *_ = wire.decode_heartbeat(payload)
+                self._advance(batch, device, boot, sequence, signature, digest, receipt_ms, frame)
+            except Rejected as rejection:
+                batch.rejected[str(rejection)] += 1
+            except wire.WireError as error:
+                batch.rejected[error.reason] += 1
+        return batch
+
+    def _heartbeat(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> None:
+        last = batch.progress.get(topic_id) or self._progress.get(topic_id)
+        if last is not None and frame == last.frame:
+            batch.acks.append((topic_id, last.boot, last.sequence))
+            raise Rejected("replay")
+        device, payload, signature, digest = wire.open_sign1(frame)
+        if device != topic_id:
+            raise Rejected("wrong_device")
+        beacon, boot, sequence, *_ = wire.decode_heartbeat(payload)
+        if device not in self._devices and device not in batch.announced:
+            raise Rejected("unknown_device")
+        opened_ms, end_ms = self._windows.get(beacon, (0, 0))
+        if not opened_ms <= receipt_ms < end_ms:
+            raise Rejected("stale_beacon")
+        self._advance(batch, device, boot, sequence, signature, digest, receipt_ms, frame)
+        batch.stored.append((receipt_ms, frame))
+        batch.acks.append((device, boot, sequence))
+
+    def _advance(
+        self, batch: Batch, device: bytes, boot: int, sequence: int, signature: bytes, digest: bytes, receipt_ms: int, frame: bytes
+    ) -> None:
+        last = batch.progress.get(device) or self._progress.get(device)
+        if last is not None and (boot, sequence) <= (last.boot, last.sequence):
+            raise Rejected("replay")
+        if not curve.verify(self._key(batch, device), digest, signature):
+            raise Rejected("bad_signature")
+        count, first_ms = (last.heartbeats + 1, last.first_ms) if last else (1, receipt_ms)
+        batch.progress[device] = Progress(boot, sequence, count, first_ms, receipt_ms, frame)
+
+    def _announce(self, batch: Batch, topic_id: bytes, frame: bytes) -> None:
+        device, payload, signature, digest = wire.open_sign1(frame, wire.ANNOUNCE_MAX_BYTES)
+        if device != topic_id:
+            raise Rejected("wrong_device")
+        board, boot, firmware, core, model, public_key, source = wire.decode_announce(payload)
+        announced = Device(device, public_key, board, core, firmware, model, source, boot)
+        last = batch.announced.get(device) or self._devices.get(device)
+        if announced == last:
+            return
+        if last is not None and boot < last.boot:
+            raise Rejected("replay")
+        if last is None and len(self._devices) + batch.newcomers >= MAX_DEVICES:
+            raise Rejected("too_many_devices")
+        try:
+            is_owner = curve.address(public_key) == device
+        except ValueError:
+            raise Rejected("malformed") from None
+        if not is_owner:
+            raise Rejected("wrong_device")
+        if not curve.verify(curve.parse_public_key(public_key), digest, signature):
+            raise Rejected("bad_signature")
+        batch.announced[device] = announced
+        batch.newcomers += last is None
+
+    def _key(self, batch: Batch, device: bytes) -> Any:
+        key = self._keys.get(device)
+        if key is None:
+            known = self._devices.get(device) or batch.announced.get(device)
+            if known is None:
+                raise Rejected("unknown_device")
+            key = self._keys[device] = curve.parse_public_key(known.public_key)
+        return key
+
+
+def split_topic(topic: str) -> tuple[bytes, str]:
+    """(device id of 20 bytes, name) of "tinyren/ID/name".
+
+    Raises:
+        Rejected: another topic; an id is 40 lower-case hex digits.
+    """
+    parts: Sequence[str] = topic.split("/")
+    if len(parts) != 3 or parts[0] != PREFIX or len(parts[1]) != ID_DIGITS:
+        raise Rejected("malformed")
+    try:
+        device = bytes.fromhex(parts[1])
+    except ValueError:
+        raise Rejected("malformed") from None
+    if device.hex() != parts[1]:
+        raise Rejected("malformed")
+    return device, parts[2]

