@@ -1,11 +1,11 @@
-"""The site's MQTT broker, mosquitto as a child process on loopback; it refuses to start one that everybody may read and write.
+"""The site's MQTT broker: mosquitto a child process on loopback; refuses to run one that everybody may read and write.
 
 Who may do what: a device connects without an account and with its id as client id, may send only its own up topics and
 read only its own down topics and the beacon. A client id is a claim: whoever takes another's can disturb its link, but
 not sign for it. The gateway and each oracle have an account with a random password, kept in the folder, mode 0600.
 
-The port is kept across restarts while it is free, because boards come back to it. It lies below the range from which the
-system takes ports for outgoing connections: a client that retries there could otherwise connect to itself.
+The port is kept across restarts while it is free, because boards come back to it. It lies below the range from which
+the system takes ports for outgoing connections: a client that retries there could otherwise connect to itself.
 """
 
 import base64

@@ -1,11 +1,13 @@
-"""The gateway's and the oracles' connection to the broker, the only file that knows paho; it decides nothing about messages.
+"""The gateway's and the oracles' connection to the broker, the only file that knows paho; refuses to judge messages.
 
-What QoS 1 does here. A message stays the broker's until `ack`, which the receiver calls after it has dealt with it; at most
-the broker's in-flight limit is on its way meanwhile, so a slow receiver holds the broker back and its own memory stays small.
-When the connection breaks, it is made again with a growing pause and the subscriptions with it; the broker then sends again
-what was not acknowledged. An acknowledgement for a connection that is gone is dropped, because message ids start anew.
+What QoS 1 does here. A message stays the broker's until `ack`, which the receiver calls after it has dealt with it; at
+most the broker's in-flight limit is on its way meanwhile, so a slow receiver holds the broker back and its own memory
+stays small. When the connection breaks, it is made again with a growing pause and the subscriptions with it; the broker
+then sends again what was not acknowledged. An acknowledgement for a connection that is gone is dropped, because message
+ids start anew.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,15 +38,18 @@ class Bus:
     Args:
         name: client id; a name that is not empty keeps its session at the broker while it is away.
         account: (user, password).
-        receive: called on paho's thread with topic, payload, receipt time in ms and the token for `ack`; it must be quick.
+        receive: called on paho's thread with topic, payload, receipt time in ms and the token for `ack`; to be quick.
         clock: the site's time in ms.
     """
 
-    def __init__(self, name: str, port: int, account: tuple[str, str], receive: Receive, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, name: str, port: int, account: tuple[str, str], receive: Receive, clock: Callable[[], int]
+    ) -> None:
         self._receive = receive
         self._clock = clock
         self._topics: list[tuple[str, int]] = []
         self._connections = 0
+        self._is_subscribed = threading.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, name, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
         )
@@ -52,6 +57,7 @@ class Bus:
         self._client.max_queued_messages_set(MAX_OUTGOING)
         self._client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
         self._client.on_connect = self._connected
+        self._client.on_subscribe = lambda *_: self._is_subscribed.set()
         self._client.on_message = self._received
         self._port = port
 
@@ -67,6 +73,10 @@ class Bus:
 
     def is_connected(self) -> bool:
         return self._client.is_connected()
+
+    def wait_subscribed(self, timeout_s: float) -> bool:
+        """Wait until the broker confirmed a subscription; before that, what others publish may be missed."""
+        return self._is_subscribed.wait(timeout_s)
 
     def subscribe(self, *topics: str) -> None:
         """Receive these topics with QoS 1, now and after each reconnection."""
@@ -84,7 +94,7 @@ class Bus:
             self._client.ack(token.message_id, token.qos)
 
     def _connected(
-        self, client: mqtt.Client, _data: Any, _flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self, client: mqtt.Client, _data: Any, _flags: mqtt.ConnectFlags, reason: ReasonCode, _: Properties | None
     ) -> None:
         self._connections += 1
         if not reason.is_failure and self._topics:
@@ -95,4 +105,4 @@ class Bus:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""
-        self._receive(topic, message.payload, self._clock(), Token(self._connections, message.mid, message.qos))
+        self._receive(topic, bytes(message.payload), self._clock(), Token(self._connections, message.mid, message.qos))

@@ -1,31 +1,26 @@
 """Contracts on a chain: the embedded one or any JSON-RPC. Refuses to let a node sign: keys stay in this process.
 
-Rules: a transaction is returned only when it is in a block and did what it should; one that reverts raises ChainError with
-the contract's own error. Safe for threads: one lock around each request, and from nonce to sending. Addresses are EIP-55
-text, amounts wei, hashes "0x..." text. Source of names and types: contracts/artifacts.
+Rules: a transaction is returned only when it is in a block and did what it should; one that reverts raises ChainError
+with the contract's own error. Safe for threads: one lock around each request, and from nonce to sending. Addresses are
+EIP-55 text, transaction hashes "0x..." text, amounts wei.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
 from eth_account import Account
-from hexbytes import HexBytes
-from web3 import HTTPProvider, Web3
-from web3.contract import Contract as Codec
 
-from contracts import NAMES, artifact
-from gateway import jsonrpc
+from gateway import abi, jsonrpc
 from gateway.jsonrpc import RpcError
 
 MINED_WITHIN_S = 120
 POLL_S = 0.2
-_WEB3 = Web3()
 
 
 @dataclass(frozen=True)
@@ -43,14 +38,13 @@ class Receipt:
     tx: str
     block: int
     gas: int
-    created: str = ""
+    created: str
 
 
 @dataclass(frozen=True)
 class Event:
     """A log entry; `position` orders those of a block."""
 
-    name: str
     arguments: dict[str, Any]
     block: int
     position: int
@@ -58,15 +52,17 @@ class Event:
 
 
 class ChainError(Exception):
-    """A chain did not do it. `name` and `arguments` are the contract's error ("" and {} if it was none of a contract's);
-    `code` and `data` are JSON-RPC's."""
+    """A chain did not do it.
+
+    `name` and `arguments` are the contract's own error ("" and {} if there is none); `reason`, `code` and `data` are
+    JSON-RPC's.
+    """
 
     def __init__(self, message: str, code: int = jsonrpc.REFUSED, data: str | None = None) -> None:
-        self.name, self.arguments = decode_error(data)
+        self.reason, self.code, self.data = message, code, data
+        self.name, self.arguments = abi.decode_error(bytes.fromhex(data[2:]) if data else b"")
         told = ", ".join(f"{name} {_shown(value)}" for name, value in self.arguments.items())
         super().__init__(f"{message}: {self.name}({told})" if self.name else message)
-        self.code = code
-        self.data = data
 
 
 class Chain:
@@ -88,10 +84,10 @@ class Chain:
             self._close()
 
     def request(self, method: str, params: list[Any]) -> Any:
-        """The result of a JSON-RPC method, one of jsonrpc.OFFERED (none of which signs).
+        """The result of a JSON-RPC method, one of jsonrpc.OFFERED: none of them makes the node sign.
 
         Raises:
-            ChainError: the method is not offered, or what the chain answered.
+            ChainError: the method is not offered, or the chain answered with an error.
         """
         if method not in jsonrpc.OFFERED:
             raise ChainError(f"method {str(method)[:80]!r} is not offered", jsonrpc.UNKNOWN_METHOD)
@@ -99,7 +95,7 @@ class Chain:
             try:
                 return self._request(method, params)
             except RpcError as error:
-                raise ChainError(str(error), error.code, error.data) from error
+                raise ChainError(str(error), error.code, error.data) from None
 
     def block_number(self) -> int:
         """The newest block."""
@@ -130,92 +126,81 @@ class Chain:
         """What a view answers, on the state after `block` or now: a value, or a tuple if it answers several.
 
         Raises:
-            ChainError: it reverts, or the chain does not keep the state of that block.
+            ChainError: it reverts, there is no such contract, or the chain does not keep the state of that block.
         """
-        codec = _codec(contract.name)
-        message = {"to": contract.address, "data": codec.encode_abi(function, arguments)}
-        answer = self.request("eth_call", [message, "latest" if block is None else hex(block)])
-        outputs = codec.get_function_by_signature(_signature(contract.name, function)).abi["outputs"]
-        values = _WEB3.codec.decode([_type(item) for item in outputs], HexBytes(answer))
-        return _clean(values[0] if len(values) == 1 else values)
+        message = {"to": contract.address, "data": _hex(abi.encode_call(contract.name, function, arguments))}
+        what = f"{contract.name}.{function}"
+        with _named(what):
+            answer = self.request("eth_call", [message, "latest" if block is None else hex(block)])
+        try:
+            return abi.decode_answer(contract.name, function, bytes.fromhex(answer[2:]))
+        except ValueError as error:
+            raise ChainError(f"{what} at {contract.address}: {error}") from error
 
     def deploy(self, name: str, *arguments: Any, key: PrivateKey) -> tuple[Contract, Receipt]:
-        """Create contract `name`; `key` pays.
+        """Create contract `name`; `key` signs and pays.
 
         Raises:
-            ChainError: the constructor reverts, or the transaction is refused.
+            ChainError: as send().
         """
-        codec = _codec(name)
-        body = artifact(name).bytecode + bytes(HexBytes(codec.constructor(*arguments).data_in_transaction))[len(artifact(name).bytecode):]
-        receipt = self._transact(f"deploy {name}", {"data": "0x" + body.hex()}, key)
+        receipt = self._transact(f"deploy {name}", {"data": _hex(abi.encode_creation(name, arguments))}, key)
         return Contract(name, receipt.created), receipt
 
     def send(self, contract: Contract, function: str, *arguments: Any, key: PrivateKey) -> Receipt:
         """Run `function` in a transaction that `key` signs and pays.
 
         Raises:
-            ChainError: it reverts (then nothing was sent), or is refused, or is not mined within 120 s.
+            ChainError: it reverts, is refused, or is in no block after 120 s (then it may still come).
         """
-        body = _codec(contract.name).encode_abi(function, arguments)
-        return self._transact(f"{contract.name}.{function}", {"to": contract.address, "data": body}, key)
+        body = abi.encode_call(contract.name, function, arguments)
+        return self._transact(f"{contract.name}.{function}", {"to": contract.address, "data": _hex(body)}, key)
 
     def events(self, contract: Contract, name: str, first: int = 0, last: int | None = None) -> list[Event]:
         """Events `name` of `contract` in blocks `first` to `last` (default: the newest), both included, in order."""
-        event = _codec(contract.name).events[name]()
         wanted = {
             "address": contract.address,
-            "topics": [event.topic],
+            "topics": [_hex(abi.event_topic(contract.name, name))],
             "fromBlock": hex(first),
             "toBlock": "latest" if last is None else hex(last),
         }
-        return [_event(event, log) for log in self.request("eth_getLogs", [wanted])]
+        return [_event(contract.name, name, log) for log in self.request("eth_getLogs", [wanted])]
 
     def _transact(self, what: str, message: dict[str, str], key: PrivateKey) -> Receipt:
         account = Account.from_key(key.secret)
-        try:
+        with _named(what):
             with self._lock:
-                tx_hash = self._send(message, account)
-        except ChainError as error:
-            raise ChainError(f"{what}: {error.__cause__ or error}", error.code, error.data) from error
-        receipt = self._mined(what, tx_hash)
-        if receipt["status"] != "0x1":
-            self._explain(what, {**message, "from": account.address}, int(receipt["blockNumber"], 16) - 1)
-        made = receipt.get("contractAddress") or ""
-        return Receipt(tx_hash, int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16), made)
+                tx = self._send(message, account)
+            found = self._mined(tx)
+            block = int(found["blockNumber"], 16)
+            if found["status"] != "0x1":
+                # Run it again on the state before it: a receipt does not tell the reason.
+                self.request("eth_call", [{**message, "from": account.address}, hex(block - 1)])
+                raise ChainError(f"{tx} reverted")
+        return Receipt(tx, block, int(found["gasUsed"], 16), found.get("contractAddress") or "")
 
     def _send(self, message: dict[str, str], account: Any) -> str:
-        sender = account.address
         price = int(self.request("eth_gasPrice", []), 16)
-        tip = min(price, int(self.request("eth_maxPriorityFeePerGas", []), 16))
         transaction = {
             **message,
-            "gas": int(self.request("eth_estimateGas", [{**message, "from": sender}]), 16),
-            "nonce": int(self.request("eth_getTransactionCount", [sender, "pending"]), 16),
+            "gas": int(self.request("eth_estimateGas", [{**message, "from": account.address}]), 16),
+            "nonce": int(self.request("eth_getTransactionCount", [account.address, "pending"]), 16),
             "chainId": self.chain_id,
             "maxFeePerGas": 2 * price,
-            "maxPriorityFeePerGas": tip,
+            "maxPriorityFeePerGas": min(price, int(self.request("eth_maxPriorityFeePerGas", []), 16)),
             "value": 0,
         }
-        raw = account.sign_transaction(transaction).raw_transaction
-        return str(self.request("eth_sendRawTransaction", ["0x" + bytes(raw).hex()]))
+        signed = account.sign_transaction(transaction).raw_transaction
+        return str(self.request("eth_sendRawTransaction", [_hex(signed)]))
 
-    def _mined(self, what: str, tx_hash: str) -> dict[str, Any]:
+    def _mined(self, tx: str) -> dict[str, Any]:
         end_s = time.monotonic() + MINED_WITHIN_S
         while True:
-            found: dict[str, Any] | None = self.request("eth_getTransactionReceipt", [tx_hash])
+            found: dict[str, Any] | None = self.request("eth_getTransactionReceipt", [tx])
             if found and found.get("blockNumber"):
                 return found
             if time.monotonic() > end_s:
-                raise ChainError(f"{what}: {tx_hash} is in no block after {MINED_WITHIN_S} s")
+                raise ChainError(f"{tx} is in no block after {MINED_WITHIN_S} s")
             time.sleep(POLL_S)
-
-    def _explain(self, what: str, message: dict[str, str], block: int) -> None:
-        """Raise the error of a transaction that was mined and reverted, by running it again on the state before it."""
-        try:
-            self.request("eth_call", [message, hex(block)])
-        except ChainError as error:
-            raise ChainError(f"{what}: {error.__cause__ or error}", error.code, error.data) from error
-        raise ChainError(f"{what}: reverted")
 
 
 def open_embedded(path: Path, funded: tuple[str, ...] = ()) -> Chain:
@@ -240,45 +225,44 @@ def connect(url: str) -> Chain:
     Raises:
         ChainError: nobody answers there.
     """
+    from web3 import HTTPProvider
+
     provider = HTTPProvider(url)
 
     def request(method: str, params: list[Any]) -> Any:
         try:
-            answer: Any = provider.make_request(method, params)  # type: ignore[arg-type]
+            answer: Any = provider.make_request(method, params)
         except (OSError, ValueError) as error:
-            raise RpcError(jsonrpc.REFUSED, f"{url}: {error}") from error
-        if "error" in answer:
-            found = answer["error"]
-            raise RpcError(int(found.get("code", jsonrpc.REFUSED)), str(found.get("message")), _revert_data(found))
-        return answer.get("result")
+            raise RpcError(jsonrpc.REFUSED, f"no answer: {error}") from error
+        if "error" not in answer:
+            return answer.get("result")
+        found = answer["error"]
+        data = found.get("data")
+        data = data.get("data") if isinstance(data, dict) else data
+        data = data if jsonrpc.is_data(data) else None
+        raise RpcError(int(found.get("code", jsonrpc.REFUSED)), str(found.get("message")), data)
 
     return Chain(request)
 
 
-def decode_error(data: str | None) -> tuple[str, dict[str, Any]]:
-    """(name, arguments) of the contract error in a revert's data; ("", {}) if it is none that we know."""
-    raw = bytes.fromhex(data[2:]) if data else b""
-    found = _errors().get(raw[:4])
-    if not found:
-        return "", {}
-    name, inputs = found
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Put what was tried in front of a ChainError's message."""
     try:
-        values = _WEB3.codec.decode([_type(item) for item in inputs], raw[4:])
-    except Exception:  # whatever a foreign contract put after a known selector
-        return name, {}
-    return name, {item["name"]: _clean(value) for item, value in zip(inputs, values, strict=True)}
+        yield
+    except ChainError as error:
+        raise ChainError(f"{what}: {error.reason}", error.code, error.data) from None
 
 
-@cache
-def _errors() -> dict[bytes, tuple[str, list[dict[str, Any]]]]:
-    known: list[dict[str, Any]] = [
-        {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
-        {"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
-    ]
-    known += [item for name in NAMES for item in artifact(name).abi if item["type"] == "error"]
-    return {bytes(Web3.keccak(text=_spelled(item))[:4]): (item["name"], item["inputs"]) for item in known}
+def _event(contract: str, name: str, log: dict[str, Any]) -> Event:
+    topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+    arguments = abi.decode_event(contract, name, topics, bytes.fromhex(log["data"][2:]))
+    return Event(arguments, int(log["blockNumber"], 16), int(log["logIndex"], 16), log["transactionHash"])
 
 
-@cache
-def _codec(name: str) -> type[Codec]:
-    return _WEB3.eth.contract(abi=artifact(name).abi, bytecode=artifact(name).bytecode)  # type: ignore[call-overload,no-any-return]
+def _hex(value: bytes) -> str:
+    return "0x" + bytes(value).hex()
+
+
+def _shown(value: Any) -> str:
+    return _hex(value) if isinstance(value, bytes) else str(value)

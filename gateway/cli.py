@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every option has its help text here and in README.md."""
-    root = argparse.ArgumentParser(prog="tinyren", description="A Ratio1 Edge Node out of a microcontroller and its gateway.")
+    root = argparse.ArgumentParser(
+        prog="tinyren", description="A Ratio1 Edge Node out of a microcontroller and its gateway."
+    )
     root.add_argument("--version", action="version", version=f"tinyren {VERSION}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
 
@@ -38,15 +40,23 @@ def parser() -> argparse.ArgumentParser:
     setup.set_defaults(run=run_setup)
 
     up = commands.add_parser("up", help="run a site: broker, chain, oracles, page and emulated boards")
-    up.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="where the site is kept (default: site)")
-    up.add_argument("--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)")
+    up.add_argument(
+        "--site", type=Path, default=Path("site"), metavar="DIR", help="where the site is kept (default: site)"
+    )
+    up.add_argument(
+        "--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)"
+    )
     up.add_argument("--devices", type=positive, metavar="N", help="how many devices (default: one per board)")
     up.add_argument("--boards", metavar="A,B", help="which boards (default: all emulated ones)")
     up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
     up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
-    up.add_argument("--replay", type=Path, metavar="FILE.csv", help="sensor values from a recording, not from this host")
+    up.add_argument(
+        "--replay", type=Path, metavar="FILE.csv", help="sensor values from a recording, not from this host"
+    )
     up.add_argument("--rpc", metavar="URL", help="settle on this chain (JSON-RPC), not on the embedded one")
-    up.add_argument("--key", type=Path, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas")
+    up.add_argument(
+        "--key", type=Path, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
+    )
     up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
     up.add_argument("--json", action="store_true", help="print one JSON object at the end")
     up.set_defaults(run=run_up)
@@ -60,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
 
     emulate = commands.add_parser("emulate", help="one emulated board with its REPL on a pty, as a USB board has it")
     emulate.add_argument("--board", required=True, metavar="B")
-    emulate.add_argument("--state", type=Path, metavar="DIR", help="keep the board's EEPROM or flash here (default: forgotten)")
+    emulate.add_argument(
+        "--state", type=Path, metavar="DIR", help="keep the board's EEPROM or flash here (default: forgotten)"
+    )
     emulate.set_defaults(run=run_emulate)
 
     bench = commands.add_parser("bench", help="measure bytes, instructions, rates and gas; prints and writes them")

@@ -1,4 +1,4 @@
-"""secp256k1 and Keccak for the gateway; it refuses signatures whose s is in the upper half (libsecp256k1's own rule).
+"""secp256k1 and Keccak for the gateway; refuses signatures whose s is in the upper half (libsecp256k1's own rule).
 
 Verification calls libsecp256k1 through coincurve's cffi handle with a parsed key and one reused signature slot, because
 coincurve's public API wants DER and spends a tenth of the time on converting. The slot belongs to the thread.
@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 from coincurve import PrivateKey, PublicKey
-from coincurve._libsecp256k1 import ffi, lib
+from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]
 from coincurve.context import GLOBAL_CONTEXT
 
 try:
@@ -66,7 +66,7 @@ def verify(key: Any, digest: bytes, signature: bytes) -> bool:
 
 
 def verify_der(public_key: bytes, digest: bytes, signature: bytes) -> bool:
-    """Tell whether a DER signature of a 32-byte digest is good; either half of s is taken, as Ratio1's nodes sign both."""
+    """Tell whether a DER signature of a 32-byte digest is good. Either half of s is taken: Ratio1's nodes sign both."""
     slot = _slot.signature
     try:
         key = parse_public_key(public_key)

@@ -1,6 +1,6 @@
-"""Opens and closes epochs and windows on the disk and on the bus, as `windows` says; refuses to tell a beacon that is not recorded.
+"""Opens and closes epochs and windows, on the disk and then on the bus; refuses to tell a beacon that is not recorded.
 
-What each failure does, each counted and tried again at the next boundary:
+When is for `windows` to say. What each failure does, each counted and tried again at the next boundary:
 1. No newest block, because the chain is away (`no_block`): the window is not opened and counts for nobody.
 2. No space (`no_space`): the same; an epoch that cannot be closed for lack of space stays open, without windows.
 After a restart the open epoch goes on: `resume` reads it back and counts what the registry had not saved.

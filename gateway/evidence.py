@@ -1,4 +1,4 @@
-"""The evidence of a site: append-only files of what devices signed and when it came; it refuses to judge, change or forget.
+"""The evidence of a site: append-only files of what devices signed and when; refuses to judge, change or forget.
 
 An epoch has two files, both CBOR sequences (RFC 8742), readable with any CBOR library:
     epoch-N.cborseq          [receipt time in ms, COSE_Sign1 bytes], in the order in which they were accepted
@@ -6,9 +6,9 @@ An epoch has two files, both CBOR sequences (RFC 8742), readable with any CBOR l
                              [window, opened_ms, block number, block hash, beacon], closed by {"closed_ms", "block"}
 
 Rules:
-1. `append` returns after fdatasync, so what is acknowledged afterwards survives a power cut. One write and one sync a batch.
+1. `append` returns after fdatasync, so what is acknowledged afterwards survives a power cut. One sync a batch.
 2. A batch is stored whole or not at all: a write or sync that fails is rolled back and raises `EvidenceFull`.
-3. After a crash, `resume` cuts what is no whole item from the end; never more than one batch can be torn, so more damage than
+3. After a crash, `resume` cuts what is no whole item from the end. At most one batch can be torn, so more damage than
    that is not a crash, and it raises instead of cutting.
 4. The windows file appears by a rename, its header in it: an epoch exists with its header or not at all.
 """
@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import evidence_file
-from gateway.evidence_file import EpochWindows, EvidenceDamaged, Window, encode_item, read, read_windows
+from gateway.evidence_file import EpochWindows, EvidenceDamaged, encode_item, read, read_windows
+from gateway.oracle.availability import Window
 
 __all__ = ["EpochWindows", "Evidence", "EvidenceDamaged", "EvidenceFull", "Window", "digest", "read", "read_windows"]
 
@@ -170,7 +171,7 @@ class Evidence:
     def _cut(self, path: Path, whole_bytes: int, at_most: int) -> None:
         torn = path.stat().st_size - whole_bytes
         if torn > at_most:
-            raise EvidenceDamaged(path, whole_bytes, f"{torn} bytes behind it are unreadable, a crash tears at most {at_most}")
+            raise EvidenceDamaged(path, whole_bytes, f"{torn} unreadable bytes, a crash tears at most {at_most}")
         if torn:
             os.truncate(path, whole_bytes)
             _sync(path)

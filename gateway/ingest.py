@@ -3,16 +3,16 @@
 A heartbeat is checked in this order, the cheap checks first, and leaves only a count by reason when it fails:
     size and topic                               too_large, malformed
     the same bytes as the last accepted one      replay, but acknowledged again: its acknowledgement was lost
-    COSE_Sign1 (device.agent.wire)               too_large, malformed, not_deterministic, missing_claim, unknown_claim, wrong_type
+    COSE_Sign1 (device.agent.wire)               wire.REASONS
     the key id is the topic's                    wrong_device
-    claims (device.agent.wire)                   as COSE_Sign1
+    claims (device.agent.wire)                   wire.REASONS
     the device is enrolled                       unknown_device
     the beacon is of a window open at receipt    stale_beacon
     (boot, sequence) above the last              replay
     signature                                    bad_signature
-An announce: the same up to its claims, then its public key is the id's (wrong_device), its signature (bad_signature), its boot is
-not below the last (replay), and there is room for a new device (too_many_devices).
-`decide` changes nothing. What it decided holds once the caller has it on the disk and tells the registry, which is read here.
+An announce: the same up to its claims, then its boot is not below the last (replay), there is room for a new device
+(too_many_devices), its public key is the id's (wrong_device), and its signature (bad_signature).
+`decide` changes nothing. What it decided holds once the caller has it on the disk and told the registry, read here.
 """
 
 from collections import Counter
@@ -30,10 +30,15 @@ MAX_PAYLOAD_BYTES = max(wire.HEARTBEAT_MAX_BYTES, wire.ANNOUNCE_MAX_BYTES, wire.
 WINDOWS_KEPT = 2
 
 Item = tuple[str, bytes, int]
+Claims = tuple[bytes, int, int, bytes, int, bytes]
 
 
 class Rejected(Exception):
-    """One message does not count; the text is the reason."""
+    """One message does not count, for a reason that is counted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass
@@ -99,10 +104,8 @@ class Ingest:
                     batch.gone.append(device)
                 else:
                     raise Rejected("malformed")
-            except Rejected as rejection:
-                batch.rejected[str(rejection)] += 1
-            except wire.WireError as error:
-                batch.rejected[error.reason] += 1
+            except (Rejected, wire.WireError) as rejection:
+                batch.rejected[rejection.reason] += 1
         return batch
 
     def recount(self, stored: Iterable[tuple[int, bytes]]) -> Batch:
@@ -113,13 +116,10 @@ class Ingest:
         batch = Batch()
         for receipt_ms, frame in stored:
             try:
-                device, payload, signature, digest = wire.open_sign1(frame)
-                _, boot, sequence, *_ = wire.decode_heartbeat(payload)
-                self._advance(batch, device, boot, sequence, signature, digest, receipt_ms, frame)
-            except Rejected as rejection:
-                batch.rejected[str(rejection)] += 1
-            except wire.WireError as error:
-                batch.rejected[error.reason] += 1
+                device, payload, *signed = wire.open_sign1(frame)
+                self._advance(batch, device, wire.decode_heartbeat(payload), signed, receipt_ms, frame)
+            except (Rejected, wire.WireError) as rejection:
+                batch.rejected[rejection.reason] += 1
         return batch
 
     def _heartbeat(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> None:
@@ -127,22 +127,25 @@ class Ingest:
         if last is not None and frame == last.frame:
             batch.acks.append((topic_id, last.boot, last.sequence))
             raise Rejected("replay")
-        device, payload, signature, digest = wire.open_sign1(frame)
+        device, payload, *signed = wire.open_sign1(frame)
         if device != topic_id:
             raise Rejected("wrong_device")
-        beacon, boot, sequence, *_ = wire.decode_heartbeat(payload)
+        claims = wire.decode_heartbeat(payload)
         if device not in self._devices and device not in batch.announced:
             raise Rejected("unknown_device")
-        opened_ms, end_ms = self._windows.get(beacon, (0, 0))
+        opened_ms, end_ms = self._windows.get(claims[0], (0, 0))
         if not opened_ms <= receipt_ms < end_ms:
             raise Rejected("stale_beacon")
-        self._advance(batch, device, boot, sequence, signature, digest, receipt_ms, frame)
+        self._advance(batch, device, claims, signed, receipt_ms, frame)
         batch.stored.append((receipt_ms, frame))
-        batch.acks.append((device, boot, sequence))
+        batch.acks.append((device, claims[1], claims[2]))
 
     def _advance(
-        self, batch: Batch, device: bytes, boot: int, sequence: int, signature: bytes, digest: bytes, receipt_ms: int, frame: bytes
+        self, batch: Batch, device: bytes, claims: Claims, signed: list[bytes], receipt_ms: int, frame: bytes
     ) -> None:
+        """The last two checks; `signed` is [signature, digest]."""
+        _, boot, sequence, *_ = claims
+        signature, digest = signed
         last = batch.progress.get(device) or self._progress.get(device)
         if last is not None and (boot, sequence) <= (last.boot, last.sequence):
             raise Rejected("replay")

@@ -1,4 +1,4 @@
-"""The gateway's own thread: takes messages from the bus, has `ingest` decide, stores, acknowledges; refuses to acknowledge before that.
+"""The gateway's own thread: messages from the bus to `ingest`, then to the disk; refuses to acknowledge before.
 
 Bus thread -> bounded queue -> this thread, which takes whatever is there as one batch. What each failure does:
 1. Crash before the evidence is synced: nothing was acknowledged, the device sends again.
@@ -107,7 +107,7 @@ class Intake:
 
 
 def store(batch: Batch, epochs: Epochs) -> None:
-    """Put on the disk what a batch leads to. Without space nothing of it counts, and its acknowledgements are taken back."""
+    """Put on the disk what a batch leads to. Without space nothing of it counts and nothing is acknowledged."""
     try:
         epochs.registry.enroll(batch.announced.values())
         if batch.stored:

@@ -11,6 +11,12 @@ UNKNOWN_METHOD = -32601
 REFUSED = -32000
 REVERTED = 3
 
+OFFERED = frozenset(
+    """web3_clientVersion net_version eth_chainId eth_syncing eth_blockNumber eth_gasPrice eth_maxPriorityFeePerGas
+    eth_getBalance eth_getTransactionCount eth_getCode eth_getStorageAt eth_call eth_estimateGas eth_sendRawTransaction
+    eth_getTransactionByHash eth_getTransactionReceipt eth_getBlockByNumber eth_getBlockByHash eth_getLogs""".split()
+)
+
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE)
 _DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE)
 _NEWEST = {None, "latest", "pending", "safe", "finalized"}
@@ -32,9 +38,14 @@ def quantity(value: Any) -> int:
     raise _wrong("a quantity such as 0x1f", value)
 
 
+def is_data(value: Any) -> bool:
+    """Whether it is the text of bytes."""
+    return isinstance(value, str) and _DATA.fullmatch(value) is not None
+
+
 def data(value: Any) -> bytes:
     """Bytes of any length."""
-    if isinstance(value, str) and _DATA.fullmatch(value):
+    if is_data(value):
         return bytes.fromhex(value[2:])
     raise _wrong("bytes in hex", value)
 

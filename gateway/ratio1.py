@@ -1,11 +1,11 @@
-"""Ratio1's signed messages: JSON that its nodes verify; it refuses to sign what JSON writers spell differently.
+"""Ratio1's signed messages: JSON that its nodes verify; refuses to sign what JSON writers spell differently.
 
 Rules:
 1. Canonical form: the message without its top-level signature fields, keys sorted, separators "," and ":", raw UTF-8;
    NaN and infinities become null. SIGN_CANON_V is part of it exactly when it says "v2".
 2. EE_HASH = hex SHA-256 of that form; EE_SIGN = base64url, padded, of the DER ECDSA-SHA256 over the 32 raw hash bytes
    (so the curve signs SHA-256 of SHA-256); EE_SENDER = "0xai_" address of the key.
-3. We sign only ASCII strings, integers, booleans, null, and lists and objects of them. A verifier takes what Ratio1 sends.
+3. We sign only ASCII strings, integers, booleans, null, lists and objects of them. `verify` takes what Ratio1 sends.
 
 Source: dAuth in Ratio1's public Python package (`DefaultBlockEngine.sign` and `.verify`, canonical form "v2").
 """

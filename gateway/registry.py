@@ -1,4 +1,4 @@
-"""The devices a site knows and how far each has come, in SQLite; it refuses to grow with what strangers send.
+"""The devices a site knows and how far each has come, in SQLite; refuses to grow with what strangers send.
 
 Rules:
 1. A device is enrolled by its own signed announce only (ingest checks it), and at most MAX_DEVICES of them.
@@ -10,7 +10,7 @@ One thread writes. Others may copy `devices`, `progress` and `rejected`: their v
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +18,13 @@ from typing import NamedTuple
 MAX_DEVICES = 4096
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS device (id BLOB PRIMARY KEY, public_key BLOB NOT NULL, board TEXT NOT NULL,
-    core TEXT NOT NULL, firmware TEXT NOT NULL, model BLOB NOT NULL, source TEXT NOT NULL, boot INTEGER NOT NULL) STRICT;
+    core TEXT NOT NULL, firmware TEXT NOT NULL, model BLOB NOT NULL, source TEXT NOT NULL,
+    boot INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS progress (id BLOB PRIMARY KEY, boot INTEGER NOT NULL, sequence INTEGER NOT NULL,
     heartbeats INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, frame BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS rejected (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS counted (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, offset INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS counted (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL,
+    offset INTEGER NOT NULL) STRICT;
 """
 
 
@@ -32,7 +34,7 @@ class RegistryFull(Exception):
 
 @dataclass(frozen=True)
 class Device:
-    """What a device announced: id 20 bytes, public key 33, model (binary CID) 36; `boot` is that of its last announce."""
+    """What a device announced: id 20 bytes, public key 33, model (binary CID) 36; `boot` is the last announce's."""
 
     id: bytes
     public_key: bytes
@@ -117,7 +119,7 @@ class Registry:
         """Let go of the file; what was not saved is in the evidence."""
         self._database.close()
 
-    def _write(self, statements: list[tuple[str, list[tuple[object, ...]]]]) -> None:
+    def _write(self, statements: Sequence[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         try:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")

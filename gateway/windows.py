@@ -1,14 +1,15 @@
-"""When epochs and windows open and close, pure; it knows no clock, and opens no window too late to be answered fairly.
+"""When epochs and windows open and close, pure; knows no clock; refuses to open a window too late to be answered.
 
 Rules:
-1. Epoch N lasts `count` windows of window_ms from its opened_ms; the next opens at once. Window w is due at opened_ms + w * window_ms.
-2. A window counts from when it was really opened. One that is late by more than half its length is not opened at all, for nobody
-   could answer it at ease; windows that are not opened count for nobody.
-3. Time only goes forward: it is the wall's once, when the gateway starts, and the monotonic clock's from then on (`start_ms`), so
-   a wall clock that jumps while the gateway runs moves nothing.
+1. Epoch N lasts `count` windows of window_ms from its opened_ms; the next opens at once. Window w is due at
+   opened_ms + w * window_ms.
+2. A window counts from when it was really opened. One that is late by more than half its length is not opened at all,
+   for nobody could answer it at ease; windows that are not opened count for nobody.
+3. Time only goes forward: it is the wall's once, when the gateway starts (`start_ms`), and the monotonic clock's from
+   then on, so a wall clock that jumps while the gateway runs moves nothing.
 4. After a restart an epoch goes on with the windows that remain and with its own `count` and window_ms, whatever the
-   configuration says now. If its time is past, or if the wall is a window or more behind what the evidence recorded, it is closed
-   with the evidence it has and the next one opens: a wrong clock costs at most the epochs in which it was wrong.
+   configuration says now. If its time is past, or if the wall is a window or more behind what the evidence recorded, it
+   is closed with what it has and the next one opens: a wrong clock costs at most the epochs in which it was wrong.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ def beacon(block_hash: bytes, epoch: int, window: int) -> bytes:
 
 
 def start_ms(wall_ms: int, recorded_ms: int, window_ms: int) -> int:
-    """Where the site's time goes on: the wall's, or behind the recorded one if the wall is less than a window behind it."""
+    """Where the site's time goes on: the wall's, or right after the recorded if the wall is less than a window late."""
     return recorded_ms + 1 if recorded_ms - window_ms < wall_ms <= recorded_ms else wall_ms
 
 

@@ -37,7 +37,7 @@ class Sign1:
         self.items = items
 
 
-def encode(value):
+def encode(value) -> bytes:
     """Encode int, bytes-like, str, list or tuple, dict, Sign1 -> bytes.
 
     Raises:
@@ -89,7 +89,7 @@ def _put_head(out, major, argument):
     raise LocalError("integer: got more than 64 bits, wanted at most 64")
 
 
-def decode(data, max_bytes):
+def decode(data, max_bytes: int):
     """Decode one item that fills `data` (bytes-like, read only) -> int, bytes, str, list, dict or Sign1.
 
     Raises:

@@ -19,6 +19,7 @@ from .errors import StoreError
 SLOT_BYTES = const(128)
 RECORD_BYTES = const(68)
 RING_SLOTS = const(8)
+SECTOR_SLOTS = const(16)
 
 _BODY_BYTES = const(64)
 _HEAD = b"tr\x01"
@@ -34,12 +35,11 @@ class Store:
     def __init__(self, memory):
         """Raises StoreError if the memory is too small for a ring of 8 slots, or for two sectors of whole slots."""
         sector = memory.erase_bytes
-        self._sector_slots = sector // SLOT_BYTES
-        slots = self._sector_slots * 2 if sector else RING_SLOTS
-        if not slots or sector % SLOT_BYTES or memory.size < slots * SLOT_BYTES:
+        self._sector_slots = min(sector // SLOT_BYTES, SECTOR_SLOTS)
+        self._slots = self._sector_slots * 2 if sector else RING_SLOTS
+        if not self._slots or sector % SLOT_BYTES or memory.size < (sector * 2 or RING_SLOTS * SLOT_BYTES):
             raise StoreError(f"memory: got {memory.size} bytes, sectors of {sector}, wanted 8 slots or 2 sectors")
         self._memory = memory
-        self._slots = slots
         self._slot = -1
         self._record = bytearray(RECORD_BYTES)
         self._check = bytearray(RECORD_BYTES)
@@ -87,7 +87,7 @@ class Store:
         """Read the newest valid record into _record and its place into _slot (-1: none); count damaged slots."""
         serial = -1
         for slot in range(self._slots):
-            self._memory.read(slot * SLOT_BYTES, self._check)
+            self._memory.read(self._address(slot), self._check)
             if not _is_valid(self._check):
                 if not (_is_filled(self._check, 0xFF) or _is_filled(self._check, 0)):
                     self.damaged += 1
@@ -104,8 +104,8 @@ class Store:
         for _ in range(self._slots - 1):
             slot = (slot + 1) % self._slots
             if self._is_free(slot):
-                self._memory.write(slot * SLOT_BYTES, self._record)
-                self._memory.read(slot * SLOT_BYTES, self._check)
+                self._memory.write(self._address(slot), self._record)
+                self._memory.read(self._address(slot), self._check)
                 if self._check == self._record:
                     self._slot = slot
                     return
@@ -120,9 +120,15 @@ class Store:
         if slot % self._sector_slots == 0:
             if self._slot >= 0 and self._slot // self._sector_slots == slot // self._sector_slots:
                 return False
-            self._memory.erase(slot * SLOT_BYTES)
-        self._memory.read(slot * SLOT_BYTES, self._check)
+            self._memory.erase(self._address(slot))
+        self._memory.read(self._address(slot), self._check)
         return _is_filled(self._check, 0xFF)
+
+    def _address(self, slot):
+        if not self._sector_slots:
+            return slot * SLOT_BYTES
+        sector, slot = divmod(slot, self._sector_slots)
+        return sector * self._memory.erase_bytes + slot * SLOT_BYTES
 
     def _number(self, at):
         return int.from_bytes(bytes(self._record[at : at + 4]), "big")

@@ -9,6 +9,7 @@
 #include "console.h"
 #include "hw.h"
 #include "keccak.h"
+#include "mod_model.h"
 #include "secp.h"
 #include "tinyren_board.h"
 
@@ -151,6 +152,7 @@ static const mp_rom_map_elem_t tinyren_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_sign), MP_ROM_PTR(&tinyren_sign_obj) },
     { MP_ROM_QSTR(MP_QSTR_link_read), MP_ROM_PTR(&tinyren_link_read_obj) },
     { MP_ROM_QSTR(MP_QSTR_link_write), MP_ROM_PTR(&tinyren_link_write_obj) },
+    { MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&tinyren_model_type) },
     #if MICROPY_PY_MACHINE_I2C
     { MP_ROM_QSTR(MP_QSTR_I2C), MP_ROM_PTR(&machine_i2c_type) },
     #endif

@@ -1,0 +1,116 @@
+"""Calls, answers, events and errors of our contracts as bytes and back. Refuses what the artifacts do not name (KeyError).
+
+Values are Python's: int, bool, bytes, EIP-55 text for addresses, tuples for arrays and structs. Source: Solidity's ABI
+specification; names and types from contracts/artifacts.
+"""
+
+from functools import cache
+from typing import Any
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_hash.auto import keccak
+from eth_utils.address import is_address, to_checksum_address
+
+from contracts import NAMES, artifact
+
+_BUILT_IN: tuple[dict[str, Any], ...] = (
+    {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
+    {"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
+)
+
+
+def encode_call(contract: str, function: str, arguments: tuple[Any, ...]) -> bytes:
+    """What a transaction or a call carries to run `function`."""
+    entry = _entry(contract, "function", function)
+    return _selector(entry) + encode(_types(entry["inputs"]), arguments)
+
+
+def encode_creation(contract: str, arguments: tuple[Any, ...]) -> bytes:
+    """What a transaction carries to create `contract`."""
+    inputs = [entry for item in artifact(contract).abi if item["type"] == "constructor" for entry in item["inputs"]]
+    return artifact(contract).bytecode + encode(_types(inputs), arguments)
+
+
+def decode_answer(contract: str, function: str, data: bytes) -> Any:
+    """A function's answer: its value, or a tuple if it has several.
+
+    Raises:
+        ValueError: these bytes are no such answer (nothing at all: there is no contract at that address).
+    """
+    values = _decoded(_entry(contract, "function", function)["outputs"], data)
+    return values[0] if len(values) == 1 else values
+
+
+def event_topic(contract: str, event: str) -> bytes:
+    """The 32 bytes by which logs of `event` are found."""
+    return keccak(_signature(_entry(contract, "event", event)))
+
+
+def decode_event(contract: str, event: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
+    """Arguments by name. `topics` are all of the log's, the event's own first."""
+    inputs = _entry(contract, "event", event)["inputs"]
+    indexed = [item for item in inputs if item["indexed"]]
+    plain = [item for item in inputs if not item["indexed"]]
+    values = {item["name"]: _decoded([item], topic)[0] for item, topic in zip(indexed, topics[1:], strict=True)}
+    values.update(zip([item["name"] for item in plain], _decoded(plain, data), strict=True))
+    return {item["name"]: values[item["name"]] for item in inputs}
+
+
+def decode_error(data: bytes) -> tuple[str, dict[str, Any]]:
+    """(name, arguments) of the error in a revert's data; ("", {}) if neither our contracts nor Solidity have it."""
+    entry = _errors().get(data[:4])
+    if entry is None:
+        return "", {}
+    try:
+        values = _decoded(entry["inputs"], data[4:])
+    except ValueError:
+        return "", {}
+    return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
+
+
+@cache
+def _errors() -> dict[bytes, dict[str, Any]]:
+    ours = [item for name in NAMES for item in artifact(name).abi if item["type"] == "error"]
+    return {_selector(entry): entry for entry in (*_BUILT_IN, *ours)}
+
+
+@cache
+def _entry(contract: str, kind: str, name: str) -> dict[str, Any]:
+    for item in artifact(contract).abi:
+        if item["type"] == kind and item.get("name") == name:
+            return item
+    raise KeyError(f"{contract} has no {kind} {name}")
+
+
+def _selector(entry: dict[str, Any]) -> bytes:
+    return keccak(_signature(entry))[:4]
+
+
+def _signature(entry: dict[str, Any]) -> bytes:
+    return f"{entry['name']}({','.join(_types(entry['inputs']))})".encode()
+
+
+def _types(items: list[dict[str, Any]]) -> list[str]:
+    return [_type(item) for item in items]
+
+
+def _type(item: dict[str, Any]) -> str:
+    """eth_abi's name of a type: a struct is the list of its fields in brackets, whatever arrays of it follow."""
+    kind: str = item["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(_types(item['components']))}){kind[len('tuple') :]}"
+
+
+def _decoded(items: list[dict[str, Any]], data: bytes) -> tuple[Any, ...]:
+    try:
+        return tuple(_clean(value) for value in decode(_types(items), data))
+    except (DecodingError, OverflowError) as error:
+        raise ValueError(f"{len(data)} bytes, wanted {', '.join(_types(items))}: {error}") from error
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return tuple(_clean(item) for item in value)
+    return to_checksum_address(value) if isinstance(value, str) and is_address(value) else value

@@ -1,0 +1,76 @@
+"""What each settled epoch came to: SITE/settlement/epoch-N.json. A copy for readers; the chain and the evidence are the truth.
+
+A file that is missing or damaged is made again from the evidence (settler.py), so nothing here needs to be synced.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway import curve
+from gateway.oracle.rewards import Leaves
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One settled epoch. availability by device id; root, evidence 32 bytes; tx and signers as text; amounts in wei."""
+
+    epoch: int
+    windows: int
+    availability: Mapping[bytes, int]
+    leaves: Leaves
+    root: bytes
+    total: int
+    evidence: bytes
+    minted: int
+    tx: str
+    signers: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """What `--json` and the page show of it."""
+        return {
+            "epoch": self.epoch,
+            "windows": self.windows,
+            "availability": {curve.checksum(device): value for device, value in sorted(self.availability.items())},
+            "root": "0x" + self.root.hex(),
+            "tx": self.tx,
+            "signers": list(self.signers),
+            "minted_wei": str(self.minted),
+        }
+
+
+def write(folder: Path, settled: Settled) -> None:
+    """Keep it, replacing what was there in one step."""
+    fields = {
+        **settled.summary(),
+        "leaves": [[deed, str(amount)] for deed, amount in settled.leaves],
+        "total": str(settled.total),
+        "evidence": "0x" + settled.evidence.hex(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "epoch.part"
+    part.write_text(json.dumps(fields, indent=1) + "\n")
+    os.replace(part, folder / f"epoch-{settled.epoch}.json")
+
+
+def read(folder: Path, epoch: int) -> Settled | None:
+    """The epoch's file, or None where it is missing or damaged."""
+    try:
+        fields = json.loads((folder / f"epoch-{epoch}.json").read_text())
+        return Settled(
+            epoch=int(fields["epoch"]),
+            windows=int(fields["windows"]),
+            availability={bytes.fromhex(key[2:]): int(value) for key, value in fields["availability"].items()},
+            leaves=tuple((int(deed), int(amount)) for deed, amount in fields["leaves"]),
+            root=bytes.fromhex(fields["root"][2:]),
+            total=int(fields["total"]),
+            evidence=bytes.fromhex(fields["evidence"][2:]),
+            minted=int(fields["minted_wei"]),
+            tx=str(fields["tx"]),
+            signers=tuple(fields["signers"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
