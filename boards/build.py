@@ -184,9 +184,10 @@ def _mpy_cross(micropython: Source, report: Report) -> Path:
 
 def _make(folder: Path, arguments: list[str], work: Path, report: Callable[[int], None]) -> None:
     """Runs make in folder with output into work; reports how many lines it has printed."""
-    # Neither the flags of a make that runs us nor a variable of the user's may change what is built.
+    # Neither the flags of a make that runs us, nor a variable of the user's, nor the commit of the repository around the
+    # cache may change what is built.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    environment = {**kept, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(DATE_S)}
+    environment = {**kept, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(DATE_S), "GIT_DIR": os.devnull}
     mark, log = work / "unfinished", work / "make.log"
     mark.touch()
     command = ["make", "-C", str(folder), f"-j{os.cpu_count()}", *arguments]

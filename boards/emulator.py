@@ -16,15 +16,19 @@ QMP goes over an inherited socket pair, so there is no socket file to leave behi
 Sources: QEMU QMP reference; QEMU hw/sensor/{tmp105,lsm303dlhc_mag}.c for the units of their properties; prctl(2).
 """
 
+import fcntl
 import json
 import shutil
 import socket
+import struct
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LOG_BYTES = 256 * 1024  # of each log; the one before is kept beside it
+UNLOCK_S = 2.0  # for a QEMU whose parent was killed just now, to be gone too
 ANSWER_S = 10.0  # QMP's answers are immediate; a starved host's are not
 
 # QEMU gets SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG counts threads, not processes). So one
@@ -42,7 +46,7 @@ class Emulator:
     Args:
         board: has `name` (text) and `emulator` (the table above).
         elf: the firmware, a path.
-        folder: where image and logs live; made if missing. One emulator at a time uses it (QEMU locks the image).
+        folder: where image and logs live; made if missing. One emulator at a time uses it: the image is locked.
         link: (host, port) of the broker, which QEMU connects to and reconnects each second; None for a link to nowhere.
         repl: "pty", or "null" for a board without a REPL.
         icount: count time in instructions, one a nanosecond. Deterministic, and slower than real time.
@@ -74,22 +78,21 @@ class Emulator:
         """Start QEMU and return when the guest runs.
 
         Raises:
-            EmulatorError: no QEMU, no firmware, running already, or QEMU ended; with QEMU's own last line.
+            EmulatorError: no QEMU, no firmware, the folder in use, or QEMU ended; with QEMU's own last line.
         """
         if self.poll() is None and self._process:
             raise EmulatorError(f"{self.board.name}: already running as process {self._process.pid}")
         self.stop()
         command = self._command()
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        self._make_image()
         self._bound_logs()
         ours, theirs = socket.socketpair()
-        with theirs, open(self.folder / "logs" / "qemu.log", "ab") as log:
+        with self._open_image() as image, theirs, open(self.folder / "logs" / "qemu.log", "ab") as log:
             qmp = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
             # start_new_session: a terminal's Ctrl-C is for us, who then stop the emulators in order.
             self._process = _starter.submit(
-                subprocess.Popen, command + qmp, cwd=self.folder, pass_fds=(theirs.fileno(),), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                subprocess.Popen, command + qmp, cwd=self.folder, start_new_session=True,
+                pass_fds=(theirs.fileno(), image.fileno()), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             ).result()
         ours.settimeout(ANSWER_S)
         self._qmp = ours.makefile("rw", encoding="utf-8")
@@ -113,9 +116,10 @@ class Emulator:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._qmp:
-            self._qmp.close()
-        self._process = self._qmp = self.pty = self._sample = None
+        with self._lock:
+            if self._qmp:
+                self._qmp.close()
+            self._process = self._qmp = self.pty = self._sample = None
 
     def restart(self):
         """Stop and start: a reset of the board, or its return after an end. The pty's name may change."""
@@ -179,6 +183,8 @@ class Emulator:
     def exec(self, code, timeout_s=30.0):
         """Run Python on the board through the raw REPL (interrupting what runs there); what it printed, text.
 
+        It takes a second: that often QEMU looks whether somebody has opened the pty. Nobody else may hold it.
+
         Raises:
             EmulatorError: no REPL, no answer in timeout_s, or the code raised; with the board's last line.
         """
@@ -187,12 +193,12 @@ class Emulator:
 
         if not self.pty:
             raise EmulatorError(f"{self.board.name}: no REPL to run code on")
-        transport = SerialTransport(self.pty)
+        transport = SerialTransport(self.pty, timeout=timeout_s)
         try:
             transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
             printed, raised = transport.exec_raw(code, timeout=timeout_s)
             transport.exit_raw_repl()
-        except (TransportError, OSError) as error:
+        except (TransportError, OSError, struct.error) as error:
             raise EmulatorError(f"{self.board.name}: REPL: {error}") from error
         finally:
             transport.serial.close()  # transport.close() would fail on a pty whose QEMU has ended
@@ -223,21 +229,35 @@ class Emulator:
             raise EmulatorError(f"{self.board.name}: no firmware at {self.elf}: build it first")
         host, port = self.link or (None, None)
         link = f"socket,id=link,host={host},port={port},reconnect=1,nodelay=on" if self.link else "null,id=link"
-        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *emulator["arguments"], "-kernel", str(self.elf)]
+        # Not -kernel: with a second flash, as virt has here, QEMU would start in that flash and not load the kernel.
+        firmware = "loader,file=" + str(self.elf).replace(",", ",,")
+        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *emulator["arguments"], "-device", firmware]
         command += ["-display", "none", "-monitor", "none", "-nic", "none", "-chardev", link]
         command += ["-chardev", f"{self.repl},id=repl,logfile=logs/repl.log,logappend=on"]
         return command + (["-icount", "shift=0"] if self.icount else [])
 
-    def _make_image(self):
-        image = self.board.emulator.get("image")
-        if not image or (self.folder / image["file"]).exists():
-            return
-        # Renamed into place when whole, so that a power cut leaves no short image, which QEMU would refuse.
-        fresh = self.folder / (image["file"] + ".new")
-        with open(fresh, "wb") as file:
-            file.write(b"\xff" * image["erased_bytes"])
-            file.truncate(image["bytes"])
-        fresh.rename(self.folder / image["file"])
+    def _open_image(self):
+        """The image, made if missing, open and locked; QEMU inherits the lock and so holds it as long as it lives."""
+        image = self.board.emulator["image"]
+        path = self.folder / image["file"]
+        if not path.exists():
+            # Renamed into place when whole, so that a power cut leaves no short image, which QEMU would refuse.
+            fresh = path.with_suffix(".new")
+            with open(fresh, "wb") as file:
+                file.write(b"\xff" * image["erased_bytes"])
+                file.truncate(image["bytes"])
+            fresh.rename(path)
+        file = open(path, "rb")
+        deadline_s = time.monotonic() + UNLOCK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError as error:
+                if time.monotonic() > deadline_s:
+                    file.close()
+                    raise EmulatorError(f"{self.board.name}: another emulator runs in {self.folder}") from error
+                time.sleep(0.02)
 
     def _bound_logs(self):
         for log in self.folder.glob("logs/*.log"):
@@ -249,8 +269,8 @@ class Emulator:
         try:
             line = self._qmp.readline()
         except OSError as error:
-            raise EmulatorError(f"{self.board.name}: {self._why(error)}") from error
-        if not line:
+            raise EmulatorError(f"{self.board.name}: QMP: {self._why(error)}") from error
+        if not line.endswith("\n"):
             raise EmulatorError(f"{self.board.name}: {self._why('QEMU ended')}")
         return json.loads(line)
 

@@ -4,9 +4,11 @@ tree and gives names with contents; boards/build.py lays them out for MicroPytho
 
 from boards.board import Board
 from boards.sources import ROOT
+from models.frozen import frozen_module
 
 HOST_ONLY = {"port.py", "__main__.py"}  # of device/agent: what runs on CPython alone
 PACKAGES = ("agent", "drivers")
+MODEL = ROOT / "models" / "host"
 
 
 def frozen_files(board: Board) -> dict[str, bytes]:
@@ -18,5 +20,7 @@ def frozen_files(board: Board) -> dict[str, bytes]:
         if path.name not in HOST_ONLY
     }
     files["main.py"] = (ROOT / "boards" / "qemu_main.py").read_bytes()
-    files["board.py"] = f"SOURCE = {board.source!r}\nSTORE = {board.store!r}\nI2C_BUS = {board.i2c_bus!r}\n".encode()
+    files["board.py"] = f"STORE = {board.store!r}\nI2C_BUS = {board.i2c_bus!r}\n".encode()
+    artifact, host_json = (MODEL / "encoder.ren").read_bytes(), (MODEL / "host.json").read_text()
+    files["host_model.py"] = frozen_module(artifact, host_json).encode()
     return files

@@ -85,7 +85,7 @@ class Replay:
         self.loop = loop
         self.clamped = 0
         self.description = f"recording {self.path.name}"
-        rows = self._read()
+        rows = _read_rows(self.path)
         first = next(rows, None)
         if first is None:
             raise RecordingError(f"{self.path}: got no rows, wanted at least one after the columns' names")
@@ -95,7 +95,7 @@ class Replay:
         """(temperature in degC, x, y, z in counts), all in RANGES; None after the last row unless it loops."""
         values = next(self._rows, None)
         if values is None and self.loop:
-            self._rows = self._read()
+            self._rows = _read_rows(self.path)
             values = next(self._rows, None)
         if values is None:
             return None
@@ -103,48 +103,52 @@ class Replay:
         self.clamped += clamped
         return values
 
-    def _read(self):
-        with open(self.path, encoding="utf-8-sig", errors="replace", newline="") as file:
-            names = None
-            for number, cells in self._lines(file):
-                if names is None:
-                    names = self._check_names(number, cells)
-                    first = 0 if names == list(COLUMNS) else 1
-                elif len(cells) != len(names):
-                    raise RecordingError(f"{self.path}: line {number}: got {len(cells)} columns, wanted {len(names)}")
-                else:
-                    pairs = zip(names[first:], cells[first:], strict=True)
-                    values = tuple(self._number(number, name, cell) for name, cell in pairs)
-                    yield values + DEFAULTS[len(values) :]
 
-    def _lines(self, file):
-        number = 0
-        while line := file.readline(LINE_CHARACTERS):
-            number += 1
-            if len(line) == LINE_CHARACTERS:
-                raise RecordingError(f"{self.path}: line {number}: got {LINE_CHARACTERS} characters, wanted fewer")
-            if line.strip():
-                try:
-                    yield number, next(csv.reader([line.strip()], strict=True, skipinitialspace=True))
-                except csv.Error as error:
-                    raise RecordingError(f"{self.path}: line {number}: got {error}, wanted CSV") from error
+def _read_rows(path):
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        names = None
+        for place, cells in _read_lines(path, file):
+            if names is None:
+                names = _check_names(place, cells)
+                first = 0 if names == list(COLUMNS) else 1
+            elif len(cells) != len(names):
+                raise RecordingError(f"{place}: got {len(cells)} columns, wanted {len(names)}")
+            else:
+                named = zip(names[first:], cells[first:], strict=True)
+                values = tuple(_parse_number(f"{place}, column {name}", cell) for name, cell in named)
+                yield values + DEFAULTS[len(values) :]
 
-    def _check_names(self, number, cells):
-        names = [cell.strip() for cell in cells]
-        if names != list(COLUMNS) and (not 2 <= len(names) <= 5 or names[0] in COLUMNS):
-            wanted = f"{','.join(COLUMNS)}, or a timestamp and one to four numbers"
-            raise RecordingError(f"{self.path}: line {number}: got columns {','.join(names)[:80]!r}, wanted {wanted}")
-        return names
 
-    def _number(self, number, name, cell):
-        try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            place = f"{self.path}: line {number}, column {name}"
-            raise RecordingError(f"{place}: got {cell[:40]!r}, wanted a finite number")
-        return value
+def _read_lines(path, file):
+    number = 0
+    while line := file.readline(LINE_CHARACTERS):
+        number += 1
+        place = f"{path}: line {number}"
+        if len(line) == LINE_CHARACTERS:
+            raise RecordingError(f"{place}: got {LINE_CHARACTERS} characters, wanted fewer")
+        if line.strip():
+            try:
+                yield place, next(csv.reader([line.strip()], strict=True, skipinitialspace=True))
+            except csv.Error as error:
+                raise RecordingError(f"{place}: got {error}, wanted CSV") from error
+
+
+def _check_names(place, cells):
+    names = [cell.strip() for cell in cells]
+    if names != list(COLUMNS) and (not 2 <= len(names) <= 5 or names[0] in COLUMNS):
+        wanted = f"{','.join(COLUMNS)}, or a timestamp and one to four numbers"
+        raise RecordingError(f"{place}: got columns {','.join(names)[:80]!r}, wanted {wanted}")
+    return names
+
+
+def _parse_number(place, cell):
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RecordingError(f"{place}: got {cell[:40]!r}, wanted a finite number")
+    return value
 
 
 def _clamp(values):

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ SETTINGS = {
     "evmVersion": "cancun",
     "optimizer": {"enabled": True, "runs": 200},
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object"]}},
 }
 SCRIPT = 'process.stdout.write(require("solc").compile(require("fs").readFileSync(0, "utf8")))'
 IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)
@@ -54,40 +54,50 @@ def compile_artifacts(files: dict[str, str]) -> dict[str, str]:
     Raises:
         CompileError: an error or a warning.
     """
-    compiled = compile_sources(files)
-    return {name: json.dumps(compiled[f"{name}.sol"][name], indent=1, sort_keys=True) + "\n" for name in NAMES}
+    compiled = compile_sources(files, [f"{name}.sol" for name in NAMES])
+    return {name: artifact_text(compiled[f"{name}.sol"][name]) for name in NAMES}
 
 
-def compile_sources(files: dict[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Compile `files` (text by path) with OpenZeppelin's; returns path -> contract -> {"abi", "bytecode" in hex}.
+def artifact_text(compiled: dict[str, Any]) -> str:
+    """What is committed of a compiled contract."""
+    return json.dumps(compiled, indent=1, sort_keys=True) + "\n"
+
+
+def compile_sources(
+    files: dict[str, str], wanted: Sequence[str], warnings: bool = False, optimize: bool = True
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Compile `files` (text by path) with OpenZeppelin's: path, of those `wanted` -> contract -> {"abi", "bytecode"}.
 
     Raises:
-        CompileError: an error or a warning.
+        CompileError: an error, or a warning about `files` unless `warnings` are let pass.
     """
     modules = install()
     texts = dict(files)
-    wanted = [name for text in files.values() for name in IMPORT.findall(text) if name.startswith("@")]
-    while wanted:
-        name = wanted.pop()
+    missing = [name for text in files.values() for name in IMPORT.findall(text) if name.startswith("@")]
+    while missing:
+        name = missing.pop()
         if name not in texts:
             texts[name] = (modules / name).read_text()
             here = os.path.dirname(name)
-            wanted += [os.path.normpath(os.path.join(here, other)) for other in IMPORT.findall(texts[name])]
+            missing += [os.path.normpath(os.path.join(here, other)) for other in IMPORT.findall(texts[name])]
     contents = {name: {"content": text} for name, text in texts.items()}
-    request = {"language": "Solidity", "sources": contents, "settings": SETTINGS}
+    outputs = {path: {"*": ["abi", "evm.bytecode.object"]} for path in wanted}
+    settings = {**SETTINGS, "outputSelection": outputs, "optimizer": {"enabled": optimize, "runs": 200}}
+    request = {"language": "Solidity", "sources": contents, "settings": settings}
     answer = json.loads(_run([_node(), "-e", SCRIPT], cwd=modules.parent, text=json.dumps(request)))
-    problems = [item["formattedMessage"] for item in answer.get("errors", []) if _refuses(item, files)]
+    warned = {} if warnings else files
+    problems = [item["formattedMessage"] for item in answer.get("errors", []) if _refuses(item, warned)]
     if problems:
         raise CompileError("\n".join(problems))
-    return {path: {name: _artifact(item) for name, item in answer["contracts"].get(path, {}).items()} for path in files}
+    return {path: {name: _artifact(item) for name, item in answer["contracts"][path].items()} for path in wanted}
 
 
 def _artifact(item: dict[str, Any]) -> dict[str, Any]:
     return {"abi": item["abi"], "bytecode": item["evm"]["bytecode"]["object"]}
 
 
-def _refuses(item: dict[str, Any], files: dict[str, str]) -> bool:
-    ours = item.get("sourceLocation", {}).get("file") in files
+def _refuses(item: dict[str, Any], warned: dict[str, str]) -> bool:
+    ours = item.get("sourceLocation", {}).get("file") in warned
     return item["severity"] == "error" or (item["severity"] == "warning" and ours)
 
 

@@ -1,4 +1,4 @@
-"""Calls, answers, events and errors of our contracts as bytes and back. Refuses what the artifacts do not name (KeyError).
+"""Calls, answers, events and errors of our contracts as bytes and back. Refuses names not in the artifacts (KeyError).
 
 Values are Python's: int, bool, bytes, EIP-55 text for addresses, tuples for arrays and structs. Source: Solidity's ABI
 specification; names and types from contracts/artifacts.
@@ -9,10 +9,10 @@ from typing import Any
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 from eth_utils.address import is_address, to_checksum_address
 
 from contracts import NAMES, artifact
+from gateway.curve import keccak
 
 _BUILT_IN: tuple[dict[str, Any], ...] = (
     {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
@@ -28,8 +28,9 @@ def encode_call(contract: str, function: str, arguments: tuple[Any, ...]) -> byt
 
 def encode_creation(contract: str, arguments: tuple[Any, ...]) -> bytes:
     """What a transaction carries to create `contract`."""
-    inputs = [entry for item in artifact(contract).abi if item["type"] == "constructor" for entry in item["inputs"]]
-    return artifact(contract).bytecode + encode(_types(inputs), arguments)
+    made = artifact(contract)
+    inputs = [entry for item in made.abi if item["type"] == "constructor" for entry in item["inputs"]]
+    return made.bytecode + encode(_types(inputs), arguments)
 
 
 def decode_answer(contract: str, function: str, data: bytes) -> Any:
@@ -53,7 +54,7 @@ def decode_event(contract: str, event: str, topics: list[bytes], data: bytes) ->
     indexed = [item for item in inputs if item["indexed"]]
     plain = [item for item in inputs if not item["indexed"]]
     values = {item["name"]: _decoded([item], topic)[0] for item, topic in zip(indexed, topics[1:], strict=True)}
-    values.update(zip([item["name"] for item in plain], _decoded(plain, data), strict=True))
+    values |= {item["name"]: value for item, value in zip(plain, _decoded(plain, data), strict=True)}
     return {item["name"]: values[item["name"]] for item in inputs}
 
 

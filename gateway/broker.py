@@ -10,18 +10,17 @@ the system takes ports for outgoing connections: a client that retries there cou
 
 import base64
 import contextlib
-import ctypes
-import getpass
 import hashlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from gateway.children import end_with
 
 GATEWAY = "gateway"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
@@ -30,11 +29,11 @@ READY_S = 10.0
 STOP_S = 5.0
 MAX_MESSAGE_BYTES = 2 << 20  # a megabyte of noise reaches the gateway, which counts it; more is the broker's to refuse
 MAX_INFLIGHT = 1_024
+MAX_INFLIGHT_BYTES = 8 << 20
+MAX_QUEUED_BYTES = 32 << 20
 MAX_MEMORY_BYTES = 256 << 20
 UP = ("announce", "heartbeat", "bound", "gone")
 DOWN = ("ack", "bind", "samples")
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class BrokerMissing(Exception):
@@ -111,6 +110,7 @@ class Broker:
         """Start it on self.port; False: it ended, for instance because the port was taken meanwhile."""
         self._write("acl", self._acl())
         self._write("mosquitto.conf", self._configuration())
+        parent = os.getpid()
         with open(self.folder / "mosquitto.log", "wb") as log:
             self._process = subprocess.Popen(
                 [program, "-c", str(self.folder / "mosquitto.conf")],
@@ -118,7 +118,7 @@ class Broker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is the gateway's: it still has to say goodbye to the broker
-                preexec_fn=_end_with_parent,
+                preexec_fn=lambda: end_with(parent),
             )
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
@@ -161,14 +161,16 @@ class Broker:
                 "allow_anonymous true",
                 f"password_file {self.folder / 'passwords'}",
                 f"acl_file {self.folder / 'acl'}",
-                f"user {getpass.getuser()}",
+                "user root" if os.geteuid() == 0 else "",  # else it drops to a user who may not write the folder
                 "persistence true",
                 f"persistence_location {self.folder}/",
                 "autosave_interval 30",
                 f"message_size_limit {MAX_MESSAGE_BYTES}",
                 f"max_packet_size {MAX_MESSAGE_BYTES + 1024}",
                 f"max_inflight_messages {MAX_INFLIGHT}",
+                f"max_inflight_bytes {MAX_INFLIGHT_BYTES}",
                 "max_queued_messages 16384",
+                f"max_queued_bytes {MAX_QUEUED_BYTES}",
                 f"memory_limit {MAX_MEMORY_BYTES}",
                 "persistent_client_expiration 1d",
                 "set_tcp_nodelay true",
@@ -200,13 +202,6 @@ class Broker:
     def _last_words(self) -> str:
         words = (self.folder / "mosquitto.log").read_text(errors="replace").strip().splitlines()
         return words[-1] if words else "it said nothing"
-
-
-def _end_with_parent() -> None:
-    """In the child: be ended by the system when the parent is gone, also if that happened just now."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
-        os._exit(1)
 
 
 def _password_hash(password: str) -> str:

@@ -245,6 +245,11 @@ def connect(url: str) -> Chain:
     return Chain(request)
 
 
+def address_of(key: PrivateKey) -> str:
+    """The EIP-55 address of a private key."""
+    return str(Account.from_key(key.secret).address)
+
+
 @contextmanager
 def _named(what: str) -> Iterator[None]:
     """Put what was tried in front of a ChainError's message."""

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.oracle.rewards import Deed
-
 RETRY_S = 2.0
 VALID_S = 3600
 SLOTS = {1: 4, 2: 1}
@@ -40,15 +38,15 @@ def choose_deed(index: int) -> int:
     return FIRST_DEEDS[index] if index < len(FIRST_DEEDS) else 3 + (index - len(FIRST_DEEDS)) // MORE_SLOTS
 
 
-def assign(devices: Sequence[bytes | None], deeds: Mapping[int, Deed]) -> dict[bytes, int]:
+def assign(devices: Sequence[bytes | None], deeds: Mapping[int, tuple[int, tuple[bytes, ...]]]) -> dict[bytes, int]:
     """Which deed each unbound device gets: the planned one, or the first with a free slot.
 
     Args:
         devices: ids of the site's boards in their order; None for a board whose id is not known yet.
-        deeds: bindings on the chain now.
+        deeds: (slots, ids of the devices in them) by number, on the chain now.
     """
-    bound = {device for deed in deeds.values() for device in deed.devices}
-    free = {number: deed.slots - len(deed.devices) for number, deed in deeds.items()}
+    bound = {device for _, taken in deeds.values() for device in taken}
+    free = {number: slots - len(taken) for number, (slots, taken) in deeds.items()}
     chosen = {}
     for index, device in enumerate(devices):
         if device is None or device in bound:
@@ -77,7 +75,7 @@ class Enrolment:
     Args:
         ask: publishes a bind message: (device, deed, nonce, deadline in s).
         nonce_of: the chain's next nonce of a device.
-        bind: (device, deed, deadline in s, device's signature) puts the binding on the chain.
+        bind: (device, deed, nonce, deadline in s, device's signature) puts the binding on the chain.
         clock_s: seconds, monotonic; wall_s: seconds since 1970.
     """
 
@@ -85,7 +83,7 @@ class Enrolment:
         self,
         ask: Callable[[bytes, int, int, int], None],
         nonce_of: Callable[[bytes], int],
-        bind: Callable[[bytes, int, int, bytes], None],
+        bind: Callable[[bytes, int, int, int, bytes], None],
         clock_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -111,7 +109,7 @@ class Enrolment:
         for device, nonce, signature in answers:
             request = self._requests.get(device)
             if request is not None and request.nonce == nonce:
-                self._bind(device, request.deed, request.deadline_s, signature)
+                self._bind(device, request.deed, nonce, request.deadline_s, signature)
                 del self._requests[device]
                 bound.append(device)
         return bound

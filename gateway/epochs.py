@@ -42,6 +42,7 @@ class Epochs:
         newest_block: (number, hash of 32 bytes) of the newest block; raises ChainAway.
         tell_beacon: publishes a beacon (14 bytes) and the window_ms for which it may be answered.
         on_closed: told the number of each epoch once it is closed.
+        may_open: asked whether an epoch may be opened now; asked again at the next turn.
     """
 
     def __init__(
@@ -54,11 +55,14 @@ class Epochs:
         newest_block: Callable[[], Block],
         tell_beacon: Callable[[bytes, int], None],
         on_closed: Callable[[int], None],
+        may_open: Callable[[int], bool] = lambda epoch: True,
     ) -> None:
         self.evidence, self.registry, self.ingest = evidence, registry, ingest
         self.windows, self.clock = windows, clock
         self._newest_block, self._tell_beacon, self._on_closed = newest_block, tell_beacon, on_closed
+        self._may_open = may_open
         self._retry_ms = 0
+        self._last: Window | None = None
 
     def resume(self) -> None:
         """Go on where the evidence ends: count what the registry had not saved, open the windows again, set the clock.
@@ -74,21 +78,27 @@ class Epochs:
             return
         recorded_ms = self._recorded_ms(opened)
         self.clock.set(start_ms(self.clock(), recorded_ms, opened.window_ms))
-        last = opened.windows[-1] if opened.windows else None
-        number = last.window if last else -1
+        self._last = opened.windows[-1] if opened.windows else None
+        number = self._last.window if self._last else -1
         self.windows.resume(opened.count, opened.window_ms, opened.opened_ms, number, recorded_ms, self.clock())
         for window in opened.windows[-2:]:
             self.ingest.open_window(window.beacon, window.opened_ms, opened.window_ms)
-        if last and not self._is_due("close_epoch"):
-            self._tell_beacon(last.beacon, opened.window_ms)
+
+    def tell(self) -> None:
+        """Tell the beacon of the window that was open before a restart, if its epoch is not over."""
+        if self._last and not self.closes():
+            self._tell_beacon(self._last.beacon, self.windows.window_ms)
 
     def closes(self) -> bool:
         """Whether the open epoch is to be closed now; what was received before belongs into it first."""
-        return self._is_due("close_epoch")
+        step = self.windows.due(self.clock())
+        return step is not None and step.kind == "close_epoch"
 
     def turn(self) -> None:
         """Do everything that is due."""
         while (now_ms := self.clock()) >= self._retry_ms and (step := self.windows.due(now_ms)) is not None:
+            if step.kind == "open_epoch" and not self._may_open(step.epoch):
+                return
             try:
                 self._do(step, now_ms)
             except (EvidenceFull, RegistryFull):
@@ -130,10 +140,6 @@ class Epochs:
         self.evidence.open_window(window)
         self.ingest.open_window(window.beacon, now_ms, self.windows.window_ms)
         self._tell_beacon(window.beacon, self.windows.window_ms)
-
-    def _is_due(self, kind: str) -> bool:
-        step = self.windows.due(self.clock())
-        return step is not None and step.kind == kind
 
     def _put_off(self, reason: str, now_ms: int) -> None:
         self.registry.reject(Counter({reason: 1}))

@@ -7,6 +7,7 @@ Bus thread -> bounded queue -> this thread, which takes whatever is there as one
 4. More messages than the queue holds: the newest are dropped and counted as `overload`.
 """
 
+import contextlib
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from gateway.registry import RegistryFull
 
 MAX_QUEUED = 16_384
 MAX_BATCH = 4_096
+SUBSCRIBE_S = 0.5
 TOPICS = ("tinyren/+/announce", "tinyren/+/heartbeat", "tinyren/+/bound", "tinyren/+/gone")
 BEACON_TOPIC = "tinyren/beacon"
 
@@ -57,9 +59,15 @@ class Intake:
         self._wake.set()
 
     def run(self, bus: Bus, epochs: Epochs) -> None:
-        """Serve until `stop`; everything is saved when this returns."""
-        bus.subscribe(*TOPICS)
+        """Serve until `stop`; everything is saved when this returns. The bus is subscribed to TOPICS.
+
+        Nothing is told before answers can be received. Start boards after `bus.wait_subscribed`: a device announces
+        itself when it connects, and an announce that nobody hears is lost.
+        """
         try:
+            while not bus.wait_subscribed(SUBSCRIBE_S) and not self._is_stopping:
+                pass
+            epochs.tell()
             while not self._is_stopping:
                 self._wake.clear()
                 self.take(bus, epochs)
@@ -69,12 +77,17 @@ class Intake:
                 if not self._queue:
                     self._wake.wait(epochs.wake_ms() / 1000)
             self.take(bus, epochs)
-            epochs.save()
+            with contextlib.suppress(RegistryFull):  # the next start counts again what is in the evidence
+                epochs.save()
         except Exception as error:
             self.failure = error
             raise
         finally:
             epochs.evidence.release()
+
+    def wake(self) -> None:
+        """Have `run` look now at what is due."""
+        self._wake.set()
 
     def stop(self) -> None:
         """Ask `run` to return."""

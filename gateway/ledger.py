@@ -1,4 +1,4 @@
-"""What each settled epoch came to: SITE/settlement/epoch-N.json. A copy for readers; the chain and the evidence are the truth.
+"""What each settled epoch came to: SITE/settlement/epoch-N.json, a copy; the truth is on the chain and in the evidence.
 
 A file that is missing or damaged is made again from the evidence (settler.py), so nothing here needs to be synced.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway import curve
+from eth_utils.address import to_checksum_address
+
 from gateway.oracle.rewards import Leaves
 
 
@@ -34,7 +35,7 @@ class Settled:
         return {
             "epoch": self.epoch,
             "windows": self.windows,
-            "availability": {curve.checksum(device): value for device, value in sorted(self.availability.items())},
+            "availability": {to_checksum_address(device): value for device, value in sorted(self.availability.items())},
             "root": "0x" + self.root.hex(),
             "tx": self.tx,
             "signers": list(self.signers),

@@ -1,4 +1,4 @@
-"""A site's contracts: deploys them, mints deeds, binds devices, posts roots, claims. Refuses contracts made for other oracles.
+"""A site's contracts: deploy, mint deeds, bind devices, post roots, claim. Refuses contracts made for other oracles.
 
 Rules: every write asks the chain first whether it is done already, and again if it fails, so that a crash at any point,
 or a second payer, never does a thing twice and never ends in an error. What is read is a pure function of the chain's
@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from coincurve import PrivateKey
-from eth_account import Account
 
-from gateway.chain import Chain, ChainError, Contract, Receipt
+from device.agent.eip712 import board_word
+from gateway.chain import Chain, ChainError, Contract, Receipt, address_of
+from gateway.oracle.rewards import ND_REWARD_WEI
 
-# 46,224 Node Deeds exist at most, each earns at most 1458508188386985115 wei an epoch (shared with rewards.py's source).
-EPOCH_CAP_WEI = 46_224 * 1_458_508_188_386_985_115
+# No epoch can earn more: there are at most 46,224 Node Deeds (Ratio1's tokenomics).
+EPOCH_CAP_WEI = 46_224 * ND_REWARD_WEI
 PAGE = 100
 
 
@@ -66,26 +67,26 @@ def deploy(
     threshold: int,
     known: Mapping[str, str],
     save: Callable[[str, str], None],
+    epoch_cap_wei: int = EPOCH_CAP_WEI,
 ) -> Contracts:
-    """Create those contracts of a site that are not in `known` (a field's name of Contracts -> address); `key` pays and mints.
+    """Create a site's contracts that are not in `known` (field of Contracts -> address); `key` pays and is admin.
 
-    `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save` leaves a
-    contract that nobody uses.
+    `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save` leaves
+    a contract that nobody uses.
 
     Raises:
         ChainError: a known contract is not on this chain, or was made for other oracles.
     """
     have = dict(known)
-    admin = Account.from_key(key.secret).address
 
     def ensure(name: str, contract: str, *arguments: object) -> None:
         if name not in have:
             have[name] = chain.deploy(contract, *arguments, key=key)[0].address
             save(name, have[name])
 
-    ensure("deeds", "NodeDeed", admin)
+    ensure("deeds", "NodeDeed", address_of(key))
     ensure("devices", "Devices", have["deeds"])
-    ensure("settlement", "Settlement", have["deeds"], list(oracles), threshold, EPOCH_CAP_WEI)
+    ensure("settlement", "Settlement", have["deeds"], list(oracles), threshold, epoch_cap_wei)
     if "r1" not in have:
         have["r1"] = chain.call(Contract("Settlement", have["settlement"]), "r1")
         save("r1", have["r1"])
@@ -123,8 +124,9 @@ class Settlement:
         Raises:
             ChainError: it is not the next one, or is there with other slots.
         """
-        done = lambda: int(self.chain.call(self._deeds, "count")) >= deed  # noqa: E731
-        receipt = self._once(done, self._deeds, "mint", deed, owner, slots)
+        receipt = self._once(
+            lambda: self.chain.call(self._deeds, "count") >= deed, self._deeds, "mint", deed, owner, slots
+        )
         found = self.chain.call(self._deeds, "slots", deed)
         if found != slots:
             raise ChainError(f"deed {deed}: {found} slots, wanted {slots}")
@@ -137,15 +139,109 @@ class Settlement:
     def bind(
         self, deed: int, device: str, board: str, deadline: int, owner_signature: bytes, device_signature: bytes
     ) -> Receipt | None:
-        """Bind `device` to `deed` by two EIP-712 signatures (65 bytes) over the Binding; None if it is bound to it already.
+        """Bind `device` to `deed` by two EIP-712 signatures (65 bytes) over the Binding; None if that is done already.
 
         Raises:
             ChainError: a signature is wrong or over, the slots are taken, the device is bound to another deed.
-            ValueError: `board` is not ASCII of at most 32 bytes.
+            LocalError: `board` is not ASCII of 1 to 32 bytes.
         """
-        name = board.encode("ascii")
-        if len(name) > 32:
-            raise ValueError(f"board {board!r}: {len(name)} bytes, wanted 32 at most")
-        done = lambda: self.chain.call(self._devices, "deedOf", device) == deed  # noqa: E731
-        arguments = (deed, device, name.ljust(32, b"\0"), deadline, owner_signature, device_signature)
-        return self._once(done, self._devices, "bind", *arguments)
+        arguments = (deed, device, board_word(board), deadline, owner_signature, device_signature)
+        return self._once(lambda: self.deed_of(device) == deed, self._devices, "bind", *arguments)
+
+    def deed_of(self, device: str) -> int:
+        """The deed that `device` is bound to now; 0 if none."""
+        return int(self.chain.call(self._devices, "deedOf", device))
+
+    def bindings(self, block: int | None = None) -> dict[int, Deed]:
+        """Every deed by number, as of the end of `block` or now.
+
+        Raises:
+            ChainError: the chain does not keep the state of that block (a node that prunes keeps some hundred blocks).
+        """
+        found: dict[int, Deed] = {}
+        while True:
+            first = len(found) + 1
+            page = self.chain.call(self._devices, "bindings", first, first + PAGE - 1, block=block)
+            found.update({deed: Deed(owner, slots, devices) for deed, owner, slots, devices in page})
+            if len(page) < PAGE:
+                return found
+
+    def ever_bound(self, block: int | None = None) -> frozenset[int]:
+        """The deeds to which a device was ever bound up to the end of `block` or now: each has a leaf."""
+        return frozenset(event.arguments["deed"] for event in self.chain.events(self._devices, "Bound", 0, block))
+
+    def epoch(self) -> int:
+        """The last epoch posted; 0 before the first."""
+        return int(self.chain.call(self._settlement, "epoch"))
+
+    def post_root(
+        self, epoch: int, root: bytes, total_wei: int, evidence: bytes, signatures: Mapping[str, bytes]
+    ) -> PostedRoot:
+        """Post an epoch's root with its oracles' signatures (65 bytes, by address); what the chain has if it is there.
+
+        Raises:
+            ChainError: not the next epoch, too few or wrong signatures, a total that the contract refuses, or the epoch
+                was posted with other values.
+        """
+        ordered = [signatures[signer] for signer in sorted(signatures, key=str.lower)]
+        arguments = (epoch, root, total_wei, evidence, ordered)
+        self._once(lambda: self.epoch() >= epoch, self._settlement, "post", *arguments)
+        posted = next(item for item in self.roots() if item.epoch == epoch)
+        if (posted.root, posted.total_wei, posted.evidence) != (root, total_wei, evidence):
+            raise ChainError(f"epoch {epoch}: root 0x{posted.root.hex()} was posted, wanted 0x{root.hex()}")
+        return posted
+
+    def roots(self) -> list[PostedRoot]:
+        """All roots posted, in order."""
+        return [
+            PostedRoot(
+                epoch=event.arguments["epoch"],
+                root=event.arguments["root"],
+                total_wei=event.arguments["total"],
+                evidence=event.arguments["evidence"],
+                tx=event.tx,
+                block=event.block,
+            )
+            for event in self.chain.events(self._settlement, "RootPosted")
+        ]
+
+    def claimed(self, deed: int) -> int:
+        """What `deed` was paid so far, in wei."""
+        return int(self.chain.call(self._settlement, "claimed", deed))
+
+    def claim(self, deed: int, cumulative_wei: int, proof: Sequence[bytes]) -> Claim | None:
+        """Have `deed`'s owner paid up to `cumulative_wei` by the newest root; None if that much is paid already.
+
+        Raises:
+            ChainError: the proof does not fit the newest root, or there is no such deed.
+        """
+        receipt = self._once(
+            lambda: self.claimed(deed) >= cumulative_wei, self._settlement, "claim", deed, cumulative_wei, list(proof)
+        )
+        if receipt is None:
+            return None
+        return next(item for item in self.claims(receipt.block, receipt.block) if item.tx == receipt.tx)
+
+    def claims(self, first: int = 0, last: int | None = None) -> list[Claim]:
+        """All claims paid in blocks `first` to `last` (default: the newest), in order."""
+        found = [(event.arguments, event.tx) for event in self.chain.events(self._settlement, "Claimed", first, last)]
+        return [Claim(values["deed"], values["owner"], values["amount"], tx) for values, tx in found]
+
+    def balance(self, owner: str) -> int:
+        """R1 held by `owner`, in wei."""
+        return int(self.chain.call(self._r1, "balanceOf", owner))
+
+    def minted(self) -> int:
+        """All R1 there is, in wei."""
+        return int(self.chain.call(self._r1, "totalSupply"))
+
+    def _once(self, done: Callable[[], bool], contract: Contract, function: str, *arguments: object) -> Receipt | None:
+        """Send unless it is done; None if it was, also if somebody else did it in between."""
+        if done():
+            return None
+        try:
+            return self.chain.send(contract, function, *arguments, key=self._key)
+        except ChainError:
+            if done():
+                return None
+            raise

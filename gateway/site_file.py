@@ -20,6 +20,7 @@ class Site:
     window_seconds: int = 5
     threshold: int = 2
     oracles: list[str] = field(default_factory=list)
+    gateway: str = ""
     broker_port: int = 0
     page_port: int = 0
     chain_rpc: str = ""
@@ -49,7 +50,7 @@ def read(folder: Path) -> Site | None:
     for name, value in table.items():
         if name not in known:
             raise CommandError(f"{path}: unknown field {name!r}; wanted {', '.join(known)}", Exit.USAGE)
-        wanted = str(known[name].type).split("[")[0]
+        wanted = getattr(known[name].type, "__name__", "")
         if type(value).__name__ != wanted:
             raise CommandError(f"{path}: {name}: got {value!r}, wanted {known[name].type}", Exit.USAGE)
     if "boards" not in table:

@@ -4,20 +4,23 @@ Operators are taken in file order; operator codes that no operator uses are igno
 Source: TensorFlow Lite schema v3 (package `tflite`), TFLite int8 quantisation specification.
 """
 
+import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import tflite
 
 # Highest version of each operator whose int8 arithmetic we reproduce (tflite-runtime 2.14 loads the same ones).
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "AVERAGE_POOL_2D": 2, "RESHAPE": 1}
+WINDOW = ("Padding", "StrideH", "StrideW", "FusedActivationFunction")
+DILATION = ("DilationHFactor", "DilationWFactor")
 OPTIONS = {
-    "CONV_2D": tflite.Conv2DOptions,
-    "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
-    "FULLY_CONNECTED": tflite.FullyConnectedOptions,
-    "AVERAGE_POOL_2D": tflite.Pool2DOptions,
+    "CONV_2D": (tflite.Conv2DOptions, WINDOW + DILATION),
+    "DEPTHWISE_CONV_2D": (tflite.DepthwiseConv2DOptions, WINDOW + DILATION),
+    "FULLY_CONNECTED": (tflite.FullyConnectedOptions, ("FusedActivationFunction", "WeightsFormat")),
+    "AVERAGE_POOL_2D": (tflite.Pool2DOptions, (*WINDOW, "FilterHeight", "FilterWidth")),
 }
 TYPES = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}
 NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
@@ -46,13 +49,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """where is how an error names it; options is the schema's options table, or None for RESHAPE."""
+    """where is how an error names it; inputs has at least one; an optional input that is not there is -1."""
 
     where: str
     name: str
     inputs: tuple[int, ...]
     output: int
-    options: object
+    options: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def read_graph(content: bytes) -> Graph:
         raise ModelRefused(f"file identifier: got {content[4:8]!r}, wanted b'TFL3'")
     try:
         return _read(tflite.Model.GetRootAs(content, 0))
-    except (struct.error, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except ModelRefused:
+        raise
+    except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ModelRefused(f"file: not a whole flatbuffer ({type(error).__name__})") from None
 
 
@@ -82,7 +87,18 @@ def _read(model: tflite.Model) -> Graph:
             raise ModelRefused(f"{what}: got {count}, wanted 1")
     tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
     operators = tuple(_read_operator(model, subgraph, i) for i in range(subgraph.OperatorsLength()))
-    return Graph(tensors, operators, subgraph.Inputs(0), subgraph.Outputs(0))
+    graph = Graph(tensors, operators, subgraph.Inputs(0), subgraph.Outputs(0))
+    _demand_tensors("model", graph, (graph.input, graph.output))
+    for operator in operators:
+        _demand_tensors(operator.where, graph, (*operator.inputs[:1], operator.output))
+        _demand_tensors(operator.where, graph, [i for i in operator.inputs[1:] if i != -1])
+    return graph
+
+
+def _demand_tensors(where: str, graph: Graph, indices: Iterable[int]) -> None:
+    for index in indices:
+        if not 0 <= index < len(graph.tensors):
+            raise ModelRefused(f"{where}: tensor {index}, wanted 0 to {len(graph.tensors) - 1}")
 
 
 def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
@@ -98,31 +114,33 @@ def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
     q = raw.Quantization()
     scales = tuple(q.Scale(i) for i in range(q.ScaleLength())) if q else ()
     zeros = tuple(q.ZeroPoint(i) for i in range(q.ZeroPointLength())) if q else ()
+    if len(scales) != len(zeros) or not all(math.isfinite(scale) and scale >= 0 for scale in scales):
+        raise ModelRefused(f"tensor {name}: scales {scales[:3]}, zero points {zeros[:3]}: wanted as many, none below 0")
     return Tensor(name, shape, raw.Type(), data, scales, zeros, q.QuantizedDimension() if q else 0)
 
 
 def _read_operator(model: tflite.Model, subgraph: tflite.SubGraph, index: int) -> Operator:
     raw = subgraph.Operators(index)
     code = model.OperatorCodes(raw.OpcodeIndex())
-    builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    builtin = code.BuiltinCode()
     name = code.CustomCode().decode() if builtin == tflite.BuiltinOperator.CUSTOM else NAMES.get(builtin, str(builtin))
     where = f"operator {index} {name} version {code.Version()}"
     if name not in VERSIONS:
         raise ModelRefused(f"{where}: wanted one of {', '.join(VERSIONS)}")
     if code.Version() > VERSIONS[name]:
         raise ModelRefused(f"{where}: wanted version {VERSIONS[name]} or lower")
-    if raw.OutputsLength() != 1:
-        raise ModelRefused(f"{where}: got {raw.OutputsLength()} outputs, wanted 1")
+    if raw.OutputsLength() != 1 or raw.InputsLength() < 1:
+        raise ModelRefused(f"{where}: got {raw.InputsLength()} inputs and {raw.OutputsLength()} outputs")
     inputs = tuple(raw.Inputs(i) for i in range(raw.InputsLength()))
-    return Operator(where, name, inputs, raw.Outputs(0), _read_options(raw, name))
+    return Operator(where, name, inputs, raw.Outputs(0), _read_options(raw, where, name))
 
 
-def _read_options(raw: tflite.Operator, name: str) -> object:
-    """The operator's options table; the schema's defaults where the file has none."""
+def _read_options(raw: tflite.Operator, where: str, name: str) -> dict[str, int]:
     if name not in OPTIONS:
-        return SimpleNamespace()
-    options, table = OPTIONS[name](), raw.BuiltinOptions()
+        return {}
+    (kind, names), table = OPTIONS[name], raw.BuiltinOptions()
     if table is None:
-        raise ModelRefused(f"{name}: no options")
+        raise ModelRefused(f"{where}: no options")
+    options = kind()
     options.Init(table.Bytes, table.Pos)
-    return options
+    return {option: getattr(options, option)() for option in names}

@@ -17,7 +17,8 @@ import tflite
 from models.graph import Graph, ModelRefused, Operator, Tensor
 
 CONV, DEPTHWISE, AVERAGE = 1, 2, 3
-SMALL, LARGE = 255, 65535
+SMALL, LARGE, TAPS_MAX = 255, 65535, 131071
+REAL_MAX = 1 << 29  # so that a shift is at most 30
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,6 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 def lower_operator(graph: Graph, operator: Operator) -> Layer:
     """The layer of any operator but RESHAPE; raises ModelRefused."""
-    if not operator.inputs or operator.inputs[0] < 0:
-        raise ModelRefused(f"{operator.where}: no input")
     source, target = graph.tensors[operator.inputs[0]], graph.tensors[operator.output]
     for tensor in (source, target):
         _demand_activation(operator, tensor)
@@ -72,7 +71,7 @@ def lower_operator(graph: Graph, operator: Operator) -> Layer:
 def _demand_activation(operator: Operator, tensor: Tensor) -> None:
     if tensor.kind != tflite.TensorType.INT8 or tensor.data is not None or len(tensor.scales) != 1:
         raise ModelRefused(f"{operator.where}: tensor {tensor.name} is not an int8 activation of one scale")
-    if tensor.scales[0] <= 0 or not -128 <= tensor.zero_points[0] <= 127 or min(tensor.shape, default=0) < 1:
+    if tensor.scales[0] == 0 or not -128 <= tensor.zero_points[0] <= 127 or min(tensor.shape, default=0) < 1:
         raise ModelRefused(f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
                            f"{tensor.zero_points[0]}, shape {tensor.shape}")
 
@@ -83,6 +82,9 @@ def _demand_fit(layer: Layer) -> None:
     if not all(1 <= value <= SMALL for value in small) or max(layer.pad) > SMALL:
         raise ModelRefused(f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
                            f"padding {layer.pad}: wanted at most {SMALL} each")
+    if layer.kernel[0] * layer.kernel[1] * layer.in_shape[2] > TAPS_MAX:
+        raise ModelRefused(f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most "
+                           f"{TAPS_MAX} taps")
     if max(layer.in_shape + layer.out_shape) > LARGE:
         raise ModelRefused(f"{layer.where}: shape {layer.in_shape} to {layer.out_shape}: wanted at most {LARGE} each")
 
@@ -98,9 +100,10 @@ def _clamp(operator: Operator, target: Tensor) -> tuple[int, int]:
     scale, zero = np.float32(target.scales[0]), target.zero_points[0]
 
     def quantize(real: float) -> int:
-        return zero + math.copysign(math.floor(abs(float(np.float32(real) / scale)) + 0.5), real).__int__()
+        steps = math.floor(min(float(np.float32(abs(real)) / scale), 512.0) + 0.5)
+        return zero + (steps if real > 0 else -steps)
 
-    kind, kinds = operator.options.FusedActivationFunction(), tflite.ActivationFunctionType
+    kind, kinds = operator.options["FusedActivationFunction"], tflite.ActivationFunctionType
     if kind == kinds.NONE:
         return -128, 127
     if kind == kinds.RELU:
@@ -112,19 +115,22 @@ def _clamp(operator: Operator, target: Tensor) -> tuple[int, int]:
     raise ModelRefused(f"{operator.where}: fused activation {kind}, wanted NONE, RELU, RELU6 or RELU_N1_TO_1")
 
 
-def _padding(options: object, source: tuple, kernel: tuple, dilation: tuple) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(top and left padding, output height and width)."""
-    stride, pads, outs = (options.StrideH(), options.StrideW()), [], []
+def _padding(operator: Operator, source: tuple, kernel: tuple, dilation: tuple) -> tuple[tuple, tuple, tuple]:
+    """(stride, top and left padding, output height and width)."""
+    options, pads, outs = operator.options, [], []
+    stride = (options["StrideH"], options["StrideW"])
+    if min(stride + dilation + kernel) < 1:
+        raise ModelRefused(f"{operator.where}: stride {stride}, dilation {dilation}, kernel {kernel}, wanted above 0")
     for size, taps, step, gap in zip(source, kernel, stride, dilation, strict=False):
         span = (taps - 1) * gap + 1
-        if options.Padding() == tflite.Padding.SAME:
+        if options["Padding"] == tflite.Padding.SAME:
             out = -(-size // step)
             pads.append(max((out - 1) * step + span - size, 0) // 2)
         else:
             out = (size - span) // step + 1
             pads.append(0)
         outs.append(out)
-    return tuple(pads), tuple(outs)
+    return stride, tuple(pads), tuple(outs)
 
 
 def _constant(graph: Graph, operator: Operator, slot: int, kind: int) -> Tensor:
@@ -138,7 +144,7 @@ def _constant(graph: Graph, operator: Operator, slot: int, kind: int) -> Tensor:
 def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Tensor, axis: int) -> list[float]:
     """The real multiplier of each output channel."""
     count = weights.shape[axis]
-    if any(weights.zero_points) or not weights.scales or min(weights.scales) < 0:
+    if any(weights.zero_points) or not weights.scales:
         raise ModelRefused(f"{operator.where}: weights {weights.name} are not symmetric")
     if len(weights.scales) == 1 and operator.name == "FULLY_CONNECTED":
         product = np.float32(source.scales[0]) * np.float32(weights.scales[0])
@@ -153,11 +159,14 @@ def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Te
 def _channels(graph: Graph, operator: Operator, taps: np.ndarray, zero: int, reals: list[float]) -> np.ndarray:
     bias = np.zeros(taps.shape[1], np.int64)
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        bias += _constant(graph, operator, 2, tflite.TensorType.INT32).data.reshape(-1)
+        given = _constant(graph, operator, 2, tflite.TensorType.INT32).data
+        if given.size != bias.size:
+            raise ModelRefused(f"{operator.where}: got {given.size} biases, wanted {bias.size}")
+        bias += given.reshape(-1)
     folded = (bias - zero * taps.astype(np.int64).sum(axis=0)).astype(np.uint32).view(np.int32)
+    if max(reals) >= REAL_MAX:
+        raise ModelRefused(f"{operator.where}: a channel's real multiplier is {max(reals)}, wanted below 2^29")
     pairs = [quantize_multiplier(real) for real in reals]
-    if max(shift for _, shift in pairs) > 30:
-        raise ModelRefused(f"{operator.where}: a channel's real multiplier is {max(reals)}, wanted below 2^30")
     return np.column_stack([folded, np.array(pairs, np.int64)]).astype(np.int32)
 
 
@@ -168,8 +177,8 @@ def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor
         raise ModelRefused(f"{operator.where}: weights have shape {weights.shape}, wanted four dimensions")
     depthwise = operator.name == "DEPTHWISE_CONV_2D"
     axis, kernel = (3 if depthwise else 0), weights.shape[1:3]
-    dilation = (options.DilationHFactor(), options.DilationWFactor())
-    pad, out_hw = _padding(options, in_shape, kernel, dilation)
+    dilation = (options["DilationHFactor"], options["DilationWFactor"])
+    stride, pad, out_hw = _padding(operator, in_shape, kernel, dilation)
     count, in_c = weights.shape[axis], in_shape[2]
     if out_hw + (count,) != out_shape or (count % in_c if depthwise else weights.shape[3] != in_c):
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {in_shape} do not give {out_shape}")
@@ -182,7 +191,6 @@ def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     zero = source.zero_points[0]
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, axis))
     kind = DEPTHWISE if depthwise and count == in_c else CONV
-    stride = (options.StrideH(), options.StrideW())
     return Layer(operator.where, kind, operator.inputs[0], operator.output, (zero, target.zero_points[0]),
                  _clamp(operator, target), kernel, stride, dilation, pad, in_shape, out_shape, taps, channels)
 
@@ -197,9 +205,9 @@ def _spread(taps: np.ndarray, in_c: int) -> np.ndarray:
 
 
 def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
-    weights = _constant(graph, operator, 1, tflite.TensorType.INT8)
-    if operator.options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
-        raise ModelRefused(f"{operator.where}: weights format {operator.options.WeightsFormat()}, wanted DEFAULT")
+    weights, form = _constant(graph, operator, 1, tflite.TensorType.INT8), operator.options["WeightsFormat"]
+    if form != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
+        raise ModelRefused(f"{operator.where}: weights format {form}, wanted DEFAULT")
     if len(weights.shape) != 2 or source.size % weights.shape[1]:
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {source.shape} do not fit")
     count, width = weights.shape
@@ -215,15 +223,15 @@ def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, tar
 
 def _lower_average(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
     options, in_shape, out_shape = operator.options, _shape(operator, source), _shape(operator, target)
-    kernel = (options.FilterHeight(), options.FilterWidth())
-    pad, out_hw = _padding(options, in_shape, kernel, (1, 1))
+    kernel = (options["FilterHeight"], options["FilterWidth"])
+    stride, pad, out_hw = _padding(operator, in_shape, kernel, (1, 1))
     if out_hw + (in_shape[2],) != out_shape:
         raise ModelRefused(f"{operator.where}: window {kernel} on {in_shape} does not give {out_shape}")
     if (source.scales, source.zero_points) != (target.scales, target.zero_points):
         raise ModelRefused(f"{operator.where}: input and output differ in scale or zero point")
     zero = source.zero_points[0]
     return Layer(operator.where, AVERAGE, operator.inputs[0], operator.output, (zero, zero), _clamp(operator, target),
-                 kernel, (options.StrideH(), options.StrideW()), (1, 1), pad, in_shape, out_shape)
+                 kernel, stride, (1, 1), pad, in_shape, out_shape)
 
 
 LOWER = {

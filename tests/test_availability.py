@@ -32,12 +32,12 @@ def beacon(window, block_hash=None, epoch=EPOCH):
     return wire.make_beacon(epoch, window, block_hash or bytes([window]) * 32)
 
 
-def beat(window, sequence, after_ms=100, device=DEVICE, boot=1, envelope=GOOD, of=None):
-    return Heartbeat(opened_ms(window) + after_ms, device, of or beacon(window), boot, sequence, envelope)
+def beat(window, sequence, after_ms=100, device=DEVICE, boot=1, signature=GOOD, of=None):
+    return Heartbeat(opened_ms(window) + after_ms, device, of or beacon(window), boot, sequence, b"digest", signature)
 
 
 def is_signed(heartbeat):
-    return heartbeat.envelope == GOOD
+    return heartbeat.signature == GOOD
 
 
 def availability_of(heartbeats, windows=None, devices=(DEVICE,)):
@@ -60,8 +60,8 @@ TABLE = [
     ("a lower sequence after a reset", [beat(0, 9), beat(1, 1, boot=2)], 127),
     ("a lower boot", [beat(0, 1, boot=2), beat(1, 9, boot=1)], ONE),
     ("a signed one with a stale beacon moves the sequence", [beat(1, 9, of=beacon(0)), beat(1, 8)], 0),
-    ("a forged one", [beat(0, 1, envelope=FORGED)], 0),
-    ("a forged one moves nothing", [beat(0, 9, envelope=FORGED), beat(0, 1)], ONE),
+    ("a forged one", [beat(0, 1, signature=FORGED)], 0),
+    ("a forged one moves nothing", [beat(0, 9, signature=FORGED), beat(0, 1)], ONE),
     ("a beacon of another epoch", [beat(0, 1, of=beacon(0, epoch=EPOCH + 1))], 0),
     ("a beacon of another block", [beat(0, 1, of=beacon(0, block_hash=b"\xff" * 32))], 0),
     ("noise for a beacon", [beat(0, 1, of=b"\x00" * 14)], 0),

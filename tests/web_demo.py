@@ -87,7 +87,7 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
         "owners": [{"owner": owner, "deeds": [deed], "earned_wei": wei, "claimed_wei": wei}
                    for owner, deed, wei in zip(OWNERS, (1, 2), earned, strict=True)],
         "claims": [{"deed": deed, "owner": OWNERS[deed - 1], "amount_wei": earned[deed - 1],
-                    "tx": f"0x{deed}da705e1c6793048b7e8233bd1f153b7f4bc5e2befe18fbc0e02bc3828e9cb8d"} for deed in (1, 2)],
+                    "tx": f"0x{deed}da705e1c6793048b7e8233bd1f153b7f4bc5e2befe18fb{deed:017}"} for deed in (1, 2)],
         "rejected": {"stale beacon": 3, "sequence not greater": 1},
         "notes": ["The chain is embedded (py-evm); its blocks are this gateway's own."],
     }

@@ -3,7 +3,7 @@
 The secret is held only by the function that signs, so that no repr, print or log of an Identity can reach it.
 """
 
-from binascii import b2a_base64
+from binascii import b2a_base64, hexlify
 
 from .errors import LocalError
 
@@ -32,6 +32,13 @@ def compress(public_key: bytes) -> bytes:
 def device_id(public_key: bytes, keccak) -> bytes:
     """EVM address (20 bytes) of an uncompressed public key (65 bytes)."""
     return keccak(public_key[1:])[12:]
+
+
+def eip55(address: bytes, keccak) -> str:
+    """An address (20 bytes) as text with the checksum of EIP-55."""
+    digits = hexlify(address).decode()
+    checks = hexlify(keccak(digits.encode())).decode()
+    return "0x" + "".join([digit.upper() if checks[at] >= "8" else digit for at, digit in enumerate(digits)])
 
 
 def ren_address(compressed: bytes) -> str:

@@ -21,30 +21,30 @@ class CfiFlash:
     """The first sectors of a pair of chips.
 
     Args:
-        memory: has mem8 and mem32, addressed in bytes as MicroPython's `machine` has them.
+        words: a word at each byte address, as MicroPython's machine.mem32.
+        bytes_at: (address, length) -> the bytes there, not copied, as MicroPython's uctypes.bytearray_at.
         base: the address of the pair.
         sectors: how many are used, from the first.
     Raises:
         OSError: no such flash there.
     """
 
-    def __init__(self, memory, base, sectors=2):
-        self._bytes = memory.mem8
-        self._words = memory.mem32
+    def __init__(self, words, bytes_at, base, sectors=2):
+        self._words = words
         self._base = base
         self._words[base + 4 * 0x55] = _QUERY
-        query = bytes([self._bytes[base + 4 * at] for at in (0x10, 0x11, 0x12, 0x13, 0x2F, 0x30)])
+        query = bytes([self._words[base + 4 * at] & 0xFF for at in (0x10, 0x11, 0x12, 0x13, 0x2F, 0x30)])
         self._words[base] = _READ_ARRAY
         if query[:4] != b"QRY\x01":
             raise OSError(19, f"flash at {base:#x}: query 0x10: got {query[:4]}, wanted b'QRY\\x01'")
         self.erase_bytes = 2 * 256 * (query[4] | query[5] << 8)
         self.size = sectors * self.erase_bytes
+        self._array = memoryview(bytes_at(base, self.size))
 
     def read(self, address, buffer):
         """Fill buffer with the bytes at address. ValueError: beyond size."""
         self._check(address, len(buffer))
-        for i in range(len(buffer)):
-            buffer[i] = self._bytes[self._base + address + i]
+        memoryview(buffer)[:] = self._array[address : address + len(buffer)]
 
     def write(self, address, data):
         """Store data at address, which must be erased wherever data has a 1, and return when it is stored.

@@ -1,41 +1,45 @@
 /* See int8.h. The inner loops take four output channels at once, so that each input byte is loaded once for four
  * products; the input's zero point is folded into the bias, so a product needs no subtraction and padding is the
- * zero point itself. Sums are unsigned: they wrap as the reference's do and a hostile artifact cannot overflow. */
+ * zero point itself. Sums are signed, which keeps compilers from regrouping them, and at most REN_TAPS_MAX products
+ * long, so they cannot overflow; the bias is added modulo 2^32, as the reference's sums would wrap. */
 #include "int8.h"
 
 #include <string.h>
 
-#define MAC(sum, x, w) (sum) += (uint32_t)((int32_t)(x) * (int32_t)(w))
+#define MAC(sum, x, w) (sum) += (int32_t)(x) * (int32_t)(w)
 
 static inline int32_t load_i32(const uint8_t *p) {
     return (int32_t)((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
 }
 
-/* gemmlowp's RoundingDivideByPOT(SaturatingRoundingDoublingHighMul(sum << left, multiplier), right). The one case
- * that saturates needs a negative multiplier, which ren_model_check refuses. */
+/* gemmlowp's RoundingDivideByPOT(SaturatingRoundingDoublingHighMul(sum << left, multiplier), right), ties away from
+ * zero. The one case that saturates needs a negative multiplier, which ren_model_check refuses; so high is never
+ * INT32_MIN, and no step below overflows. */
 static inline int32_t scale(uint32_t sum, int32_t multiplier, int32_t shift) {
-    int32_t left = shift > 0 ? shift : 0, right = shift > 0 ? 0 : -shift;
-    int64_t product = (int64_t)(int32_t)(sum << left) * multiplier;
-    int32_t high = (int32_t)((product + (1 << 30)) >> 31);
-    int32_t mask = (int32_t)((1u << right) - 1), rest = high & mask, half = (mask >> 1) + (high < 0);
-    return (high >> right) + (rest > half);
+    if (shift > 0) {
+        return (int32_t)(((int64_t)(int32_t)(sum << shift) * multiplier + (1 << 30)) >> 31);
+    }
+    int32_t high = (int32_t)(((int64_t)(int32_t)sum * multiplier + (1 << 30)) >> 31);
+    if (shift >= 0) {
+        return high;
+    }
+    int32_t doubled = (high + (high >> 31)) >> (-shift - 1);
+    return (doubled >> 1) + (doubled & 1);
 }
 
-static inline int8_t requantize(const ren_layer *l, const uint8_t *channel, uint32_t sum) {
-    uint32_t scaled = (uint32_t)scale(sum, load_i32(channel + 4), load_i32(channel + 8));
-    int32_t y = (int32_t)(scaled + (uint32_t)l->out_zero);
-    if (y < l->act_min) {
-        y = l->act_min;
-    }
-    if (y > l->act_max) {
-        y = l->act_max;
-    }
-    return (int8_t)y;
-}
-
-static void requantize4(const ren_layer *l, const uint8_t *channel, const uint32_t sum[4], int8_t *out) {
-    for (int i = 0; i < 4; i++, channel += REN_CHANNEL_BYTES) {
-        out[i] = requantize(l, channel, sum[i] + (uint32_t)load_i32(channel));
+/* The outputs of n channels from their sums. */
+static void requantize(const ren_layer *l, const uint8_t *channel, const int32_t *sum, int32_t n, int8_t *out) {
+    int32_t zero = l->out_zero, low = l->act_min, high = l->act_max;
+    for (const int8_t *end = out + n; out != end; out++, sum++, channel += REN_CHANNEL_BYTES) {
+        uint32_t biased = (uint32_t)*sum + (uint32_t)load_i32(channel);
+        int32_t y = (int32_t)((uint32_t)scale(biased, load_i32(channel + 4), load_i32(channel + 8)) + (uint32_t)zero);
+        if (y < low) {
+            y = low;
+        }
+        if (y > high) {
+            y = high;
+        }
+        *out = (int8_t)y;
     }
 }
 
@@ -68,23 +72,27 @@ static const int8_t *patch(const ren_layer *l, const int8_t *in, int32_t y, int3
         MAC(a, xi, w[4 * (i)]); MAC(b, xi, w[4 * (i) + 1]); MAC(c, xi, w[4 * (i) + 2]); MAC(d, xi, w[4 * (i) + 3]); \
 } while (0)
 
-static void conv4(const int8_t *x, const int8_t *w, int32_t taps, uint32_t sum[4]) {
-    uint32_t a = 0, b = 0, c = 0, d = 0;
-    for (const int8_t *end = x + (taps & ~3); x != end; x += 4, w += 16) {
+static void conv4(const int8_t *x, const int8_t *w, int32_t taps, int32_t sum[4]) {
+    int32_t a = 0, b = 0, c = 0, d = 0;
+    for (const int8_t *end = x + (taps & ~7); x != end; x += 8, w += 32) {
         CONV_STEP(0);
         CONV_STEP(1);
         CONV_STEP(2);
         CONV_STEP(3);
+        CONV_STEP(4);
+        CONV_STEP(5);
+        CONV_STEP(6);
+        CONV_STEP(7);
     }
-    for (const int8_t *end = x + (taps & 3); x != end; x++, w += 4) {
+    for (const int8_t *end = x + (taps & 7); x != end; x++, w += 4) {
         CONV_STEP(0);
     }
     sum[0] = a, sum[1] = b, sum[2] = c, sum[3] = d;
 }
 
 /* One channel: x steps by `step` bytes a tap, w by one. */
-static uint32_t dot(const int8_t *x, int32_t step, const int8_t *w, int32_t taps) {
-    uint32_t sum = 0;
+static int32_t dot(const int8_t *x, int32_t step, const int8_t *w, int32_t taps) {
+    int32_t sum = 0;
     for (const int8_t *end = w + taps; w != end; w++, x += step) {
         MAC(sum, *x, *w);
     }
@@ -96,17 +104,18 @@ static void conv_pixel(const ren_layer *l, const int8_t *x, int32_t taps, int8_t
     const uint8_t *channel = l->channels;
     int32_t c = 0;
     for (; c + 4 <= l->out_c; c += 4, w += 4 * taps, channel += 4 * REN_CHANNEL_BYTES) {
-        uint32_t sum[4];
+        int32_t sum[4];
         conv4(x, w, taps, sum);
-        requantize4(l, channel, sum, out + c);
+        requantize(l, channel, sum, 4, out + c);
     }
     for (; c < l->out_c; c++, w += taps, channel += REN_CHANNEL_BYTES) {
-        out[c] = requantize(l, channel, dot(x, 1, w, taps) + (uint32_t)load_i32(channel));
+        int32_t sum = dot(x, 1, w, taps);
+        requantize(l, channel, &sum, 1, out + c);
     }
 }
 
-static void depthwise4(const int8_t *x, int32_t step, const int8_t *w, int32_t taps, uint32_t sum[4]) {
-    uint32_t a = 0, b = 0, c = 0, d = 0;
+static void depthwise4(const int8_t *x, int32_t step, const int8_t *w, int32_t taps, int32_t sum[4]) {
+    int32_t a = 0, b = 0, c = 0, d = 0;
     for (const int8_t *end = w + 4 * taps; w != end; w += 4, x += step) {
         MAC(a, x[0], w[0]);
         MAC(b, x[1], w[1]);
@@ -121,12 +130,13 @@ static void depthwise_pixel(const ren_layer *l, const int8_t *x, int32_t taps, i
     const uint8_t *channel = l->channels;
     int32_t c = 0;
     for (; c + 4 <= l->out_c; c += 4, w += 4 * taps, channel += 4 * REN_CHANNEL_BYTES) {
-        uint32_t sum[4];
+        int32_t sum[4];
         depthwise4(x + c, l->in_c, w, taps, sum);
-        requantize4(l, channel, sum, out + c);
+        requantize(l, channel, sum, 4, out + c);
     }
     for (; c < l->out_c; c++, w += taps, channel += REN_CHANNEL_BYTES) {
-        out[c] = requantize(l, channel, dot(x + c, l->in_c, w, taps) + (uint32_t)load_i32(channel));
+        int32_t sum = dot(x + c, l->in_c, w, taps);
+        requantize(l, channel, &sum, 1, out + c);
     }
 }
 

@@ -23,6 +23,7 @@ typedef struct {
 } ren_layer;
 
 #define REN_CHANNEL_BYTES 12
+#define REN_TAPS_MAX 131071 /* of one CONV output: 2^17 products of -128 * -128 would overflow an int32 */
 
 /* in:  int8[in_h, in_w, in_c], read only.
  * out: int8[out_h, out_w, out_c], overwritten; must not overlap in or column.

@@ -24,7 +24,7 @@ static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t 
     mp_get_buffer_raise(args[0], &info, MP_BUFFER_READ);
     int error = ren_model_check(info.buf, info.len);
     if (error != REN_OK) {
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("artifact: %s"), ren_model_error(error));
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s"), ren_model_error(error));
     }
     model_obj_t *self = mp_obj_malloc(model_obj_t, type);
     self->artifact = args[0];

@@ -48,7 +48,8 @@ static int is_shape_good(const record *r) {
     const ren_layer *l = &r->layer;
     int sizes = l->kernel_h && l->kernel_w && l->stride_h && l->stride_w && l->dilation_h && l->dilation_w
         && l->in_h && l->in_w && l->in_c && l->out_h && l->out_w && l->out_c;
-    return sizes && l->act_min <= l->act_max && (r->kind == CONV || l->in_c == l->out_c);
+    int taps = tensor_bytes(l->kernel_h, l->kernel_w, l->in_c) <= REN_TAPS_MAX;
+    return sizes && taps && l->act_min <= l->act_max && (r->kind == CONV || l->in_c == l->out_c);
 }
 
 /* Whether every window that starts inside the padding still covers a byte of the input: the mean of none is undefined. */

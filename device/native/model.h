@@ -20,7 +20,7 @@ enum {
     REN_BAD_MAGIC = -2,    /* not "REN1" */
     REN_BAD_HEADER = -3,   /* no layers, an empty window or embedding, or more than REN_ARENA_MAX of any */
     REN_BAD_KIND = -4,     /* a layer of no known kind */
-    REN_BAD_SHAPE = -5,    /* a dimension of zero, or shapes that do not fit together */
+    REN_BAD_SHAPE = -5,    /* a dimension of zero, too many taps, or shapes that do not fit together */
     REN_BAD_BUFFER = -6,   /* a layer's buffers overlap, leave the arena, or are not the size of in or out */
     REN_BAD_WEIGHTS = -7,  /* weights or channel table outside the artifact, or not 4-byte aligned in it */
     REN_BAD_CHANNEL = -8   /* a multiplier below 0 or a shift outside -31..30 */

@@ -11,12 +11,10 @@
 #endif
 
 // What no part of the agent uses.
-#define MICROPY_PY_DEFLATE (0)
 #define MICROPY_PY_FRAMEBUF (0)
 #define MICROPY_PY_HEAPQ (0)
 #define MICROPY_PY_RANDOM (0)
 #define MICROPY_PY_RE (0)
-#define MICROPY_PY_UCTYPES (0)
 #define MICROPY_PY_CMATH (0)
 
 #endif

@@ -53,14 +53,15 @@ class Windows:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a heartbeat says before anyone believes it. receipt_ms is the gateway's; `envelope`, the signed message."""
+    """What a heartbeat says before anyone believes it. receipt_ms is the gateway's; digest 32 and signature 64 bytes."""
 
     receipt_ms: int
     device: bytes
     beacon: bytes
     boot: int
     sequence: int
-    envelope: bytes
+    digest: bytes
+    signature: bytes
 
 
 def verify_windows(windows: Windows) -> None:
@@ -103,7 +104,7 @@ def score(
 
     Args:
         heartbeats: in file order, consumed once; memory does not grow with them.
-        is_signed: whether the heartbeat's envelope is signed by its device; asked only where the answer matters.
+        is_signed: whether the signature of the digest is the device's; asked only where the answer matters.
     """
     by_beacon = {window.beacon: window for window in windows.opened}
     answered: dict[bytes, set[int]] = {device: set() for device in devices}

@@ -81,11 +81,16 @@ def verdict(
         epoch=epoch,
         availability=scores,
         leaves=leaves,
-        root=merkle.root(leaves),
+        root=root_of(leaves),
         total=total,
         evidence=wanted,
         minted=total - rewards.total(previous),
     )
+
+
+def root_of(leaves: Leaves) -> bytes:
+    """Merkle root, 32 bytes; zeros of no leaves."""
+    return merkle.root([merkle.leaf(deed, amount) for deed, amount in leaves])
 
 
 def read_windows(folder: Path, epoch: int) -> Windows:
@@ -107,11 +112,11 @@ def read_heartbeats(items: Iterable[tuple[int, bytes]]) -> Iterator[Heartbeat]:
     """Those of (receipt time in ms, COSE_Sign1) that are heartbeats, in order; signatures are not checked here."""
     for receipt_ms, envelope in items:
         try:
-            device, payload, _, _ = wire.open_sign1(envelope)
+            device, payload, signature, digest = wire.open_sign1(envelope)
             beacon, boot, sequence, _, _, _ = wire.decode_heartbeat(payload)
         except WireError:
             continue
-        yield Heartbeat(receipt_ms, device, beacon, boot, sequence, envelope)
+        yield Heartbeat(receipt_ms, device, beacon, boot, sequence, digest, signature)
 
 
 class SignerKeys:
@@ -121,12 +126,11 @@ class SignerKeys:
         self.keys: dict[bytes, Any] = {}
 
     def is_signed(self, heartbeat: Heartbeat) -> bool:
-        """Tell whether the envelope is signed by the key whose address is the heartbeat's device id."""
-        _, _, signature, digest = wire.open_sign1(heartbeat.envelope)
+        """Tell whether the digest was signed by the key whose address is the heartbeat's device id."""
         key = self.keys.get(heartbeat.device)
         if key is not None:
-            return curve.verify(key, digest, signature)
-        public_key = curve.recover(signature, digest, heartbeat.device)
+            return curve.verify(key, heartbeat.digest, heartbeat.signature)
+        public_key = curve.recover(heartbeat.signature, heartbeat.digest, heartbeat.device)
         if public_key is not None:
             self.keys[heartbeat.device] = curve.parse_public_key(public_key)
         return public_key is not None

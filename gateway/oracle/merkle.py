@@ -1,26 +1,22 @@
-"""The Merkle tree of an epoch's rewards, as contracts/src/Settlement.sol checks it. Refuses nothing: any list of leaves has a root.
+"""The Merkle tree of an epoch's rewards, as contracts/src/Settlement.sol checks it. Any list of leaves has a root.
 
-A leaf is keccak256(keccak256(abi.encode(uint256 deed, uint256 cumulative))), hashed twice so that no inner node can pass
-for one. A node is keccak256 of its two children, the smaller first. The tree is a complete binary tree in an array (root
-at 0, children of i at 2i + 1 and 2i + 2), the leaves from its end backwards in the order given. No leaves: the root is 32
-zero bytes, which nothing proves. One leaf: it is the root, its proof is empty.
+A leaf is keccak256(keccak256(abi.encode(uint256 deed, uint256 cumulative))), hashed twice so that no inner node can
+pass for one. A node is keccak256 of its two children, the smaller first. The tree is a complete binary tree in an array
+(root at 0, children of i at 2i + 1 and 2i + 2), the leaves from its end backwards in the order given. No leaves: the
+root is 32 zero bytes, which nothing proves. One leaf: it is the root, its proof is empty.
 Source: OpenZeppelin merkle-tree 1.0, StandardMerkleTree with sortLeaves false.
 """
 
 from collections.abc import Sequence
 
-from eth_hash import Keccak256
-from eth_hash.backends import pysha3
-
-# Named, for eth_hash.auto would choose pycryptodome, which is six times slower.
-keccak256 = Keccak256(pysha3.backend)
+from gateway.curve import keccak
 
 EMPTY_ROOT = bytes(32)
 
 
 def leaf(deed: int, cumulative_wei: int) -> bytes:
     """32 bytes. Raises OverflowError outside 0..2**256 - 1."""
-    return keccak256(keccak256(deed.to_bytes(32, "big") + cumulative_wei.to_bytes(32, "big")))
+    return keccak(keccak(deed.to_bytes(32, "big") + cumulative_wei.to_bytes(32, "big")))
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
@@ -66,4 +62,4 @@ def _siblings(tree: list[bytes], index: int) -> list[bytes]:
 
 
 def _parent(a: bytes, b: bytes) -> bytes:
-    return keccak256(a + b if a < b else b + a)
+    return keccak(a + b if a < b else b + a)

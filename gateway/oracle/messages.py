@@ -21,6 +21,7 @@ CLOSE_TOPIC = "tinyren/oracle/close"
 TABLE_TOPIC = "tinyren/oracle/table"
 SIGNATURE_TOPIC = "tinyren/oracle/signature"
 MAX_BYTES = 1 << 20
+MAX_OBJECTS = 2  # py-evm raises the recursion limit so far that deep JSON would overflow the gateway's stack
 
 Message = Close | Table | Signature
 
@@ -97,9 +98,11 @@ def open_sealed(payload: bytes, site: Site) -> tuple[bytes, Message]:
     """
     if len(payload) > MAX_BYTES:
         raise MessageRefused(f"{len(payload)} bytes, wanted at most {MAX_BYTES}")
+    if b"[" in payload or payload.count(b"{") > MAX_OBJECTS:
+        raise MessageRefused(f"nested, wanted at most {MAX_OBJECTS} objects and no list")
     try:
         fields = json.loads(payload)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise MessageRefused("not JSON") from None
     if not isinstance(fields, dict):
         raise MessageRefused("wanted an object")

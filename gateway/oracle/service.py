@@ -3,8 +3,8 @@
     broker ─▶ messages ─▶ consensus.Oracle ─▶ effects: score (epoch.verdict), persist (choices), publish (bus)
 
 Of the site it reads site.toml, its own key and broker password, the evidence, the settled leaves and the chain; it
-writes only SITE/oracles/I/. It believes neither the gateway nor its peers: the evidence must have the announced digest, every
-window's block must be the chain's, every signature is checked, and the leaves before must hash to the root on chain.
+writes only SITE/oracles/I/. It believes neither the gateway nor its peers: the evidence must have the announced digest,
+every window's block must be the chain's, every signature is checked, the leaves before must hash to the root on chain.
 What it cannot do now (chain away, evidence not there, leaves not there) is tried again until the epoch is settled.
 It runs until SIGTERM or SIGINT; who starts it decides whether it dies with its parent.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from gateway import curve, keys, site_file
 from gateway.bus import Bus, Token
 from gateway.errors import CommandError, Exit
-from gateway.oracle import choices, epoch, merkle, messages, rewards
+from gateway.oracle import choices, epoch, messages, rewards
 from gateway.oracle.availability import EvidenceError, Windows
 from gateway.oracle.consensus import Close, Effect, Oracle, Persist, Publish, Reject, Root, Score, Settle
 from gateway.oracle.rewards import Deed, Leaves
@@ -32,6 +32,7 @@ from gateway.ratio1 import MessageRefused
 POLL_S = 0.25
 CHAIN_POLL_MS = 1_000
 CHAIN_WAIT_S = 60
+BROKER_WAIT_S = 5
 INBOX = 2_048
 
 
@@ -70,7 +71,7 @@ class Service:
         """Serve until `stop` says so."""
         self.bus.subscribe(messages.CLOSE_TOPIC, messages.TABLE_TOPIC, messages.SIGNATURE_TOPIC)
         self.bus.start()
-        self._say("ready")
+        self._say("ready" if self.bus.wait_subscribed(BROKER_WAIT_S) else "the broker is away")
         while not self.stop():
             try:
                 payload, token = self.inbox.get(timeout=POLL_S)
@@ -119,7 +120,7 @@ class Service:
                 payload = messages.seal(effect.message, self.place, self.key.secret)
                 self.bus.publish(messages.topic_of(effect.message), payload, qos=1)
             elif isinstance(effect, Settle):
-                self._say(f"epoch {effect.root.epoch} has {len(effect.signatures)} signatures: {effect.root.root.hex()}")
+                self._say(f"epoch {effect.root.epoch}: {len(effect.signatures)} signed {effect.root.root.hex()}")
             elif effect.reason not in EXPECTED:
                 self._say(f"rejected, from 0x{effect.sender.hex()}: {effect.reason}")
 
@@ -190,7 +191,7 @@ def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:
         leaves = tuple(sorted((int(deed), int(amount)) for deed, amount in fields["leaves"]))
     except (KeyError, TypeError) as error:
         raise EvidenceError(f"leaves of epoch {settled}: {error!r}, wanted pairs of deed and amount") from error
-    if merkle.root(leaves) != root or rewards.total(leaves) != total:
+    if epoch.root_of(leaves) != root or rewards.total(leaves) != total:
         raise EvidenceError(f"leaves of epoch {settled} do not hash to the root on chain")
     return leaves
 

@@ -3,12 +3,12 @@
 The page shows what `Source.snapshot()` says and nothing else. One task waits for changes, renders once, and every open
 page gets that rendering. The page asks nothing of any other host.
 
-Fields of a snapshot beyond those of the --json result (devices, epochs, claims, rejected, site); any may be missing:
+Fields of a snapshot beyond those of the --json result (devices, epochs, claims, rejected, site); all may be missing:
     devices[]: source (text), last_heartbeat_ms (null before the first), inferences, earned_wei (decimal string),
         recent (verdicts of the last windows, oldest first, 0 or 1), emulated (true unless said otherwise).
     epochs[], oldest first: state ("open", "closing" or "settled"), windows_open (how many were opened so far).
     owners[]: {owner, deeds[], earned_wei, claimed_wei}; chain: {id, block}; notes[]: plain sentences; window_ms.
-Rules: Host must be this server's own (DNS rebinding); Origin, when there is one, must be too; a POST must be JSON (CSRF).
+Rules: Host must be this server's own (DNS rebinding); Origin, if there is one, must be too; a POST must be JSON.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from anyio import to_thread
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -75,19 +75,23 @@ class Feed:
         return self._template.render(view.view(self._source.snapshot(), _now_ms()))
 
     async def watch(self) -> None:
-        """Render at each change until cancelled."""
+        """Render at each change until cancelled. Should the source fail, every stream ends and the page says so."""
         version = -1
-        while True:
-            newest = await to_thread.run_sync(self._source.changed, version, POLL_S, abandon_on_cancel=True)
-            if newest == version:
-                continue
-            version = newest
-            html = await to_thread.run_sync(self.render)
-            async with self._condition:
-                self._html = json.dumps(html).encode()
-                self._number += 1
-                self._condition.notify_all()
-            await asyncio.sleep(LEAST_INTERVAL_S)
+        try:
+            while True:
+                newest = await to_thread.run_sync(self._source.changed, version, POLL_S, abandon_on_cancel=True)
+                if newest != version:
+                    version = newest
+                    await self._publish(await to_thread.run_sync(self.render))
+                    await asyncio.sleep(LEAST_INTERVAL_S)
+        finally:
+            await self.close()
+
+    async def _publish(self, html: str) -> None:
+        async with self._condition:
+            self._html = json.dumps(html).encode()
+            self._number += 1
+            self._condition.notify_all()
 
     async def close(self) -> None:
         """End every stream, so that the server can stop."""
@@ -154,8 +158,8 @@ class Guard:
 
 def app(source: Source) -> Starlette:
     """The page over a source. Its lifespan runs the task that waits for changes."""
-    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-    templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number", "percent")}
+    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
+    templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number")}
     feed = Feed(source, templates)
 
     async def page(request: Request) -> Response:

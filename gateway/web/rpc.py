@@ -1,4 +1,4 @@
-"""One JSON-RPC 2.0 call over HTTP POST, passed to the chain; refuses batches, bodies over 64 KB and what is not JSON."""
+"""One JSON-RPC 2.0 call over HTTP POST, passed to the chain; refuses batches, bodies over 64 KB, other than JSON."""
 
 import json
 from collections.abc import Callable

@@ -7,7 +7,6 @@ never shows more than the chain pays. Text that comes from a device is cut here 
 from collections.abc import Mapping
 from typing import Any
 
-FULL = 255
 STRIP_WINDOWS = 24
 EPOCHS_SHOWN = 12
 TEXT_LIMIT = 40
@@ -84,8 +83,3 @@ def text(value: object, limit: int = TEXT_LIMIT) -> str:
 def number(value: object) -> str:
     """An integer with thin groups of three: "12 480"."""
     return f"{int(str(value or 0)):,}".replace(",", "\u202f")
-
-
-def percent(availability: int) -> int:
-    """Availability of 0..255 as a whole percentage, rounded down."""
-    return availability * 100 // FULL

@@ -20,13 +20,12 @@ HIDDEN = 64
 PIXELS = 128
 # operator, weights' shape in TFLite's layout, output's shape, stride, ReLU
 LAYERS = (
-    ("CONV_2D", (8, 5, 1, 4), (1, 16, 1, 8), (2, 1), True),
+    ("CONV_2D", (8, 4, 1, 4), (1, 16, 1, 8), (2, 1), True),
     ("DEPTHWISE_CONV_2D", (1, 3, 1, 8), (1, 16, 1, 8), (1, 1), True),
-    ("CONV_2D", (16, 1, 1, 8), (1, 16, 1, 16), (1, 1), True),
-    ("DEPTHWISE_CONV_2D", (1, 3, 1, 16), (1, 8, 1, 16), (2, 1), True),
-    ("CONV_2D", (16, 1, 1, 16), (1, 8, 1, 16), (1, 1), True),
-    ("RESHAPE", None, (1, PIXELS), (1, 1), False),
-    ("FULLY_CONNECTED", (EMBEDDING, PIXELS), (1, EMBEDDING), (1, 1), False),
+    ("CONV_2D", (16, 3, 1, 8), (1, 8, 1, 16), (2, 1), True),
+    ("CONV_2D", (16, 3, 1, 16), (1, 4, 1, 16), (2, 1), True),
+    ("RESHAPE", None, (1, 64), (1, 1), False),
+    ("FULLY_CONNECTED", (EMBEDDING, 64), (1, EMBEDDING), (1, 1), False),
 )
 LAYOUTS = {"CONV_2D": ("NHWC", "OHWI", "NHWC"), "DEPTHWISE_CONV_2D": ("NHWC", "IHWO", "NHWC")}
 

@@ -8,6 +8,7 @@ above an ordinary one.
 import json
 import os
 import platform
+import re
 from importlib.metadata import version
 
 import numpy as np
@@ -62,8 +63,9 @@ def describe_platform() -> dict[str, str]:
     kind = [platform.machine()]
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:
-            facts = dict(line.split("\t", 1) for line in file.read().split("\n\n")[0].splitlines() if "\t" in line)
-        kind += [f"{name} {facts[name].strip(': \t')}" for name in ("cpu family", "model") if name in facts]
+            first = file.read().split("\n\n")[0]
+        facts = dict(re.findall(r"(cpu family|model)\s*: (\d+)", first))
+        kind += [f"{name} {number}" for name, number in facts.items()]
     return {"cpu": " ".join(kind), "python": platform.python_version(),
             **{name: version(name) for name in ("jax", "jaxlib", "numpy")}}
 

@@ -1,0 +1,143 @@
+"""The names of `_tinyren` on CPython, with a TCP connection as the link and a file as the store; refuses to block.
+
+On a board this module does not exist: `_tinyren` itself is the port. Signatures come from `coincurve`, that is
+libsecp256k1 as in the firmware, so the same key and digest give the same bytes.
+"""
+
+import errno
+import fcntl
+import os
+import platform
+import select
+import socket
+import time
+
+import coincurve
+from eth_hash.auto import keccak
+
+from . import ticks
+
+SECRET_MODE = 0o600
+
+
+class Port:
+    """A link to a broker at (host, port number); it connects when there is something to write.
+
+    BOARD, CORE and VERSION are text, as the device announces them.
+    """
+
+    def __init__(self, host: str, number: int, board: str = "cpython", version: str = "0.1.0"):
+        self.BOARD = board
+        self.CORE = platform.machine() or "unknown"
+        self.VERSION = version
+        self._address = (host, number)
+        self._socket = None
+        self._is_connecting = False
+
+    def ticks_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000 & (ticks.PERIOD - 1)
+
+    def ticks_us(self) -> int:
+        return time.monotonic_ns() // 1000 & (ticks.PERIOD - 1)
+
+    def idle(self, ms: int):
+        """Sleep until the link has something to read, or ms passed."""
+        if self._socket is None:
+            time.sleep(ms / 1000)
+        else:
+            select.select([self._socket], [self._socket] if self._is_connecting else [], [], ms / 1000)
+
+    def entropy(self, buffer):
+        buffer[:] = os.urandom(len(buffer))
+
+    def keccak256(self, data) -> bytes:
+        return keccak(bytes(data))
+
+    def pubkey(self, secret: bytes) -> bytes:
+        return coincurve.PrivateKey(secret).public_key.format(compressed=False)
+
+    def sign(self, secret: bytes, digest: bytes) -> bytes:
+        return coincurve.PrivateKey(secret).sign_recoverable(digest, hasher=None)
+
+    def link_read(self, buffer) -> int:
+        """Read what is there into buffer -> bytes read, 0 if nothing. Raises OSError: the connection is gone."""
+        if self._socket is None or self._is_connecting:
+            return 0
+        try:
+            size = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            raise
+        if not size:
+            self.close()
+            raise ConnectionResetError("link: got its end, wanted bytes")
+        return size
+
+    def link_write(self, data) -> int:
+        """Write what fits -> bytes written, 0 while connecting. Raises OSError: no connection, or it is gone."""
+        try:
+            if self._socket is None:
+                self._connect()
+            if self._is_connecting and not self._is_connected():
+                return 0
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            raise
+
+    def close(self):
+        """Drop the connection without a word, as a power cut does."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._is_connecting = True
+        code = self._socket.connect_ex(self._address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+
+    def _is_connected(self):
+        if not select.select([], [self._socket], [], 0)[1]:
+            return False
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self._is_connecting = False
+        return True
+
+
+class FileMemory:
+    """A file as a byte-writable store's memory: each write is on the disk when it returns.
+
+    Raises:
+        BlockingIOError: another process has the file: two devices with one key would break the count of boots.
+    """
+
+    size = 1024
+    erase_bytes = 0
+
+    def __init__(self, path):
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, SECRET_MODE)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(self._file).st_size < self.size:
+            os.ftruncate(self._file, self.size)
+
+    def read(self, addr: int, buffer):
+        buffer[:] = os.pread(self._file, len(buffer), addr)
+
+    def write(self, addr: int, data):
+        os.pwrite(self._file, data, addr)
+        os.fsync(self._file)
+
+    def erase(self, addr: int):
+        raise NotImplementedError("a file needs no erasing")
+
+    def close(self):
+        os.close(self._file)

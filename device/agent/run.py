@@ -1,0 +1,60 @@
+"""Runs an agent: link to MQTT, MQTT to agent, agent to link, then sleep until something is due. All I/O is the port's.
+
+A port has the names of `_tinyren`; link_read and link_write may raise OSError when the link knows that it is broken.
+"""
+
+from . import identity
+from .agent import Agent
+from .cbor import const
+from .sampling import Sampler
+from .store import Store
+
+READ_BYTES = const(256)
+READS = const(8)
+BUSY_MS = const(5)
+
+
+def start(port, memory, source, model, offsets, shifts) -> Agent:
+    """Open the store, count this boot and make the agent.
+
+    Args:
+        port: `_tinyren`, or port.Port on CPython.
+        memory: where key, boot number and owner are kept (store.Store).
+        source: of samples (sampling.Sampler). model: the encoder, as `_tinyren.Model`.
+        offsets, shifts: one integer a channel, the model's.
+    Raises:
+        StoreError: the boot could not be counted.
+    """
+    store = Store(memory)
+    secret = store.open(lambda: identity.new_secret(port.entropy))
+    now_ms = port.ticks_ms()
+    sampler = Sampler(source, model, offsets, shifts, now_ms)
+    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms)
+
+
+def step(agent, port, buffer) -> int:
+    """Read, do what is due, write -> milliseconds that the core may sleep. buffer: bytearray, overwritten."""
+    client = agent.client
+    try:
+        for _ in range(READS):
+            size = port.link_read(buffer)
+            if not size:
+                break
+            client.feed(memoryview(buffer)[:size], port.ticks_ms())
+        agent.tick(port.ticks_ms())
+        while len(client.pending()):
+            size = port.link_write(client.pending())
+            if not size:
+                return BUSY_MS
+            client.written(size)
+    except OSError:
+        client.lost(port.ticks_ms())
+    return agent.ms_left(port.ticks_ms())
+
+
+def run(port, memory, source, model, offsets, shifts):
+    """Run an agent until the port raises KeyboardInterrupt. Arguments and errors as `start`."""
+    agent = start(port, memory, source, model, offsets, shifts)
+    buffer = bytearray(READ_BYTES)
+    while True:
+        port.idle(step(agent, port, buffer))

@@ -1,0 +1,114 @@
+"""Samples into windows, windows through the encoder, outputs into the chain; refuses to invent what is missing.
+
+A sample is int16[4] of raw units; a window is int8[32, 4], each value clamp((raw - offset) >> shift, -128, 127) with
+the model's offset and shift of its channel. A source has `name` (text, where its samples come from) and
+read(out) -> bool: it writes a sample to out, array('h') of 4, or says that there is none; it may raise OSError.
+"""
+
+import hashlib
+import struct
+from array import array
+
+from . import ticks
+from .cbor import const
+
+SAMPLE_MS = const(50)
+WINDOW_SAMPLES = const(32)
+CHANNELS = const(4)
+RING_SAMPLES = const(64)
+
+_CHAIN_BYTES = const(16)
+_SAMPLE_BYTES = const(8)
+
+
+class Sampler:
+    """count (inferences since boot), chain (their digest), counts of samples that are missing and why."""
+
+    def __init__(self, source, model, offsets, shifts, now_ms: int):
+        """
+        Args:
+            model: has run(window, out), output_bytes and cid, as `_tinyren.Model`.
+            offsets, shifts: one integer a channel, the model's.
+        """
+        self.source = source
+        self.count = 0
+        self.counts = {"late": 0, "missing": 0, "source": 0}
+        self._model = model
+        self._offsets = offsets
+        self._shifts = shifts
+        self._sample = array("h", (0, 0, 0, 0))
+        self._window = bytearray(WINDOW_SAMPLES * CHANNELS)
+        self._filled = 0
+        self._chained = bytearray(_CHAIN_BYTES + model.output_bytes)
+        self._output = memoryview(self._chained)[_CHAIN_BYTES:]
+        self._due_ms = now_ms
+
+    @property
+    def chain(self) -> bytes:
+        """16 bytes: zeros at boot, then after each inference SHA-256(chain | output)[:16]."""
+        return bytes(self._chained[:_CHAIN_BYTES])
+
+    def tick(self, now_ms: int):
+        """Take the samples that are due, one each 50 ms. If more than a window is late, it is counted and left out."""
+        late = ticks.diff(now_ms, self._due_ms) // SAMPLE_MS
+        if late > WINDOW_SAMPLES:
+            self.counts["late"] += late
+            self._due_ms = now_ms
+        while ticks.diff(now_ms, self._due_ms) >= 0:
+            self._due_ms = ticks.add(self._due_ms, SAMPLE_MS)
+            self._take()
+
+    def ms_left(self, now_ms: int) -> int:
+        """Milliseconds until the next sample is due, at least 0."""
+        return max(0, ticks.diff(self._due_ms, now_ms))
+
+    def _take(self):
+        try:
+            is_there = self.source.read(self._sample)
+        except OSError:
+            self.counts["source"] += 1
+            return
+        if not is_there:
+            self.counts["missing"] += 1
+            return
+        for channel in range(CHANNELS):
+            value = (self._sample[channel] - self._offsets[channel]) >> self._shifts[channel]
+            self._window[self._filled] = min(127, max(-128, value)) & 0xFF
+            self._filled += 1
+        if self._filled == len(self._window):
+            self._filled = 0
+            self._model.run(self._window, self._output)
+            self._chained[:_CHAIN_BYTES] = hashlib.sha256(self._chained).digest()[:_CHAIN_BYTES]
+            self.count += 1
+
+
+class LinkSource:
+    """A source of samples that arrive over the link, for a board without a sensor bus; a ring of 64."""
+
+    def __init__(self):
+        self.name = "recorded over the link"
+        self.dropped = 0
+        self._ring = bytearray(RING_SAMPLES * _SAMPLE_BYTES)
+        self._start = 0
+        self._held = 0
+
+    def push(self, name: str, samples: bytes):
+        """Take samples (bytes of int16[n, 4], little-endian) from where `name` says; what does not fit is counted."""
+        self.name = name
+        for at in range(0, len(samples), _SAMPLE_BYTES):
+            if self._held == RING_SAMPLES:
+                self.dropped += (len(samples) - at) // _SAMPLE_BYTES
+                return
+            end = (self._start + self._held) % RING_SAMPLES * _SAMPLE_BYTES
+            self._ring[end : end + _SAMPLE_BYTES] = samples[at : at + _SAMPLE_BYTES]
+            self._held += 1
+
+    def read(self, out) -> bool:
+        if not self._held:
+            return False
+        sample = struct.unpack_from("<4h", self._ring, self._start * _SAMPLE_BYTES)
+        for channel in range(CHANNELS):
+            out[channel] = sample[channel]
+        self._start = (self._start + 1) % RING_SAMPLES
+        self._held -= 1
+        return True

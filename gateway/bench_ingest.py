@@ -1,0 +1,81 @@
+"""How many heartbeats a second the gateway verifies and stores, beside bare coincurve; refuses to leave the disk out.
+
+"Bare" is `coincurve.PublicKey.verify` over the same digests, with DER signatures made before the clock starts. "Ingest"
+is everything from topic and payload to the synced evidence and the registry's state. Both run on this thread, batch by
+batch in turns, so that whatever else the machine does meanwhile slows both alike.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+from coincurve import PrivateKey, PublicKey
+
+from device.agent import wire
+from gateway import curve
+from gateway.evidence import Evidence
+from gateway.ingest import Ingest, Item
+from gateway.registry import Device, Registry
+
+BATCH = 256
+DEVICES = 64
+MODEL = bytes.fromhex("01551220") + bytes(32)
+BEACON = wire.make_beacon(1, 0, bytes(32))
+
+
+def measure(heartbeats: int = 4096, folder: Path | None = None) -> dict[str, float]:
+    """{"heartbeat_bytes", "bare_per_s", "ingest_per_s", "share"} over so many heartbeats of 64 devices.
+
+    Args:
+        folder: where the evidence lies meanwhile, on the disk that a site would use; None: the system's temporary one.
+    Raises:
+        AssertionError: a heartbeat was not verified or not stored.
+    """
+    keys = [PrivateKey(number.to_bytes(32, "big")) for number in range(1, DEVICES + 1)]
+    items = [_item(keys[number % DEVICES], 1 + number // DEVICES) for number in range(heartbeats)]
+    bare = [_bare(keys[number % DEVICES], frame) for number, (_, frame, _) in enumerate(items)]
+    bare_s = ingest_s = 0.0
+    good = 0
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        registry, evidence = Registry(Path(name) / "state.sqlite"), Evidence(Path(name))
+        registry.enroll([_device(key) for key in keys])
+        evidence.open_epoch(1, 1, 1000, 0)
+        ingest = Ingest(registry.devices, registry.progress)
+        ingest.open_window(BEACON, 0, 1000)
+        for at in range(0, heartbeats, BATCH):
+            started = time.perf_counter()
+            good += sum(key.verify(signature, digest, hasher=None) for key, signature, digest in bare[at : at + BATCH])
+            between = time.perf_counter()
+            batch = ingest.decide(items[at : at + BATCH])
+            evidence.append(batch.stored)
+            registry.advance(batch.progress)
+            ingest_s += time.perf_counter() - between
+            bare_s += between - started
+        stored = sum(progress.heartbeats for progress in registry.progress.values())
+        registry.close()
+    if good != heartbeats or stored != heartbeats:
+        raise AssertionError(f"{good} verified and {stored} stored, wanted {heartbeats} of both")
+    return {
+        "heartbeat_bytes": max(len(frame) for _, frame, _ in items),
+        "bare_per_s": round(heartbeats / bare_s),
+        "ingest_per_s": round(heartbeats / ingest_s),
+        "share": round(bare_s / ingest_s, 3),
+    }
+
+
+def _device(key: PrivateKey) -> Device:
+    public_key = key.public_key.format()
+    return Device(curve.address(public_key), public_key, "bench", "none", "0", MODEL, "none", 1)
+
+
+def _item(key: PrivateKey, sequence: int) -> Item:
+    """A heartbeat whose numbers are as long as they get."""
+    device, top = curve.address(key.public_key.format()), 2**31
+    claims = BEACON, top, top + sequence, MODEL, top, bytes(16)
+    frame = wire.sign_heartbeat(device, lambda digest: key.sign_recoverable(digest, hasher=None), *claims)
+    return wire.topic(device, "heartbeat"), bytes(frame), 5
+
+
+def _bare(key: PrivateKey, frame: bytes) -> tuple[PublicKey, bytes, bytes]:
+    digest = wire.open_sign1(frame)[3]
+    return key.public_key, key.sign(digest, hasher=None), digest

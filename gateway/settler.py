@@ -1,0 +1,252 @@
+"""Takes closed epochs to the chain, in order: asks the oracles, posts what enough of them signed, has the owners paid.
+
+    closed epoch ─▶ own verdict ─▶ close message ─▶ oracles' signatures ─▶ root on chain ─▶ ledger ─▶ claims
+
+Rules:
+1. The chain says how far the site is settled; a crash is resumed from there, and nothing is posted or paid twice.
+2. Oracles decide. The gateway computes the same verdict, because claims need its leaves; if they signed another root
+   than its own it stops settling and says so.
+3. What cannot be done now (no quorum yet, chain away) is tried again every RETRY_S; an epoch is never passed over.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from coincurve import PrivateKey
+from eth_abi.abi import decode as decode_abi
+from eth_utils.address import to_checksum_address
+
+from gateway import evidence, ledger
+from gateway.chain import ChainError
+from gateway.ledger import Settled
+from gateway.oracle import epoch as epochs
+from gateway.oracle import merkle, messages
+from gateway.oracle.consensus import Close, Quorum, Reject, Root, Settle, Signature
+from gateway.oracle.epoch import Verdict
+from gateway.oracle.rewards import Deed
+from gateway.ratio1 import MessageRefused
+from gateway.settlement import Claim, PostedRoot, Settlement
+
+RETRY_S = 2.0
+MAX_WAITING = 4096
+POST = ["uint256", "bytes32", "uint256", "bytes32", "bytes[]"]
+
+
+class Disagreement(Exception):
+    """The oracles settled an epoch otherwise than this gateway's evidence says."""
+
+
+class Settler:
+    """One thread's work; `closed` and `receive` may be called from any.
+
+    Args:
+        folder: the site's. oracles: addresses of 20 bytes. key: the gateway's, signs close messages.
+        publish: (topic, payload). say: tells a person.
+        on_settled: told each epoch that is settled, and the claims that were paid after it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settlement: Settlement,
+        oracles: list[bytes],
+        threshold: int,
+        key: PrivateKey,
+        publish: Callable[[str, bytes], None],
+        say: Callable[[str], None],
+        on_settled: Callable[[Settled, list[Claim]], None],
+    ) -> None:
+        self.folder, self.settlement = folder, settlement
+        self.failure: Exception | None = None
+        self._oracles, self._threshold, self._key = oracles, threshold, key
+        self._publish, self._say, self._on_settled = publish, say, on_settled
+        contract = _raw(settlement.contracts.settlement)
+        self._place = messages.Site(settlement.chain.chain_id, contract)
+        self._ledger = folder / "settlement"
+        self._closed = last_closed(folder / "evidence")
+        self._inbox: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
+        self._stopping = threading.Event()
+        self._last: Settled | None = None
+        self._said = ""
+
+    def closed(self, epoch: int) -> None:
+        """An epoch was closed; it is in the evidence."""
+        self._closed = epoch
+        self._inbox.put(b"")
+
+    def receive(self, payload: bytes) -> None:
+        """A message on the oracles' topics; dropped when too many wait already, for it will be sent again."""
+        if not self._inbox.full():
+            self._inbox.put(payload)
+
+    def stop(self) -> None:
+        """Ask `run` to return."""
+        self._stopping.set()
+        self._inbox.put(b"")
+
+    def run(self) -> None:
+        """Settle until `stop`; `failure` says why it ended otherwise."""
+        try:
+            self._run()
+        except Exception as error:
+            self.failure = error
+
+    def _run(self) -> None:
+        last = self._last
+        while not self._stopping.is_set():
+            number = last.epoch + 1 if last else 1
+            if number > self._closed:
+                self._next_message()
+                continue
+            try:
+                last = self._settle(number, last) or last
+            except ChainError as error:
+                self._tell(f"epoch {number}: {error}; trying again")
+                self._stopping.wait(RETRY_S)
+
+    def catch_up(self) -> None:
+        """Complete the ledger up to the last epoch that the chain has settled, and have its claims paid; before `run`.
+
+        Raises:
+            Disagreement, EvidenceError, EvidenceDamaged: the evidence does not give the root that the chain has.
+        """
+        settled = self.settlement.epoch()
+        known = settled
+        while known and ledger.read(self._ledger, known) is None:
+            known -= 1
+        last = ledger.read(self._ledger, known) if known else None
+        posted = {item.epoch: item for item in self.settlement.roots()} if known < settled else {}
+        for number in range(known + 1, settled + 1):
+            last = self._write(self._judge(number, last), posted[number])
+        if last is not None:
+            self._pay(last)
+        self._last = last
+
+    def _settle(self, number: int, previous: Settled | None) -> Settled | None:
+        """Settle one closed epoch; None: asked to stop before there was a quorum."""
+        verdict = self._judge(number, previous)
+        quorum = self._collect(verdict)
+        if quorum is None:
+            return None
+        root = verdict.table().root
+        if quorum.root != root:
+            theirs, ours = quorum.root.root.hex(), root.root.hex()
+            raise Disagreement(f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}")
+        signatures: dict[str, bytes] = {
+            to_checksum_address(oracle): signature for oracle, signature in quorum.signatures
+        }
+        posted = self.settlement.post_root(number, root.root, root.total, root.evidence, signatures)
+        settled = self._write(verdict, posted)
+        self._on_settled(settled, self._pay(settled))
+        return settled
+
+    def _judge(self, number: int, previous: Settled | None) -> Verdict:
+        folder = self.folder / "evidence"
+        close_block = epochs.read_windows(folder, number).block
+        bound = self._bindings(close_block)
+        leaves = previous.leaves if previous else ()
+        return epochs.verdict(folder, number, evidence.digest(folder, number), lambda windows: bound, leaves)
+
+    def _bindings(self, block: int) -> dict[int, Deed]:
+        found = self.settlement.bindings(block).items()
+        return {
+            number: Deed(_raw(deed.owner), deed.slots, tuple(_raw(device) for device in deed.devices))
+            for number, deed in found
+            if deed.devices
+        }
+
+    def _collect(self, verdict: Verdict) -> Settle | None:
+        """Ask the oracles until enough have signed one root for this epoch; None: asked to stop."""
+        folder = self.folder / "evidence"
+        close = Close(verdict.epoch, verdict.evidence, epochs.read_windows(folder, verdict.epoch).block)
+        quorum = Quorum(self._oracles, self._threshold, self._signer_of)
+        while not self._stopping.is_set():
+            self._publish(messages.CLOSE_TOPIC, messages.seal(close, self._place, self._key.secret))
+            outcome = self._listen(verdict.epoch, quorum)
+            if outcome is not None:
+                return outcome
+        return None
+
+    def _listen(self, number: int, quorum: Quorum) -> Settle | None:
+        """Take messages until nobody says anything for RETRY_S, or the quorum is there."""
+        while payload := self._next_message():
+            try:
+                sender, message = messages.open_sealed(payload, self._place)
+            except MessageRefused as error:
+                self._tell(f"refused an oracle's message: {error}")
+                continue
+            if not isinstance(message, Signature) or message.root.epoch != number:
+                continue
+            outcome = quorum.receive(sender, message)
+            if isinstance(outcome, Settle):
+                return outcome
+            if isinstance(outcome, Reject) and outcome.reason != "known signature":
+                self._tell(f"rejected from oracle 0x{sender.hex()}: {outcome.reason}")
+        return None
+
+    def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
+        if posted.root != verdict.root or posted.evidence != verdict.evidence:
+            raise Disagreement(f"epoch {posted.epoch}: the chain has another root than the evidence gives")
+        settled = Settled(
+            epoch=verdict.epoch,
+            windows=epochs.read_windows(self.folder / "evidence", verdict.epoch).count,
+            availability=verdict.availability,
+            leaves=verdict.leaves,
+            root=verdict.root,
+            total=verdict.total,
+            evidence=verdict.evidence,
+            minted=verdict.minted,
+            tx=posted.tx,
+            signers=self._signers(verdict, posted.tx),
+        )
+        ledger.write(self._ledger, settled)
+        return settled
+
+    def _signers(self, verdict: Verdict, tx: str) -> tuple[str, ...]:
+        """Who signed the root, from the transaction that posted it."""
+        data = bytes.fromhex(self.settlement.chain.request("eth_getTransactionByHash", [tx])["input"][2:])
+        *_, signatures = decode_abi(POST, data[4:])
+        signers = (self._signer_of(verdict.table().root, signature) for signature in signatures)
+        return tuple(to_checksum_address(signer) for signer in signers if signer)
+
+    def _pay(self, settled: Settled) -> list[Claim]:
+        """Claim what the newest root owes to each deed's owner."""
+        leaves = [merkle.leaf(deed, amount) for deed, amount in settled.leaves]
+        claims = [
+            self.settlement.claim(deed, amount, proof)
+            for (deed, amount), proof in zip(settled.leaves, merkle.proofs(leaves), strict=True)
+            if amount
+        ]
+        return [claim for claim in claims if claim]
+
+    def _next_message(self) -> bytes:
+        """The next message; empty after RETRY_S without one, or when there is something else to look at."""
+        try:
+            return self._inbox.get(timeout=RETRY_S)
+        except queue.Empty:
+            return b""
+
+    def _digest(self, root: Root) -> bytes:
+        return epochs.root_digest(root, self._place.chain_id, self._place.settlement)
+
+    def _signer_of(self, root: Root, signature: bytes) -> bytes | None:
+        return epochs.signer_of(self._digest(root), signature)
+
+    def _tell(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._say(text)
+
+
+def _raw(address: str) -> bytes:
+    return bytes.fromhex(address[2:])
+
+
+def last_closed(folder: Path) -> int:
+    """Number of the newest closed epoch in an evidence folder, 0 for none."""
+    newest = evidence.last_epoch(folder) if folder.is_dir() else 0
+    if newest and not evidence.read_windows(evidence.windows_path(folder, newest)).is_closed:
+        return newest - 1
+    return newest

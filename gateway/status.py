@@ -1,0 +1,217 @@
+"""What a site looks like now: the one snapshot behind the page, `--json` and the summary; it changes nothing."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from device.agent import wire
+from gateway import curve, ledger
+from gateway.chain import ChainError
+from gateway.dauth import DAuth
+from gateway.epochs import Epochs
+from gateway.ledger import Settled
+from gateway.oracle.rewards import epoch_reward
+from gateway.registry import Registry
+from gateway.settlement import Claim, Settlement
+from gateway.storage.cid import encode_text
+from gateway.web.rpc import RpcError
+
+RECENT_WINDOWS = 24
+EPOCHS_KEPT = 1000
+NOTES_KEPT = 20
+
+
+@dataclass
+class Timings:
+    """Seconds from the start of the command; None until it has happened."""
+
+    setup: float | None = None
+    boot: float | None = None
+    first_heartbeat: float | None = None
+    first_root: float | None = None
+
+
+class Status:
+    """Gathers; `snapshot`, `changed` and `rpc` are what the page calls, from its own threads.
+
+    Args:
+        started_ms: site time when the boards were started in this run.
+    """
+
+    def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
+        self.timings = Timings()
+        self.started_ms = 0
+        self.block = 0
+        self.settled: deque[Settled] = deque(maxlen=EPOCHS_KEPT)
+        self.claims: list[Claim] = []
+        self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
+        self._folder, self._registry, self._epochs = folder, registry, epochs
+        self._settlement, self._dauth = settlement, dauth
+        self._opened: deque[tuple[int, int]] = deque(maxlen=RECENT_WINDOWS)
+        self._answered: dict[bytes, deque[tuple[int, int]]] = {}
+        self._first_ms: dict[bytes, int] = {}
+        self._version, self._news = 0, threading.Condition()
+
+    def load(self, folder: Path, first: int) -> None:
+        """Take up what was settled before epoch `first`, from the ledger in `folder`, and what was claimed."""
+        found = (ledger.read(folder, epoch) for epoch in range(max(1, first - EPOCHS_KEPT), first))
+        self.settled.extend(settled for settled in found if settled)
+        self.claims = self._settlement.claims()
+
+    def follow(self) -> None:
+        """Look at windows and heartbeats; call at least once a window, from one thread."""
+        windows = self._epochs.windows
+        current = windows.epoch, windows.window
+        if windows.opened_ms is not None and windows.window >= 0 and current not in self._opened:
+            self._opened.append(current)
+        for device, progress in self._registry.progress.copy().items():
+            answered = self._answered.setdefault(device, deque(maxlen=RECENT_WINDOWS))
+            if progress.last_ms >= self.started_ms:
+                self._first_ms.setdefault(device, progress.last_ms)
+                place = wire.split_beacon(_claims(progress.frame)[0])
+                if place not in answered:
+                    answered.append(place)
+        with self._news:
+            self._version += 1
+            self._news.notify_all()
+
+    def heard(self) -> set[bytes]:
+        """Devices whose heartbeat was accepted in this run."""
+        return set(self._first_ms)
+
+    def changed(self, after: int, timeout_s: float) -> int:
+        """Block until the version is above `after` or the time is over; the version."""
+        with self._news:
+            self._news.wait_for(lambda: self._version > after, timeout_s)
+            return self._version
+
+    def rpc(self, method: str, params: Any) -> Any:
+        """The chain's answer, for oracles and wallets.
+
+        Raises:
+            RpcError: the chain's own error.
+        """
+        try:
+            return self._settlement.chain.request(method, params)
+        except ChainError as error:
+            raise RpcError(error.code, str(error), error.data) from error
+
+    def result(self) -> dict[str, Any]:
+        """The fields of `--json`, but for the total time."""
+        return {
+            "site": self._folder,
+            "devices": self._devices(),
+            "epochs": [settled.summary() for settled in self.settled],
+            "claims": [
+                {"deed": claim.deed, "owner": claim.owner, "amount_wei": str(claim.amount_wei), "tx": claim.tx}
+                for claim in self.claims
+            ],
+            "rejected": dict(self._registry.rejected),
+            "timings_s": {name: None if at is None else round(at, 2) for name, at in vars(self.timings).items()},
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """`result`, and what only the page shows (gateway/web/app.py lists it)."""
+        result = self.result()
+        for device in result["devices"]:
+            device.update(self._live(bytes.fromhex(device["id"][2:])))
+        for epoch in result["epochs"]:
+            epoch |= {"state": "settled", "windows_open": epoch["windows"]}
+        result["epochs"] += self._unsettled()
+        return result | {
+            "owners": self._owners(),
+            "chain": {"id": self._settlement.chain.chain_id, "block": self.block},
+            "notes": list(self.notes),
+            "window_ms": self._epochs.windows.window_ms,
+        }
+
+    def _devices(self) -> list[dict[str, Any]]:
+        places = {
+            device: (number, slot)
+            for number, deed in self._dauth.deeds.items()
+            for slot, device in enumerate(deed.devices, 1)
+        }
+        rows = []
+        known = sorted(self._registry.devices.copy().items(), key=lambda item: (item[1].board, item[0]))
+        for identity, device in known:
+            name = to_checksum_address(identity)
+            deed, slot = places.get(name, (None, None))
+            progress = self._registry.progress.get(identity)
+            first_ms = self._first_ms.get(identity)
+            rows.append(
+                {
+                    "id": name,
+                    "ren": curve.ratio1_address(device.public_key),
+                    "board": device.board,
+                    "core": device.core,
+                    "firmware": device.firmware,
+                    "model": encode_text(device.model),
+                    "source": device.source,
+                    "deed": deed,
+                    "slot": slot,
+                    "heartbeats": progress.heartbeats if progress else 0,
+                    "first_heartbeat_s": None if first_ms is None else round((first_ms - self.started_ms) / 1000, 2),
+                }
+            )
+        return rows
+
+    def _live(self, device: bytes) -> dict[str, Any]:
+        progress = self._registry.progress.get(device)
+        answered = self._answered.get(device, ())
+        windows = [place for place in self._opened if place in answered or place != self._opened[-1]]
+        count = _claims(progress.frame)[4] if progress else 0
+        return {
+            "last_heartbeat_ms": progress.last_ms if progress else None,
+            "inferences": count,
+            "recent": [int(place in answered) for place in windows],
+            "earned_wei": str(self._earned(device)),
+            "emulated": True,
+        }
+
+    def _earned(self, device: bytes) -> int:
+        slots = next(
+            (deed.slots for deed in self._dauth.deeds.values() if to_checksum_address(device) in deed.devices), 0
+        )
+        shares = (settled.availability.get(device, 0) for settled in self.settled)
+        return sum(epoch_reward(share, slots) for share in shares) if slots else 0
+
+    def _unsettled(self) -> list[dict[str, Any]]:
+        last = self.settled[-1].epoch if self.settled else 0
+        windows = self._epochs.windows
+        rows = [(epoch, windows.count, "closing") for epoch in range(last + 1, windows.epoch)]
+        if windows.opened_ms is not None:
+            rows.append((windows.epoch, windows.window + 1, "open"))
+        return [
+            {
+                "epoch": epoch,
+                "windows": windows.count,
+                "windows_open": opened,
+                "state": state,
+                "availability": {},
+                "root": None,
+                "tx": None,
+                "signers": [],
+                "minted_wei": None,
+            }
+            for epoch, opened, state in rows
+        ]
+
+    def _owners(self) -> list[dict[str, Any]]:
+        leaves = dict(self.settled[-1].leaves) if self.settled else {}
+        rows: dict[str, dict[str, Any]] = {}
+        for number, deed in self._dauth.deeds.items():
+            row = rows.setdefault(deed.owner, {"owner": deed.owner, "deeds": [], "earned": 0})
+            row["deeds"].append(number)
+            row["earned"] += leaves.get(number, 0)
+        for row in rows.values():
+            claimed = sum(claim.amount_wei for claim in self.claims if claim.owner == row["owner"])
+            row |= {"earned_wei": str(row.pop("earned")), "claimed_wei": str(claimed)}
+        return list(rows.values())
+
+
+def _claims(frame: bytes) -> tuple[bytes, int, int, bytes, int, bytes]:
+    return wire.decode_heartbeat(wire.open_sign1(frame)[1])

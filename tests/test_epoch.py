@@ -1,0 +1,219 @@
+"""The verdict from evidence files: what counts, what counts for nobody, and what is no evidence at all."""
+
+import json
+import random
+
+import pytest
+from coincurve import PrivateKey
+
+from device.agent import cbor, wire
+from gateway import curve, evidence
+from gateway.oracle import epoch, rewards
+from gateway.oracle.availability import EvidenceError
+from gateway.oracle.rewards import Deed
+from gateway.oracle.rpc import ChainAway
+from gateway.oracle.service import read_deeds, read_leaves
+from gateway.verify import verify_epoch
+
+DICE = random.Random(11)
+KEY, OTHER = (PrivateKey(DICE.randbytes(32)) for _ in range(2))
+DEVICE, STRANGER = (curve.address_of(key.secret) for key in (KEY, OTHER))
+DEEDS = {1: Deed(b"o" * 20, 1, (DEVICE,))}
+HASHES = {10 + window: bytes([window + 1]) * 32 for window in range(4)}
+OPENED_MS, WINDOW_MS, CLOSE_BLOCK = 1_000_000, 1_000, 20
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+def heartbeat(window, sequence, device=DEVICE, key=KEY):
+    beacon = wire.make_beacon(1, window, HASHES[10 + window])
+    sign = lambda digest: key.sign_recoverable(digest, hasher=None)  # noqa: E731
+    return wire.sign_heartbeat(device, sign, beacon, 1, sequence, b"\x01\x55\x12\x20" + bytes(32), 0, bytes(16))
+
+
+def flip_s(frame):
+    s = int.from_bytes(frame[-32:], "big")
+    return frame[:-32] + (CURVE_ORDER - s).to_bytes(32, "big")
+
+
+def write(folder, beats, block=CLOSE_BLOCK, closed=True):
+    """Evidence of epoch 1, each beat a tenth of a second into its window; returns its digest."""
+    made = evidence.Evidence(folder)
+    made.open_epoch(1, 4, WINDOW_MS, OPENED_MS)
+    for window in range(4):
+        number = 10 + window
+        beacon = wire.make_beacon(1, window, HASHES[number])
+        made.open_window(evidence.Window(window, OPENED_MS + window * WINDOW_MS, number, HASHES[number], beacon))
+    made.append([(OPENED_MS + window * WINDOW_MS + 100, frame) for window, frame in beats])
+    if closed:
+        made.close_epoch(OPENED_MS + 4 * WINDOW_MS, block)
+    made.release()
+    return evidence.digest(folder, 1)
+
+
+def judge(folder, digest, previous=()):
+    return epoch.verdict(folder, 1, digest, lambda _: DEEDS, previous)
+
+
+FIRST = heartbeat(0, 1)
+BEATS = [
+    ("one good heartbeat", [(0, FIRST)], 63),
+    ("four", [(window, heartbeat(window, window + 1)) for window in range(4)], 255),
+    ("signed by another key", [(0, heartbeat(0, 1, DEVICE, OTHER))], 0),
+    ("signed by another key after a good one", [(0, FIRST), (1, heartbeat(1, 2, DEVICE, OTHER))], 63),
+    ("a stranger's", [(0, heartbeat(0, 1, STRANGER, OTHER))], 0),
+    ("with the other s of the same signature", [(0, flip_s(FIRST))], 0),
+    ("a byte changed", [(0, FIRST[:60] + bytes([FIRST[60] ^ 1]) + FIRST[61:])], 0),
+    ("cut short", [(0, FIRST[:-1])], 0),
+    ("noise", [(0, b"noise"), (0, b""), (0, FIRST)], 63),
+    ("no heartbeat but signed", [(0, wire.sign1(cbor.encode({10: b"x"}), DEVICE, KEY.sign_recoverable))], 0),
+]
+
+
+@pytest.mark.parametrize("beats, wanted", [row[1:] for row in BEATS], ids=[row[0] for row in BEATS])
+def test_only_what_a_bound_device_signed_counts(tmp_path, beats, wanted):
+    digest = write(tmp_path, beats)
+    verdict = judge(tmp_path, digest)
+    assert verdict.availability == {DEVICE: wanted}
+    earned = rewards.epoch_reward(wanted, 1)
+    assert (verdict.leaves, verdict.total, verdict.minted) == (((1, earned),), earned, earned)
+    assert verdict.evidence == digest and verdict.root == epoch.root_of(verdict.leaves)
+
+
+def test_a_verdict_adds_to_the_leaves_before(tmp_path):
+    verdict = judge(tmp_path, write(tmp_path, [(0, FIRST)]), ((1, 5), (9, 7)))
+    assert verdict.leaves == ((1, 5 + verdict.minted), (9, 7))
+    assert verdict.total == 12 + verdict.minted
+
+
+def append(path, data):
+    path.write_bytes(path.read_bytes() + data)
+
+
+DAMAGE = [
+    ("a torn heartbeat", evidence.heartbeats_path, b"\x82\x01"),
+    ("no CBOR", evidence.heartbeats_path, b"\xff"),
+    ("an item of another form", evidence.heartbeats_path, b"\x01"),
+    ("a torn window", evidence.windows_path, b"\x85\x01"),
+    ("something behind the close", evidence.windows_path, b"\x01"),
+]
+
+
+@pytest.mark.parametrize("path, data", [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE])
+def test_damaged_files_are_no_evidence(tmp_path, path, data):
+    write(tmp_path, [(0, FIRST)])
+    append(path(tmp_path, 1), data)
+    with pytest.raises(EvidenceError):
+        judge(tmp_path, evidence.digest(tmp_path, 1))
+
+
+def test_an_epoch_that_is_open_or_another_than_announced_has_no_verdict(tmp_path):
+    with pytest.raises(EvidenceError, match="not closed"):
+        judge(tmp_path, write(tmp_path, [], closed=False))
+    other = tmp_path / "other"
+    write(other, [])
+    with pytest.raises(EvidenceError, match="announced"):
+        judge(other, b"\x00" * 32)
+    with pytest.raises(OSError):
+        judge(tmp_path / "nowhere", b"\x00" * 32)
+
+
+def test_evidence_that_changes_while_it_is_scored_has_no_verdict(tmp_path):
+    digest = write(tmp_path, [(0, FIRST)])
+
+    def deeds(_):
+        append(evidence.heartbeats_path(tmp_path, 1), evidence.evidence_file.encode_heartbeat(1, b""))
+        return DEEDS
+
+    with pytest.raises(EvidenceError, match="announced"):
+        epoch.verdict(tmp_path, 1, digest, deeds, ())
+
+
+class Chain:
+    """What an oracle reads, from a table."""
+
+    def __init__(self, hashes, settled=(0, bytes(32), 0)):
+        self.hashes, self.last = hashes, settled
+
+    def block_hash(self, number):
+        if number not in self.hashes:
+            raise ChainAway(f"block {number} is not there")
+        return self.hashes[number]
+
+    def deeds(self, _):
+        return DEEDS
+
+    def settled(self):
+        return self.last
+
+
+def test_every_window_must_hide_a_block_of_the_chain(tmp_path):
+    write(tmp_path, [])
+    windows = epoch.read_windows(tmp_path, 1)
+    assert read_deeds(Chain(HASHES), windows, CLOSE_BLOCK) == DEEDS
+    with pytest.raises(EvidenceError, match="window 2"):
+        read_deeds(Chain(HASHES | {12: b"?" * 32}), windows, CLOSE_BLOCK)
+    with pytest.raises(ChainAway):
+        read_deeds(Chain({10: HASHES[10]}), windows, CLOSE_BLOCK)
+    with pytest.raises(EvidenceError, match="closed at block"):
+        read_deeds(Chain(HASHES), windows, CLOSE_BLOCK + 1)
+
+
+class SecondScorersChain(Chain):
+    """The same table as the second scorer asks for it."""
+
+    def root(self, _):
+        return None
+
+    def bindings(self, _):
+        return {number: (deed.owner, deed.slots, deed.devices) for number, deed in DEEDS.items()}
+
+
+def any_beat(dice):
+    """A heartbeat with anything wrong or nothing, as (window it comes in, frame)."""
+    device, key = dice.choice([(DEVICE, KEY)] * 4 + [(STRANGER, OTHER), (DEVICE, OTHER)])
+    frame = heartbeat(dice.randrange(4), dice.randrange(1, 9), device, key)
+    change = dice.choice([lambda frame: frame] * 5 + [flip_s, lambda frame: frame[:-1], lambda frame: b"\x00" + frame])
+    return dice.randrange(-1, 5), change(frame)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_second_scorer_finds_the_same_in_any_evidence(tmp_path, seed):
+    dice = random.Random(seed)
+    digest = write(tmp_path / "evidence", [any_beat(dice) for _ in range(30)])
+    mine = judge(tmp_path / "evidence", digest)
+    theirs = verify_epoch(tmp_path, 1, SecondScorersChain(HASHES))
+    assert theirs.root == "0x" + mine.root.hex() and theirs.evidence == "0x" + digest.hex()
+    assert [value for value in theirs.availability.values()] == [mine.availability[DEVICE]]
+    assert theirs.leaves == dict(mine.leaves)
+
+
+LEAVES = ((1, 5), (2, 7))
+SETTLED = (3, epoch.root_of(LEAVES), 12)
+FILES = [
+    ("another amount", {"leaves": [[1, "5"], [2, "8"]]}, EvidenceError),
+    ("a leaf less", {"leaves": [[1, "5"]]}, EvidenceError),
+    ("no leaves", {}, EvidenceError),
+    ("leaves that are no pairs", {"leaves": [1]}, EvidenceError),
+    ("amounts that are no numbers", {"leaves": [[1, "x"]]}, ValueError),
+]
+
+
+def test_the_leaves_before_are_those_of_the_root_on_chain(tmp_path):
+    assert read_leaves(tmp_path, Chain({}), 0) == ()
+    with pytest.raises(OSError):
+        read_leaves(tmp_path, Chain({}, SETTLED), 3)
+    path = tmp_path / "settlement" / "epoch-3.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"leaves": [[2, "7"], [1, "5"]]}))
+    assert read_leaves(tmp_path, Chain({}, SETTLED), 3) == LEAVES
+    with pytest.raises(EvidenceError, match="last settled epoch is 3"):
+        read_leaves(tmp_path, Chain({}, SETTLED), 4)
+
+
+@pytest.mark.parametrize("fields, error", [row[1:] for row in FILES], ids=[row[0] for row in FILES])
+def test_leaves_that_the_chain_does_not_confirm_are_refused(tmp_path, fields, error):
+    path = tmp_path / "settlement" / "epoch-3.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(fields))
+    with pytest.raises(error):
+        read_leaves(tmp_path, Chain({}, SETTLED), 3)

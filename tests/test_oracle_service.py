@@ -1,0 +1,87 @@
+"""Oracles as processes on a real broker and chain: they settle, survive kill -9, and do not sign other evidence."""
+
+import dataclasses
+import shutil
+import subprocess
+
+import pytest
+from oracle_site import DEVICES, ORACLES, ROOT, SERVICE, Reader, Site, address
+
+from gateway.oracle import messages, rewards
+from gateway.verify import verify_epoch
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_oracles_settle_epoch_after_epoch_and_the_second_scorer_agrees(site):
+    site.start(1, 2, 3)
+    close = site.record(1, {DEVICES[0]: range(4), DEVICES[1]: [0, 1], DEVICES[2]: [3]})
+    site.say(close)
+    first = site.verdict(close)
+    assert [first.availability[address(key)] for key in DEVICES] == [255, 127, 63]
+    one, two = rewards.epoch_reward(255 + 127, 4), rewards.epoch_reward(63, 1)
+    assert first.leaves == ((1, one), (2, two)) and first.minted == first.total == one + two
+    assert len(site.settle(first)) == 2
+    close = site.record(2, {DEVICES[2]: range(4)})
+    site.say(close)
+    second = site.verdict(close, first.leaves)
+    assert second.leaves == ((1, one), (2, two + rewards.ND_REWARD_WEI))
+    site.settle(second)
+    result = verify_epoch(site.folder, 2, Reader(site))
+    assert result.ok and result.root == "0x" + second.root.hex() and result.leaves == dict(second.leaves)
+
+
+def test_an_oracle_killed_midway_says_the_same_again_and_settles(site):
+    site.start(1)
+    close = site.record(1, {DEVICES[0]: range(4)})
+    site.say(close)
+    table = site.wait(lambda heard: heard)[0]
+    assert table == (address(ORACLES[0]), site.verdict(close).table())
+    site.kill(1)
+    with site.arrived:
+        site.heard.clear()
+    hidden = site.evidence.folder.rename(site.folder / "hidden")  # it must not need to score again
+    site.start(1)
+    site.say(close)
+    assert site.wait(lambda heard: heard)[0] == table
+    hidden.rename(site.evidence.folder)
+    site.kill(1)
+    site.start(1, 2)
+    site.say(close)
+    assert site.settle(site.verdict(close)) == {address(ORACLES[0]), address(ORACLES[1])}
+    roots = {said.root for who, said in site.heard if who == address(ORACLES[0])}
+    assert roots == {table[1].root}
+
+
+def test_an_oracle_does_not_sign_when_its_evidence_is_other_or_a_stranger_announces(site):
+    close = site.record(1, {DEVICES[0]: range(4)})
+    other = site.folder / "other"
+    other.mkdir()
+    for name in ("keys", "broker", "evidence"):
+        shutil.copytree(site.folder / name, other / name)
+    shutil.copy(site.folder / "site.toml", other)
+    altered = other / "evidence" / "epoch-1.cborseq"
+    altered.write_bytes(altered.read_bytes()[:-1] + b"!")
+    site.start(1, 2)
+    site.start(3, folder=other)
+    site.say(dataclasses.replace(close, evidence=b"\xee" * 32), key=ORACLES[2])
+    site.say(close, key=DEVICES[0])
+    site.bus.publish(messages.CLOSE_TOPIC, b"noise", qos=1)
+    site.say(close)
+    assert site.settle(site.verdict(close)) == {address(ORACLES[0]), address(ORACLES[1])}
+    site.wait_log(3, "epoch 1 is not signed: evidence of epoch 1: digest")
+    assert address(ORACLES[2]) not in {who for who, _ in site.heard}
+    assert not (other / "oracles" / "3").exists()
+    assert "not the gateway" in site.log(1).read_text()
+
+
+def test_a_site_that_cannot_be_served_is_refused_in_one_line(tmp_path):
+    command = [*SERVICE, "--site", tmp_path, "--index", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "site.toml is missing" in done.stderr and done.stderr.count("\n") == 1
