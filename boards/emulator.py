@@ -20,7 +20,6 @@ import fcntl
 import json
 import shutil
 import socket
-import struct
 import subprocess
 import threading
 import time
@@ -155,7 +154,7 @@ class Emulator:
                 self._qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
                 self._qmp.flush()
             except OSError as error:
-                raise EmulatorError(f"{self.board.name}: {command}: {self._why(error)}") from error
+                raise EmulatorError(self._why_ended()) from error
             answer = self._receive()
             while "event" in answer:
                 answer = self._receive()
@@ -180,45 +179,37 @@ class Emulator:
                 self.qmp("qom-set", path=f"/machine/peripheral/{device}", property=name, value=value)
         self._sample = tuple(sample)
 
-    def exec(self, code, timeout_s=30.0):
-        """Run Python on the board through the raw REPL (interrupting what runs there); what it printed, text.
+    def open_repl(self, timeout_s=30.0):
+        """A conversation with the board (boards/repl.py), to be closed; it ends what runs there.
 
-        It takes a second: that often QEMU looks whether somebody has opened the pty. Nobody else may hold it.
+        It takes a second to begin: that often QEMU looks whether somebody has opened the pty.
 
         Raises:
-            EmulatorError: no REPL, no answer in timeout_s, or the code raised; with the board's last line.
+            EmulatorError: no REPL, or no answer in timeout_s.
         """
-        from mpremote.transport import TransportError
-        from mpremote.transport_serial import SerialTransport
+        from boards.repl import Repl
 
         if not self.pty:
             raise EmulatorError(f"{self.board.name}: no REPL to run code on")
-        transport = SerialTransport(self.pty, timeout=timeout_s)
-        try:
-            transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
-            printed, raised = transport.exec_raw(code, timeout=timeout_s)
-            transport.exit_raw_repl()
-        except (TransportError, OSError, struct.error) as error:
-            raise EmulatorError(f"{self.board.name}: REPL: {error}") from error
-        finally:
-            transport.serial.close()  # transport.close() would fail on a pty whose QEMU has ended
-        if raised:
-            raise EmulatorError(f"{self.board.name}: {raised.decode().strip().splitlines()[-1]}")
-        return printed.decode().replace("\r\n", "\n")
+        return Repl(self.board.name, self.pty, timeout_s)
+
+    def exec(self, code, timeout_s=30.0):
+        """Run Python on the board, in a conversation of its own; what it printed, text. Raises as Repl does."""
+        with self.open_repl(timeout_s) as repl:
+            return repl.exec(code)
 
     def count_instructions(self, call, setup="pass"):
-        """Instructions of one evaluation of the expression `call`, after `setup` has run; int.
+        """Instructions of one evaluation of the expression `call`, after `setup` has run; int. Needs icount.
 
-        Needs icount. Reads the board's counter before and after and takes off what an empty call costs. The resolution
-        is that of the counter: 1000 instructions on the MPS2 boards (1 MHz), 100 on virt (10 MHz). Time asleep (WFI)
-        would count too. Instructions are not cycles: QEMU has no pipeline, no cache and no wait states.
+        The resolution is that of the board's counter: 1000 instructions on the MPS2 boards (1 MHz), 100 on virt
+        (10 MHz). Time asleep (WFI) would count too. Instructions are not cycles: QEMU has no pipeline, no cache and no
+        wait states.
         """
         if not self.icount:
             raise EmulatorError(f"{self.board.name}: counting instructions needs icount=True")
         counter = self.board.emulator["counter"]
-        code = _COUNT.format(setup=setup, call=call, address=counter["address"])
-        empty, full = self.exec(code).split()[-2:]
-        return (int(full) - int(empty)) * counter["nanoseconds"]
+        with self.open_repl() as repl:
+            return repl.count(counter["address"], call, setup) * counter["nanoseconds"]
 
     def _command(self):
         emulator = self.board.emulator
@@ -268,15 +259,18 @@ class Emulator:
     def _receive(self):
         try:
             line = self._qmp.readline()
+        except TimeoutError as error:
+            raise EmulatorError(f"{self.board.name}: QMP: no answer in {ANSWER_S} s") from error
         except OSError as error:
-            raise EmulatorError(f"{self.board.name}: QMP: {self._why(error)}") from error
+            raise EmulatorError(self._why_ended()) from error
         if not line.endswith("\n"):
-            raise EmulatorError(f"{self.board.name}: {self._why('QEMU ended')}")
+            raise EmulatorError(self._why_ended())
         return json.loads(line)
 
-    def _why(self, error):
-        lines = (self.folder / "logs" / "qemu.log").read_text(errors="replace").strip().splitlines()
-        return f"{error}; its log ends: {lines[-1]}" if lines else str(error)
+    def _why_ended(self):
+        lines = (self.folder / "logs" / "qemu.log").read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "empty")
+        return f"{self.board.name}: QEMU ended; the end of its log: {last}"
 
 
 # Device, property, and its unit over the sample's: degC / 256 to degC / 1000; counts to nanotesla at the gain of reset.
@@ -286,13 +280,3 @@ _PROPERTIES = (
     ("magnetometer", "mag-y", 100_000, 1100),
     ("magnetometer", "mag-z", 100_000, 980),
 )
-
-_COUNT = """
-from machine import mem32
-{setup}
-def _count(call):
-    before = mem32[{address}]
-    call()
-    return (mem32[{address}] - before) & 0xFFFFFFFF
-print(_count(lambda: None), _count(lambda: {call}))
-"""

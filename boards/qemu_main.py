@@ -4,12 +4,13 @@ An error that ends the agent is shown, and after 5 s, in which Ctrl-C leads to t
 """
 
 import sys
+from binascii import hexlify
 
 import _tinyren
 import board
 import host_model
 import machine
-from agent.run import run
+from agent.run import run, start
 from agent.sampling import LinkSource
 from drivers.at24c import At24c
 from drivers.cfi_flash import CfiFlash
@@ -40,7 +41,9 @@ def open_source():
 
 try:
     model = _tinyren.Model(host_model.ARTIFACT)
-    run(_tinyren, open_memory(), open_source(), model, host_model.OFFSETS, host_model.SHIFTS)
+    agent = start(_tinyren, open_memory(), open_source(), model, host_model.OFFSETS, host_model.SHIFTS)
+    print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
+    run(agent, _tinyren)
 except Exception as error:
     sys.print_exception(error)
     _tinyren.idle(SHOWN_MS)

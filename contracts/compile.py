@@ -21,7 +21,6 @@ from contracts import NAMES
 HERE = Path(__file__).parent
 SETTINGS = {
     "evmVersion": "cancun",
-    "optimizer": {"enabled": True, "runs": 200},
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
 }
 SCRIPT = 'process.stdout.write(require("solc").compile(require("fs").readFileSync(0, "utf8")))'
@@ -55,12 +54,7 @@ def compile_artifacts(files: dict[str, str]) -> dict[str, str]:
         CompileError: an error or a warning.
     """
     compiled = compile_sources(files, [f"{name}.sol" for name in NAMES])
-    return {name: artifact_text(compiled[f"{name}.sol"][name]) for name in NAMES}
-
-
-def artifact_text(compiled: dict[str, Any]) -> str:
-    """What is committed of a compiled contract."""
-    return json.dumps(compiled, indent=1, sort_keys=True) + "\n"
+    return {name: json.dumps(compiled[f"{name}.sol"][name], indent=1, sort_keys=True) + "\n" for name in NAMES}
 
 
 def compile_sources(

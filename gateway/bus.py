@@ -79,9 +79,10 @@ class Bus:
         return self._is_subscribed.wait(timeout_s)
 
     def subscribe(self, *topics: str) -> None:
-        """Receive these topics with QoS 1, now and after each reconnection."""
-        self._topics += [(topic, 1) for topic in topics]
-        if self._client.is_connected():
+        """Receive these topics with QoS 1, now and after each reconnection; those that it receives already are kept."""
+        new = [(topic, 1) for topic in topics if (topic, 1) not in self._topics]
+        self._topics += new
+        if new and self._client.is_connected():
             self._client.subscribe(self._topics)
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:

@@ -105,3 +105,45 @@ def new_progress() -> Progress:
 
 def print_json(value: object) -> None:
     print(json.dumps(value, indent=2), flush=True)
+
+
+def run_setup(arguments: argparse.Namespace) -> int:
+    from gateway.up import set_up
+
+    progress = new_progress()
+    firmwares = set_up(progress)
+    if arguments.json:
+        rows = [{**vars(firmware), "elf": str(firmware.elf)} for firmware in firmwares]
+        print_json({"firmwares": rows, "total_s": round(progress.elapsed_s(), 2)})
+    else:
+        progress.say(f"set up: firmware of {', '.join(firmware.board for firmware in firmwares)}")
+    return Exit.OK
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    from gateway.up import summary, up
+
+    progress = new_progress()
+    result = up(arguments, progress)
+    result["timings_s"]["total"] = round(progress.elapsed_s(), 2)
+    if arguments.json:
+        print_json(result)
+    else:
+        print(summary(result))
+    return Exit.OK
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    return Exit.FAILED
+
+
+def run_emulate(arguments: argparse.Namespace) -> int:
+    return Exit.FAILED
+
+
+def run_bench(arguments: argparse.Namespace) -> int:
+    return Exit.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -59,11 +59,12 @@ class Intake:
         self._wake.set()
 
     def run(self, bus: Bus, epochs: Epochs) -> None:
-        """Serve until `stop`; everything is saved when this returns. The bus is subscribed to TOPICS.
+        """Serve until `stop`; everything is saved when this returns. Nothing is told before answers can be received.
 
-        Nothing is told before answers can be received. Start boards after `bus.wait_subscribed`: a device announces
+        Better have the bus subscribe to TOPICS before, and start boards after its `wait_subscribed`: a device announces
         itself when it connects, and an announce that nobody hears is lost.
         """
+        bus.subscribe(*TOPICS)
         try:
             while not bus.wait_subscribed(SUBSCRIBE_S) and not self._is_stopping:
                 pass

@@ -42,7 +42,7 @@ from gateway.settler import Settler
 from gateway.site_file import Site
 from gateway.status import Status
 from gateway.web.app import app
-from gateway.web.serve import serve
+from gateway.web.serve import PortInUse, serve
 from gateway.windows import Windows
 
 ORACLES = 3
@@ -59,7 +59,11 @@ class RunningSite:
     Args:
         folder: SITE; site: its configuration; firmwares: one a board of the site, in its order.
         epochs: stop after so many settled epochs; None: run until `stop`.
-        payer: the key that pays on an external chain. page_port: 0 for a free one.
+        payer: the key that pays on an external chain.
+        page_port: the page's; another if it is taken, unless must_have_port.
+
+    Attributes:
+        set_up_s: when the firmware was ready, seconds from the start of the command; for the timings.
     """
 
     def __init__(
@@ -72,10 +76,12 @@ class RunningSite:
         epochs: int | None = None,
         payer: PrivateKey | None = None,
         page_port: int = 0,
+        must_have_port: bool = False,
     ) -> None:
         self.folder, self.site, self.progress = folder, site, progress
         self._firmwares, self._signals, self._wanted = firmwares, signals, epochs
-        self._payer, self._page_port = payer, page_port
+        self._payer, self._page_port, self._must_have_port = payer, page_port, must_have_port
+        self.set_up_s = 0.0
         self._stopping = threading.Event()
         self._is_ready = False
         self._settled_now = 0
@@ -152,6 +158,7 @@ class RunningSite:
             self._may_open,
         )
         self.status = Status(str(self.folder), self.registry, self.epochs, self.settlement, self.dauth)
+        self.status.timings.setup = self.set_up_s
         self.status.load(self.folder / "settlement", self._first_epoch)
         self.intake = Intake(on_bound=self.dauth.answer)
         self.bus.subscribe(ORACLE_PREFIX + "#")
@@ -177,7 +184,12 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
-        page = serve(app(self.status), self._page_port)
+        try:
+            page = serve(app(self.status), self._page_port)
+        except PortInUse:
+            if self._must_have_port:
+                raise
+            page = serve(app(self.status))
         ends.callback(page.stop)
         self.site.page_port = page.port
         if not self.site.chain_external:

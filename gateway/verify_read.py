@@ -18,6 +18,7 @@ from Crypto.Hash import keccak as pycryptodome_keccak
 
 MAX_FINDINGS = 200
 ES256K_HEADER = bytes.fromhex("a101382e")  # {1: -47}, RFC 8812
+RAW_SHA256_CID = bytes.fromhex("01551220")
 KID, NONCE, CLAIM = 4, 10, -65537  # RFC 9052, RFC 9711, ours
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
@@ -100,11 +101,17 @@ def read_heartbeat(item: object) -> Heartbeat:
         raise Refused("its CBOR is not deterministic, or holds more than a heartbeat")
     if (header, len(kid), len(beacon), len(model), len(chained)) != (ES256K_HEADER, 20, 14, 36, 16):
         raise Refused("its algorithm or the length of a field is not a heartbeat's")
-    if any(type(value) is bool or not 0 <= value < 2**32 for value in (boot, sequence, count)):
-        raise Refused("its boot, sequence or count is not a u32")
+    if not all(_is_u32(value, least) for value, least in ((boot, 1), (sequence, 1), (count, 0))):
+        raise Refused("its boot, sequence or count is not a u32, the first two from 1")
+    if not model.startswith(RAW_SHA256_CID):
+        raise Refused("its model is not a CIDv1 of raw bytes by SHA-256")
     if kid not in _recover(signature, cbor2.dumps(["Signature1", header, b"", payload])):
         raise Refused(f"its signature is not {checksum(kid)}'s")
     return Heartbeat(receipt_ms, kid, beacon, (boot, sequence))
+
+
+def _is_u32(value: int, least: int) -> bool:
+    return type(value) is int and least <= value < 2**32
 
 
 def _recover(signature: bytes, signed: bytes) -> Iterator[bytes]:

@@ -62,15 +62,18 @@ class Scene:
         found = {"name": f"tinyren {contract.name}", "version": "1", "chainId": self.chain.chain_id}
         return {**found, "verifyingContract": contract.address, **changed}
 
-    def bind(self, deed=1, device=0, owner=OWNERS[0], signer=None, signed=None, domain=None, **changed):
-        """Bring a binding of DEVICES[device]; `signed`: what the device's signature says otherwise than is sent."""
+    def bind(self, deed=1, device=0, owner=OWNERS[0], signers=None, signed=None, domain=None, **changed):
+        """Bring a binding of DEVICES[device] to owner's deed.
+
+        `signers` (owner's, device's) sign instead of them; `signed`: what the device's signature says otherwise.
+        """
         who = address_of(DEVICES[device])
         told = {"deed": deed, "device": who, "owner": address_of(owner), "board": b"board".ljust(32, b"\0")}
         told |= {"nonce": self.settlement.nonce(who), "deadline": DEADLINE, **changed}
         domain = self.domain(self.devices, **(domain or {}))
-        by_owner = sign(owner, domain, "Binding", BINDING, tuple(told.values()))
-        values = tuple({**told, **(signed or {})}.values())
-        by_device = sign(signer or DEVICES[device], domain, "Binding", BINDING, values)
+        signers = signers or (owner, DEVICES[device])
+        by_owner = sign(signers[0], domain, "Binding", BINDING, tuple(told.values()))
+        by_device = sign(signers[1], domain, "Binding", BINDING, tuple({**told, **(signed or {})}.values()))
         arguments = (deed, who, told["board"], told["deadline"], by_owner, by_device)
         self.chain.send(self.devices, "bind", *arguments, key=ANYONE)
 

@@ -165,6 +165,10 @@ class Trace:
     def close(self, number, epoch, evidence="e"):
         return self.network.close(int(number), int(epoch), evidence)
 
+    def scored(self, number, epoch, root, evidence="e"):
+        network, verdict = self.network, table(int(epoch), root, evidence)
+        return network.run(int(number), network.oracles[int(number)].scored(verdict, network.now_ms))
+
     def table(self, sender, to, epoch, root, evidence="e"):
         network, message = self.network, table(int(epoch), root, evidence)
         return network.run(int(to), network.oracles[int(to)].receive(address(int(sender)), message, network.now_ms))
@@ -278,6 +282,9 @@ def test_a_quorum_says_settle_once_and_needs_the_signatures_over_one_root():
     settle = quorum.receive(address(1), Signature(one, fake_sign(1, one)))
     assert settle == Settle(one, tuple((address(n), fake_sign(n, one)) for n in (1, 3)))
     assert quorum.receive(address(1), Signature(one, fake_sign(1, one))) == Reject(address(1), "known signature")
+    stranger = Signature(one, fake_sign(STRANGER, one))
+    assert quorum.receive(address(STRANGER), stranger) == Reject(address(STRANGER), "unknown oracle")
+    assert address(STRANGER) not in quorum.signatures
 
 
 class Liar:

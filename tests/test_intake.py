@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 WAIT_S = 20
 
 GATEWAY = """
+import signal
 import sys
 from pathlib import Path
 from gateway.broker import Broker
@@ -48,8 +49,11 @@ bus.subscribe(*TOPICS)
 bus.start()
 epochs.resume()
 bus.wait_subscribed(20)
+signal.signal(signal.SIGTERM, lambda *_: intake.stop())
 print(broker.port, flush=True)
 intake.run(bus, epochs)
+bus.stop()
+broker.stop()
 """
 
 
@@ -114,27 +118,26 @@ def end(process, how):
 
 def test_kill_9_loses_no_acknowledged_heartbeat_and_stores_none_twice(tmp_path, start):
     chance = random.Random(2)
-    sent = 0
-    acked = {}
+    frames, acked = {}, set()
     for _ in range(3):
         gateway, port = start(tmp_path)
         board = BoardOnLink(A, port)
         board.wait_for(lambda board=board: board.beacon)
-        frames = {(1, n): A.heartbeat(board.beacon, 1, n) for n in range(sent + 1, sent + 61)}
-        enough = chance.randrange(1, 60)
-        for frame in frames.values():
-            board.send(frame)
-        board.wait_for(lambda board=board, enough=enough: len(board.acked) >= enough)
+        places = [(1, number) for number in range(len(frames) + 1, len(frames) + 61)]
+        frames |= {place: A.heartbeat(board.beacon, *place) for place in places}
+        for place in places:
+            board.send(frames[place])
+        last = places[chance.randrange(60)]
+        board.wait_for(lambda board=board, last=last: last in board.acked)
         end(gateway, signal.SIGKILL)
         board.end()
-        acked |= {place: frames[place] for place in board.acked}
-        sent += 60
+        acked |= board.acked
     folder = tmp_path / "evidence"
     again = Evidence(folder)
     assert again.resume() is not None
     stored = [frame for _, frame in read(heartbeats_path(folder, 1))]
     assert len(stored) == len(set(stored))
-    assert set(acked.values()) <= set(stored)
+    assert {frames[place] for place in acked} <= set(stored)
     registry = Registry(tmp_path / "state.sqlite")
     Epochs(
         again, registry, Ingest(registry.devices, registry.progress), windows.Windows(60, 60_000), Clock(),
@@ -152,4 +155,6 @@ def test_noise_over_the_real_broker_is_counted_and_the_next_heartbeat_is_stored(
     board.wait_for(lambda: board.acked == {(1, 1)})
     board.end()
     end(gateway, signal.SIGTERM)
+    assert gateway.returncode == 0
     assert [frame for _, frame in read(heartbeats_path(tmp_path / "evidence", 1))] == [A.heartbeat(board.beacon)]
+    assert Registry(tmp_path / "state.sqlite").rejected == {"too_large": 1}

@@ -23,20 +23,27 @@ GOOD_CALL = {"jsonrpc": "2.0", "id": 1, "method": "echo"}
 HERE = Path(web.__file__).parent
 
 
-@pytest.fixture
-def source() -> DemoSource:
-    return DemoSource(settled_snapshot())
-
-
-@pytest.fixture
-def server(source: DemoSource) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[DemoSource, Server]]:
+    source = DemoSource(settled_snapshot())
     server = serve(web.app(source))
-    yield server
+    yield source, server
     server.stop()
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
+def source(running: tuple[DemoSource, Server]) -> DemoSource:
+    running[0].set(**settled_snapshot())
+    return running[0]
+
+
+@pytest.fixture
+def server(running: tuple[DemoSource, Server]) -> Server:
+    return running[1]
+
+
+@pytest.fixture
+def client(server: Server, source: DemoSource) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url) as client:
         yield client
 
@@ -221,23 +228,27 @@ def test_one_page_too_many_is_refused_and_a_closed_one_makes_room(
     server.stop()
 
 
-def test_a_source_that_fails_ends_the_streams_of_open_pages(server: Server, source: DemoSource) -> None:
+def test_a_source_that_fails_ends_the_streams_of_open_pages() -> None:
+    source = DemoSource(settled_snapshot())
+    server = serve(web.app(source))
     with httpx.stream("GET", server.url + "events", timeout=10) as answer:
         lines = answer.iter_lines()
         next_event(lines)
         source.set(devices=[{"id": 7, "heartbeats": "not a number"}])
         assert not [line for line in lines if line.startswith("data")]
+    server.stop()
 
 
-def test_stopping_ends_open_streams_the_thread_and_the_port(server: Server) -> None:
+def test_stopping_ends_open_streams_the_thread_and_the_port(source: DemoSource) -> None:
+    server = serve(web.app(source))
     with httpx.stream("GET", server.url + "events", timeout=10) as answer:
         lines = answer.iter_lines()
         next_event(lines)
         server.stop()
         assert not [line for line in lines if line.startswith("data")]
-    assert not any(thread.name == "page" for thread in threading.enumerate())
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+    assert sum(thread.name == "page" for thread in threading.enumerate()) == 1
     server.stop()
 
 

@@ -52,9 +52,8 @@ def step(agent, port, buffer) -> int:
     return agent.ms_left(port.ticks_ms())
 
 
-def run(port, memory, source, model, offsets, shifts):
-    """Run an agent until the port raises KeyboardInterrupt. Arguments and errors as `start`."""
-    agent = start(port, memory, source, model, offsets, shifts)
+def run(agent, port):
+    """Run an agent that was started until the port raises KeyboardInterrupt."""
     buffer = bytearray(READ_BYTES)
     while True:
         port.idle(step(agent, port, buffer))

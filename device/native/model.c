@@ -52,7 +52,8 @@ static int is_shape_good(const record *r) {
     return sizes && taps && l->act_min <= l->act_max && (r->kind == CONV || l->in_c == l->out_c);
 }
 
-/* Whether every window that starts inside the padding still covers a byte of the input: the mean of none is undefined. */
+/* Whether every window that starts inside the padding still covers a byte of the input: the mean of none is
+ * undefined. */
 static int is_average_good(const record *r) {
     const ren_layer *l = &r->layer;
     return l->pad_top < l->kernel_h && l->pad_left < l->kernel_w && l->dilation_h == 1 && l->dilation_w == 1

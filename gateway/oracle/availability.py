@@ -53,7 +53,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a heartbeat says before anyone believes it. receipt_ms is the gateway's; digest 32 and signature 64 bytes."""
+    """What a heartbeat says before anyone believes it; receipt_ms is the gateway's, signature r | s of the digest."""
 
     receipt_ms: int
     device: bytes

@@ -177,7 +177,7 @@ class Oracle:
         if epoch is not None:
             return [] if epoch.close == close else [Reject(self.me, "close changed")]
         self.open[close.epoch] = _Epoch(close, Quorum(self.oracles, self.threshold, self.signer_of))
-        return self._work_on_next(now_ms)
+        return self._work_on_next(now_ms) if close.epoch == self.settled + 1 else []
 
     def scored(self, table: Table, now_ms: int) -> list[Effect]:
         """The answer to Score: this oracle's own table, its choice for this epoch from now on."""

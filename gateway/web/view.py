@@ -27,7 +27,7 @@ def view(snapshot: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
     return {
         "now_ms": now_ms,
         "window_ms": int(snapshot.get("window_ms", 5_000)),
-        "site": text(snapshot.get("site", "site")),
+        "site": text(snapshot.get("site", "site"), 4096),
         "chain": snapshot.get("chain", {}),
         "devices": devices,
         "answering": sum(device["recent"][-1:] == [1] for device in devices),

@@ -1,0 +1,79 @@
+"""Run Python on a board through MicroPython's raw REPL, over a serial device or an emulator's pty. It starts no board.
+
+It needs mpremote, which a site does not: nothing imports this file but `Emulator.open_repl`, for tests and the bench.
+"""
+
+import struct
+
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+from boards.emulator import EmulatorError
+
+_COUNT = """
+from machine import mem32
+{setup}
+def _count(call):
+    before = mem32[{address}]
+    call()
+    return (mem32[{address}] - before) & 0xFFFFFFFF
+print(_count(lambda: None), _count(lambda: {call}))
+"""
+
+
+class Repl:
+    """One conversation with a board; it ends what runs there. Nobody else may hold the device meanwhile.
+
+    Args:
+        name: of the board, for errors.
+        device: a device node.
+        timeout_s: how long any answer may take.
+    Raises:
+        EmulatorError: no answer.
+    """
+
+    def __init__(self, name, device, timeout_s):
+        self._name = name
+        self._timeout_s = timeout_s
+        self._transport = SerialTransport(device, timeout=timeout_s)
+        try:
+            self._transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
+        except (TransportError, OSError) as error:
+            self.close()
+            raise EmulatorError(f"{name}: REPL: {error}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def exec(self, code):
+        """Run code; what it printed, text.
+
+        Raises:
+            EmulatorError: no answer, or the code raised; with the board's last line.
+        """
+        try:
+            printed, raised = self._transport.exec_raw(code, timeout=self._timeout_s)
+        except (TransportError, OSError, struct.error) as error:
+            raise EmulatorError(f"{self._name}: REPL: {error}") from error
+        if raised:
+            raise EmulatorError(f"{self._name}: {raised.decode().strip().splitlines()[-1]}")
+        return printed.decode().replace("\r\n", "\n")
+
+    def count(self, address, call, setup="pass"):
+        """How far the counter at address moves in one evaluation of the expression `call`, after `setup` has run; int.
+
+        What an empty call costs is taken off. The counter has 32 bits, counts up, and may wrap once.
+        """
+        empty, full = self.exec(_COUNT.format(setup=setup, call=call, address=address)).split()[-2:]
+        return int(full) - int(empty)
+
+    def close(self):
+        """Leave the raw REPL, and the device; harmless when the board has ended."""
+        try:
+            self._transport.exit_raw_repl()
+        except OSError:
+            pass  # the board has ended, and with it its pty
+        self._transport.serial.close()

@@ -1,0 +1,157 @@
+"""`tinyren setup` and `tinyren up`: from arguments to a running site and its result; the site itself is site.py."""
+
+import signal
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from boards.board import Board, BoardError, board_names, load_board
+from boards.build import Firmware, build_all
+from boards.emulator import EmulatorError
+from boards.signals import HostSignals, RecordingError, Replay
+from gateway import keys, site_file, system
+from gateway.broker import BrokerFailed, BrokerMissing
+from gateway.chain import ChainError
+from gateway.errors import CommandError, Exit
+from gateway.evidence import EvidenceDamaged
+from gateway.oracle.availability import EvidenceError
+from gateway.progress import Progress
+from gateway.settler import Disagreement
+from gateway.site import RunningSite, r1
+from gateway.site_file import Site
+from gateway.web.serve import PortInUse
+
+T = TypeVar("T")
+
+DEFAULT_PORT = 8420
+MAX_DEVICES = 64
+
+_CODES: dict[type[Exception], Exit] = {
+    BoardError: Exit.USAGE,
+    RecordingError: Exit.USAGE,
+    BrokerMissing: Exit.USAGE,
+    BrokerFailed: Exit.FAILED,
+    EmulatorError: Exit.FAILED,
+    PortInUse: Exit.PORT,
+    ChainError: Exit.CHAIN,
+    EvidenceDamaged: Exit.TRUST,
+    EvidenceError: Exit.TRUST,
+    Disagreement: Exit.TRUST,
+}
+
+
+def set_up(progress: Progress, names: Sequence[str] | None = None) -> list[Firmware]:
+    """System packages, sources and the firmware of the named boards (default: all), in their order.
+
+    Raises:
+        CommandError: something is missing that may not, or cannot, be installed here.
+    """
+    system.ensure_packages(progress.say)
+    return _told(lambda: build_all(_load(names or board_names()), progress.step))
+
+
+def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
+    """Run a site until it has settled what was asked for, or until Ctrl-C; the result of `--json`.
+
+    Raises:
+        CommandError: with an exit code of gateway/errors.py.
+    """
+    folder = Path(arguments.site)
+    signals = _told(lambda: Replay(arguments.replay) if arguments.replay else HostSignals())
+    site = plan(site_file.read(folder), arguments, folder)
+    payer = keys.load(arguments.key) if arguments.key else None
+    by_board = dict(zip(names := list(dict.fromkeys(site.boards)), set_up(progress, names), strict=True))
+    set_up_s = progress.elapsed_s()
+    progress.say(f"firmware of {len(names)} boards is ready")
+    firmwares = [by_board[name] for name in site.boards]
+    port = arguments.port or site.page_port or DEFAULT_PORT
+    running = RunningSite(
+        folder, site, firmwares, signals, progress, arguments.epochs, payer, port, bool(arguments.port)
+    )
+    running.set_up_s = set_up_s
+    before = {number: signal.signal(number, lambda *_: running.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return _told(running.run)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
+    """What the site is made with: the arguments on a new one; a kept one stays as it is.
+
+    Raises:
+        CommandError: arguments that do not fit one another or the kept site.
+    """
+    boards = _chosen_boards(arguments)
+    wanted = {
+        "boards": boards,
+        "epoch_seconds": arguments.epoch_seconds,
+        "window_seconds": arguments.window_seconds,
+    }
+    if kept is not None:
+        for name, value in wanted.items():
+            if value is not None and value != getattr(kept, name):
+                got = f"{name}: got {value}, but this site was made with {getattr(kept, name)}"
+                raise CommandError(f"{folder}: {got}; leave it out, or name another --site", Exit.REFUSED)
+        if arguments.rpc and not kept.chain_external:
+            raise CommandError(
+                f"{folder}: --rpc: this site settles on its embedded chain; name another --site", Exit.REFUSED
+            )
+        return replace(kept, chain_rpc=arguments.rpc or kept.chain_rpc)
+    site = Site(
+        boards=boards or board_names(),
+        epoch_seconds=arguments.epoch_seconds or 60,
+        window_seconds=arguments.window_seconds or 5,
+        chain_rpc=arguments.rpc or "",
+        chain_external=bool(arguments.rpc),
+    )
+    if site.epoch_seconds % site.window_seconds or site.windows < 1:
+        got = f"--epoch-seconds {site.epoch_seconds}, --window-seconds {site.window_seconds}"
+        raise CommandError(f"got {got}; wanted an epoch of a whole number of windows", Exit.USAGE)
+    if bool(arguments.key) != bool(arguments.rpc):
+        raise CommandError("--rpc and --key go together: the key pays for gas on that chain", Exit.USAGE)
+    return site
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The result for a person, its last line for a program."""
+    lines = [
+        f"  {row['id']}  {row['board']:<18} deed {row['deed']} slot {row['slot']}  {row['heartbeats']} heartbeats"
+        for row in result["devices"]
+    ]
+    for epoch in result["epochs"]:
+        shares = " ".join(str(value) for value in epoch["availability"].values())
+        lines.append(f"  epoch {epoch['epoch']}: availability {shares}, {r1(int(epoch['minted_wei']))} R1")
+    if result["rejected"]:
+        lines.append("  rejected: " + ", ".join(f"{count} {reason}" for reason, count in result["rejected"].items()))
+    minted = sum(int(epoch["minted_wei"]) for epoch in result["epochs"])
+    total = f"devices={len(result['devices'])} epochs={len(result['epochs'])} minted_wei={minted}"
+    return "\n".join([*lines, f"RESULT: OK site={result['site']} {total} total={result['timings_s']['total']}s"])
+
+
+def _chosen_boards(arguments: Namespace) -> list[str] | None:
+    if arguments.boards is None and arguments.devices is None:
+        return None
+    names = arguments.boards.split(",") if arguments.boards else board_names()
+    _load(names)
+    count = arguments.devices or len(names)
+    if count > MAX_DEVICES:
+        raise CommandError(f"--devices: got {count}, wanted at most {MAX_DEVICES} emulated ones", Exit.USAGE)
+    return [names[index % len(names)] for index in range(count)]
+
+
+def _load(names: Sequence[str]) -> list[Board]:
+    return _told(lambda: [load_board(name) for name in names])
+
+
+def _told(call: Callable[[], T]) -> T:
+    """The value of a call; what it raises for a known reason becomes a CommandError with the reason's exit code."""
+    try:
+        return call()
+    except tuple(_CODES) as error:
+        raise CommandError(
+            str(error), next(code for kind, code in _CODES.items() if isinstance(error, kind))
+        ) from error
