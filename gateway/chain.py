@@ -115,7 +115,10 @@ class Chain:
     def mine(self) -> int:
         """Add an empty block whose hash nobody knew, if the chain is embedded; the number of the newest block."""
         with self._lock:
-            self._mine()
+            try:
+                self._mine()
+            except RpcError as error:
+                raise ChainError(str(error)) from None
             return self.block_number()
 
     def has_code(self, address: str) -> bool:
@@ -207,14 +210,14 @@ def open_embedded(path: Path, funded: tuple[str, ...] = ()) -> Chain:
     """The embedded chain in `path`; where there is none, a new one in which each `funded` address has 10**24 wei.
 
     Raises:
-        ChainError: another process has it open.
+        ChainError: another process has it open, or it cannot be written.
     """
-    from gateway.chain_store import StoreInUse
+    from gateway.chain_store import StoreError
     from gateway.embedded_chain import EmbeddedChain
 
     try:
         node = EmbeddedChain(path, funded)
-    except StoreInUse as error:
+    except StoreError as error:
         raise ChainError(str(error)) from error
     return Chain(node.request, node.mine, node.close)
 

@@ -21,8 +21,8 @@ CREATE INDEX IF NOT EXISTS log_address ON log (address, block);
 """
 
 
-class StoreInUse(Exception):
-    """Another process has the file open."""
+class StoreError(Exception):
+    """The file is in use by another process, is no such file, or cannot be written; nothing was changed."""
 
 
 class ChainStore:
@@ -32,35 +32,37 @@ class ChainStore:
         """Open `path`, made if there is none.
 
         Raises:
-            StoreInUse: another process has it.
-            sqlite3.Error: it is no such file, or cannot be written.
+            StoreError: it cannot be had.
         """
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
         try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript("BEGIN EXCLUSIVE;" + _SCHEMA + "COMMIT;")
-        except sqlite3.OperationalError as error:
-            self._db.close()
-            if "locked" in str(error):
-                raise StoreInUse(f"{path} is in use by another process") from None
-            raise
+        except sqlite3.Error as error:
+            reason = "in use by another process" if "locked" in str(error) else str(error)
+            raise StoreError(f"{path}: {reason}") from error
 
     def close(self) -> None:
         self._db.close()
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """Everything written inside is committed together, durably, at the end; an exception undoes it."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Everything written inside is committed together, durably, at the end; an exception undoes it.
+
+        Raises:
+            StoreError: it could not be written.
+        """
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except BaseException:
+        except sqlite3.Error as error:
+            raise StoreError(f"the chain's file: {error}") from error
+        finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise
 
     def put_transaction(self, tx_hash: bytes, content: dict[str, Any], receipt: dict[str, Any]) -> None:
         """Keep a mined transaction and its receipt, as JSON-RPC shows them."""

@@ -1,4 +1,4 @@
-"""The command `tinyren`: reads arguments, calls one function, prints its result, and turns errors into one line and an exit code."""
+"""The command `tinyren`: reads arguments, calls one function, prints its result; errors become one line and a code."""
 
 import argparse
 import json
@@ -134,7 +134,12 @@ def run_up(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    return Exit.FAILED
+    from gateway.verify import as_json, report
+    from gateway.verify_site import verify_site
+
+    result = verify_site(arguments.site, arguments.epoch, arguments.rpc)
+    print(as_json(result) if arguments.json else report(result))
+    return result.exit_code
 
 
 def run_emulate(arguments: argparse.Namespace) -> int:

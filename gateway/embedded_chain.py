@@ -25,7 +25,7 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from gateway import jsonrpc
-from gateway.chain_store import ChainStore
+from gateway.chain_store import ChainStore, StoreError
 from gateway.jsonrpc import RpcError
 
 CHAIN_ID = 1331
@@ -50,7 +50,7 @@ class EmbeddedChain:
         """Open the chain in `path`; where there is none, begin one in which each `funded` address has 10**24 wei.
 
         Raises:
-            chain_store.StoreInUse: another process has it.
+            chain_store.StoreError: another process has it, or it cannot be written.
         """
         self._store = ChainStore(path)
         database = AtomicDB(self._store)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ class EmbeddedChain:
         return answer(self, *values)
 
     def mine(self) -> None:
-        """Add an empty block: a new hash that nobody knew."""
+        """Add an empty block: a new hash that nobody knew. Raises RpcError if it cannot be written."""
         self._mine([])
 
     def _mine(self, transactions: list[SignedTransactionAPI]) -> None:
@@ -91,9 +91,8 @@ class EmbeddedChain:
                     content = _transaction(header, transaction)
                     receipt = _receipt(header, content, transaction, outcome)
                     self._store.put_transaction(transaction.hash, content, receipt)
-        except BaseException:
-            self._chain.header = self._chain.create_header_from_parent(self._chain.get_canonical_head())
-            raise
+        except StoreError as error:
+            raise RpcError(jsonrpc.REFUSED, str(error)) from error
 
     def _send(self, raw: bytes) -> str:
         try:

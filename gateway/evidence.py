@@ -121,7 +121,9 @@ class Evidence:
                 path.write_bytes(content)
                 _sync(path)
         except OSError as error:
-            raise _full(error, part) from error
+            if error.errno in _FULL:
+                raise EvidenceFull(f"{part}: no space left, free some") from error
+            raise
         os.replace(part, windows_path(self.folder, epoch))
         _sync(self.folder)
         self._use(epoch)
@@ -194,15 +196,13 @@ class _AppendOnly:
             os.fdatasync(self._file)
         except OSError as error:
             os.ftruncate(self._file, self.length)
-            raise _full(error, self._path) from error
+            if error.errno in _FULL:
+                raise EvidenceFull(f"{self._path}: no space left, free some") from error
+            raise
         self.length += len(batch)
 
     def close(self) -> None:
         os.close(self._file)
-
-
-def _full(error: OSError, path: Path) -> Exception:
-    return EvidenceFull(f"{path}: no space left, free some") if error.errno in _FULL else error
 
 
 def _opened(file: _AppendOnly | None) -> _AppendOnly:

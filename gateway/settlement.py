@@ -109,9 +109,9 @@ def _check(chain: Chain, contracts: Contracts, oracles: Sequence[str], threshold
 
 
 class Settlement:
-    """The contracts of one site on one chain; `key` pays for what is written."""
+    """The contracts of one site on one chain; `key` pays for what is written, without one nothing can be."""
 
-    def __init__(self, chain: Chain, contracts: Contracts, key: PrivateKey) -> None:
+    def __init__(self, chain: Chain, contracts: Contracts, key: PrivateKey | None = None) -> None:
         self.chain, self.contracts, self._key = chain, contracts, key
         self._r1 = Contract("R1", contracts.r1)
         self._deeds = Contract("NodeDeed", contracts.deeds)
@@ -239,6 +239,8 @@ class Settlement:
         """Send unless it is done; None if it was, also if somebody else did it in between."""
         if done():
             return None
+        if self._key is None:
+            raise ChainError(f"{contract.name}.{function}: there is no key to pay with")
         try:
             return self.chain.send(contract, function, *arguments, key=self._key)
         except ChainError:

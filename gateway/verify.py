@@ -64,7 +64,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when the chain holds the same root, 8 when it holds another or none."""
+        """0 when the chain holds this root for this evidence, else 8."""
         return 0 if self.ok else 8
 
 
@@ -104,15 +104,17 @@ def verify_epoch(site: Path, epoch: int, chain: ChainReader, *, from_settlement:
         if score.root is not None and score.root != (held := chain.root(number)):
             findings.add(f"epoch {number}: root is {_hex(score.root)}, the chain holds {_hex(held) or 'none'}")
     score = _score(site, epoch, leaves, chain, findings)
-    held = chain.root(epoch)
+    held, evidence, attested = chain.root(epoch), _evidence_digest(site, epoch), _hex(chain.evidence(epoch))
     if held is None:
         findings.add(f"epoch {epoch}: the chain holds no root")
+    if attested not in (None, evidence):
+        findings.add(f"epoch {epoch}: the evidence here is {evidence or 'unreadable'}, the oracles signed {attested}")
     return Result(
         epoch=epoch,
-        ok=score.root is not None and score.root == held,
+        ok=score.root is not None and score.root == held and attested in (None, evidence),
         root=_hex(score.root),
         chain_root=_hex(held),
-        evidence=_evidence_digest(site, epoch),
+        evidence=evidence,
         availability={checksum(device): value for device, value in sorted(score.availability.items())},
         leaves=score.leaves,
         windows=score.windows.total,
@@ -147,7 +149,7 @@ def report(result: Result) -> str:
             lines += wrap(text, 80, initial_indent="- ", subsequent_indent="  ")
     if result.findings_left_off:
         lines.append(f"- and {result.findings_left_off} more")
-    verdict = "OK the chain holds this root" if result.ok else "MISMATCH the chain does not hold this root"
+    verdict = "OK the chain holds this root" if result.ok else "MISMATCH the chain holds another root or evidence"
     return "\n".join([*lines, "", f"RESULT: {verdict}, epoch={result.epoch}"])
 
 

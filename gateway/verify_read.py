@@ -35,8 +35,11 @@ class ChainReader(Protocol):
     def root(self, epoch: int) -> bytes | None:
         """The 32-byte root that was settled for an epoch, or None."""
 
+    def evidence(self, epoch: int) -> bytes | None:
+        """The 32-byte digest of the evidence that was settled with an epoch's root, or None where none is held."""
+
     def bindings(self, block: int) -> Mapping[int, Binding]:
-        """As of a block, for each deed that was ever bound: (owner, slots, ids of its devices, 20 bytes each)."""
+        """As of a block, for each deed that has devices: (owner, slots, ids of its devices, 20 bytes each)."""
 
 
 class Refused(Exception):

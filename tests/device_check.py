@@ -1,7 +1,7 @@
-"""Checks of the agent's package that run on MicroPython, unix or a board, as on CPython; prints "ok" and the heap used.
+"""Checks of the agent's package that run on MicroPython, unix or a board, as on CPython; prints "ok".
 
 Run with `agent` importable (MICROPYPATH=device, or frozen): it takes VECTORS (the text of vectors/wire.json) from the
-globals if they are there, so that `mpremote exec` can give them, else reads the file named in the arguments.
+globals if they are there, so that a REPL can give them, else reads the file named in the arguments.
 """
 
 import gc

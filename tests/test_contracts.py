@@ -29,7 +29,7 @@ def scene(original, tmp_path):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test(check, scene):
+def test_that(check, scene):
     check(scene)
 
 

@@ -57,7 +57,7 @@ class Wired:
     def received_until(self, mark):
         received = b""
         while not received.endswith(mark):
-            received += self.link.recv(65536)
+            received += self.link.recv(1)  # not one byte of what follows the mark
         return received.removesuffix(mark)
 
 

@@ -8,6 +8,7 @@ import pytest
 from oracle_site import DEVICES, ORACLES, ROOT, SERVICE, Reader, Site, address
 
 from gateway.oracle import messages, rewards
+from gateway.oracle.consensus import Signature
 from gateway.verify import verify_epoch
 
 
@@ -26,6 +27,12 @@ def test_oracles_settle_epoch_after_epoch_and_the_second_scorer_agrees(site):
     assert [first.availability[address(key)] for key in DEVICES] == [255, 127, 63]
     one, two = rewards.epoch_reward(255 + 127, 4), rewards.epoch_reward(63, 1)
     assert first.leaves == ((1, one), (2, two)) and first.minted == first.total == one + two
+
+    def signed(heard):
+        return {who: said.root for who, said in heard if isinstance(said, Signature)}
+
+    roots = signed(site.wait(lambda heard: len(signed(heard)) == 3))
+    assert set(roots) == set(map(address, ORACLES)) and set(roots.values()) == {first.table().root}
     assert len(site.settle(first)) == 2
     close = site.record(2, {DEVICES[2]: range(4)})
     site.say(close)
@@ -85,3 +92,12 @@ def test_a_site_that_cannot_be_served_is_refused_in_one_line(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "site.toml is missing" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_oracle_whose_key_is_not_the_sites_is_refused_in_one_line_without_the_key(site):
+    secret = b"\x07" * 32
+    (site.folder / "keys" / "oracle-1.key").write_text(secret.hex())
+    command = [*SERVICE, "--site", site.folder, "--index", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "wanted one of" in done.stderr and done.stderr.count("\n") == 1 and secret.hex() not in done.stderr

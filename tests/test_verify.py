@@ -147,6 +147,17 @@ def test_a_second_answer_in_one_window_earns_nothing_more(site: Site) -> None:
     assert (result.ok, result.counted, result.findings, ids(result)[IDS[0]]) == (True, 10, (), 255)
 
 
+def test_evidence_that_gives_the_same_root_but_is_not_what_the_oracles_signed_is_a_mismatch(tmp_path):
+    site = Site(tmp_path)
+    before = site.verify()
+    site.chain.attested[2] = bytes.fromhex(before.evidence[2:])
+    assert site.verify().ok
+    site.items[2].append(site.items[2][-1])
+    result = site.verify()
+    assert (result.ok, result.exit_code, result.root) == (False, 8, before.root)
+    assert "the oracles signed " + before.evidence in result.findings[-1]
+
+
 def test_a_device_that_is_bound_to_no_deed_is_named_once(site: Site) -> None:
     site.items[2] += [[opened_ms(2, 3) + 1, heartbeat(3, n, beacon(2, 3))] for n in (1, 2)]
     result = site.verify()

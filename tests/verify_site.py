@@ -50,6 +50,7 @@ class FixedChain:
 
     def __init__(self) -> None:
         self.roots: dict[int, bytes] = {}
+        self.attested: dict[int, bytes] = {}
         self.bound = {1: (OWNER, 4, [IDS[0], IDS[1]]), 2: (OWNER, 1, [IDS[2]])}
 
     def block_hash(self, number: int) -> bytes | None:
@@ -57,6 +58,9 @@ class FixedChain:
 
     def root(self, epoch: int) -> bytes | None:
         return self.roots.get(epoch)
+
+    def evidence(self, epoch: int) -> bytes | None:
+        return self.attested.get(epoch)
 
     def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
         return dict(self.bound)

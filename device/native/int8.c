@@ -7,7 +7,7 @@
 #include <string.h>
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O2") /* whatever the rest of a firmware is built for: a tenth fewer instructions a run */
+#pragma GCC optimize("O2", "no-schedule-insns") /* whatever the rest of a firmware is built for: a tenth fewer instructions a run */
 #endif
 
 #define MAC(sum, x, w) (sum) += (int32_t)(x) * (int32_t)(w)

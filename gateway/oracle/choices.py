@@ -1,6 +1,6 @@
 """An oracle's choices on disk: the tables that it may never contradict; refuses to go on with a file that is damaged.
 
-Written to another name, synced and renamed, and the folder synced, so a crash leaves the old choices or the new ones.
+Written to another name, synced and renamed, and the folders synced: a crash leaves the old choices or the new ones.
 """
 
 import json
@@ -26,11 +26,12 @@ def save(folder: Path, choices: Iterable[Table], site: Site) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, folder / NAME)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for place in (folder, folder.parent, folder.parent.parent):  # the folders may be as new as the file
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def load(folder: Path, site: Site) -> tuple[Table, ...]:

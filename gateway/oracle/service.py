@@ -45,6 +45,9 @@ class Service:
         self.key = keys.load(folder / "keys" / f"oracle-{index}.key")
         self.me = curve.address_of(self.key.secret)
         self.gateway = _address(site.gateway)
+        oracles = [_address(text) for text in site.oracles]
+        if self.me not in oracles:
+            raise CommandError(f"oracle-{index}.key is 0x{self.me.hex()}'s, wanted one of {site.oracles}", Exit.USAGE)
         settlement = _address(site.contracts["settlement"])
         self.chain = ChainReader(site.chain_rpc, settlement, _address(site.contracts["devices"]))
         self.stop = stop
@@ -55,7 +58,7 @@ class Service:
         self.said = ""
         self.oracle = Oracle(
             self.me,
-            map(_address, site.oracles),
+            oracles,
             site.threshold,
             sign=lambda root: epoch.sign_digest(self._digest(root), self.key),
             signer_of=lambda root, signature: epoch.signer_of(self._digest(root), signature),

@@ -1,0 +1,87 @@
+"""Joins the second scorer (verify.py) with a site's chain: the running site's JSON-RPC, its file, or another node."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway import chain as chains
+from gateway import site_file
+from gateway.chain import Chain, ChainError
+from gateway.errors import CommandError, Exit
+from gateway.settlement import Contracts, Settlement
+from gateway.site_file import Site
+from gateway.verify import Result, verify_epoch
+
+
+class _Reader:
+    """What verify.py asks of a chain (verify_read.ChainReader)."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self._settlement = settlement
+        self._posted = {posted.epoch: posted for posted in settlement.roots()}
+
+    def block_hash(self, number: int) -> bytes | None:
+        try:
+            return self._settlement.chain.block_hash(number)
+        except ChainError:
+            return None
+
+    def root(self, epoch: int) -> bytes | None:
+        posted = self._posted.get(epoch)
+        return posted.root if posted else None
+
+    def evidence(self, epoch: int) -> bytes | None:
+        posted = self._posted.get(epoch)
+        return posted.evidence if posted else None
+
+    def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
+        return {
+            number: (_raw(deed.owner), deed.slots, [_raw(device) for device in deed.devices])
+            for number, deed in self._settlement.bindings(block).items()
+            if deed.devices
+        }
+
+
+def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:
+    """The second scorer's verdict on an epoch of the site in `folder`.
+
+    Raises:
+        CommandError: there is no such site, or its chain cannot be read.
+    """
+    site = site_file.read(folder)
+    if site is None or not site.contracts:
+        raise CommandError(f"{folder}: wanted the folder of a site that `tinyren up` made", Exit.USAGE)
+    with _chain_of(folder, site, rpc) as chain:
+        try:
+            settlement = Settlement(chain, Contracts(**site.contracts))
+            return verify_epoch(folder, epoch, _Reader(settlement))
+        except ChainError as error:
+            raise CommandError(f"chain: {error}", Exit.CHAIN) from error
+
+
+@contextmanager
+def _chain_of(folder: Path, site: Site, rpc: str | None) -> Iterator[Chain]:
+    try:
+        chain = _open(folder, site, rpc)
+    except ChainError as error:
+        raise CommandError(f"chain: {error}; is its page's port taken by another program?", Exit.CHAIN) from error
+    try:
+        yield chain
+    finally:
+        chain.close()
+
+
+def _open(folder: Path, site: Site, rpc: str | None) -> Chain:
+    """The named node; or the embedded chain's file; or, when a running site has that open, the site itself."""
+    if rpc or site.chain_external:
+        return chains.connect(rpc or site.chain_rpc)
+    if not (folder / "chain.sqlite").is_file():
+        raise ChainError(f"{folder / 'chain.sqlite'} is missing")
+    try:
+        return chains.open_embedded(folder / "chain.sqlite")
+    except ChainError:
+        return chains.connect(site.chain_rpc)
+
+
+def _raw(address: str) -> bytes:
+    return bytes.fromhex(address[2:])

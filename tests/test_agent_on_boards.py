@@ -1,0 +1,74 @@
+"""The agent on the emulated boards: its vectors and checks under MicroPython, and the heap that it needs."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from broker_link import Broker
+from mpremote.transport_serial import SerialTransport
+
+from boards.board import board_names, load_board
+from boards.build import build
+from boards.emulator import Emulator
+
+TESTS = Path(__file__).parent
+HEAP_BUDGET_BYTES = 24 * 1024
+VECTORS_A_RUN = 30
+
+# What main does, with a loop that ends: the agent connects, runs its encoder and answers a beacon; then all garbage goes.
+RUN_AGENT = """
+import gc, _tinyren, host_model, main
+from agent import wire
+from agent.run import start, step
+model = _tinyren.Model(host_model.ARTIFACT)
+agent = start(_tinyren, main.open_memory(), main.open_source(), model, host_model.OFFSETS, host_model.SHIFTS)
+buffer = bytearray(256)
+while agent.client.sessions == 0:
+    _tinyren.idle(step(agent, _tinyren, buffer))
+agent.receive(b"tinyren/beacon", wire.encode_beacon(wire.make_beacon(1, 1, bytes(32)), 5000), _tinyren.ticks_ms())
+while agent.counts["resent"] == 0:
+    _tinyren.idle(step(agent, _tinyren, buffer))
+gc.collect()
+print(gc.mem_alloc() - model.arena_bytes, agent.sequence, agent.counts["refused"])
+"""
+
+
+@pytest.fixture(scope="module", params=board_names())
+def repl(request, tmp_path_factory):
+    """The REPL of a board whose agent was interrupted, its link plugged into a real broker."""
+    folder = tmp_path_factory.mktemp(request.param)
+    board = load_board(request.param)
+    broker = Broker(folder).start()
+    firmware = build(board, lambda *_: None)
+    with Emulator(board, firmware.elf, folder / "board", link=("127.0.0.1", broker.port)) as emulator:
+        repl = SerialTransport(emulator.pty)
+        repl.enter_raw_repl(soft_reset=False, timeout_overall=30)
+        yield repl
+        repl.serial.close()
+    broker.stop()
+
+
+def run(repl, code):
+    printed, raised = repl.exec_raw(code, timeout=60)
+    assert not raised, raised.decode()
+    return printed.decode().strip()
+
+
+def test_the_agents_checks_pass_on_the_board(repl):
+    vectors = json.loads((TESTS / "vectors" / "wire.json").read_text())
+    check = (TESTS / "device_check.py").read_text()
+    names = [("valid", vector) for vector in vectors["valid"]] + [("invalid", vector) for vector in vectors["invalid"]]
+
+    for at in range(0, len(names), VECTORS_A_RUN):  # a part each time: the board's heap does not hold them all
+        part = {"valid": [], "invalid": []}
+        for kind, vector in names[at : at + VECTORS_A_RUN]:
+            part[kind].append(vector)
+        assert run(repl, f"VECTORS = {json.dumps(part)!r}\n{check}") == "ok"
+
+
+def test_all_that_lives_on_the_heap_of_a_running_agent_is_within_its_budget(repl):
+    used, sequence, refused = (ast.literal_eval(word) for word in run(repl, RUN_AGENT).split())
+
+    assert (sequence, refused) == (1, 0)
+    assert used <= HEAP_BUDGET_BYTES

@@ -1,0 +1,435 @@
+"""The embedded chain on disk and over JSON-RPC, and a site's settlement on it: durable, idempotent, deaf to noise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from coincurve import PrivateKey
+from eth_account import Account
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway import embedded_chain, jsonrpc
+from gateway import settlement as settlement_module
+from gateway.chain import Chain, ChainError, address_of, connect, open_embedded
+from gateway.oracle import merkle
+from gateway.settlement import Settlement, deploy
+from tests.contract_scene import ANYONE, BINDING, DEVICES, EVIDENCE, ORACLES, OWNERS, PAYER, A, B, key, make_scene, sign
+
+ZERO = "0x" + "00" * 20
+NOBODY = key("nobody")
+WRITER = """
+import sys
+from pathlib import Path
+from gateway.chain import address_of, open_embedded
+from tests.contract_scene import PAYER
+chain = open_embedded(Path(sys.argv[1]), (address_of(PAYER),))
+deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
+print(deeds.address, flush=True)
+for deed in range(1, 10_000):
+    print(chain.send(deeds, "mint", deed, address_of(PAYER), 1, key=PAYER).tx, flush=True)
+"""
+
+
+@pytest.fixture
+def chain(tmp_path):
+    made = open_embedded(tmp_path / "chain.sqlite", (address_of(PAYER),))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    scene = make_scene(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+    yield scene
+    scene.chain.close()
+
+
+def raw(chain, signer=PAYER, **changed) -> str:
+    """A signed transfer of 5 wei."""
+    nonce = int(chain.request("eth_getTransactionCount", [address_of(signer), "latest"]), 16)
+    fields = {"to": ZERO, "value": 5, "gas": 21_000, "nonce": nonce, "gasPrice": 10**10, "chainId": chain.chain_id}
+    return "0x" + bytes(Account.from_key(signer.secret).sign_transaction({**fields, **changed}).raw_transaction).hex()
+
+
+def test_every_acknowledged_transaction_survives_kill_9(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "chain.sqlite")]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    deeds, *acknowledged = [writer.stdout.readline().strip() for _ in range(21)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += [line.strip() for line in writer.stdout if line.endswith("\n")]
+    writer.wait()
+
+    chain = open_embedded(tmp_path / "chain.sqlite")
+    receipts = [chain.request("eth_getTransactionReceipt", [tx]) for tx in acknowledged]
+    assert [int(receipt["blockNumber"], 16) for receipt in receipts] == list(range(2, len(receipts) + 2))
+    assert all(receipt["status"] == "0x1" and receipt["to"] == deeds for receipt in receipts)
+    # One more may have been committed and not told.
+    assert chain.block_number() - (len(acknowledged) + 1) in (0, 1)
+    assert chain.mine() == chain.block_number()
+    chain.close()
+
+
+def test_a_reopened_chain_is_the_same_chain(tmp_path):
+    chain = open_embedded(tmp_path / "chain.sqlite", (address_of(PAYER),))
+    chain.request("eth_sendRawTransaction", [raw(chain)])
+    hashes = [chain.block_hash(number) for number in range(chain.mine() + 1)]
+    chain.close()
+    again = open_embedded(tmp_path / "chain.sqlite", (address_of(NOBODY),))
+    assert [again.block_hash(number) for number in range(again.block_number() + 1)] == hashes
+    assert again.request("eth_getBalance", [address_of(NOBODY), "latest"]) == "0x0"
+    again.close()
+
+
+def test_a_second_process_cannot_open_it(tmp_path, chain):
+    code = "import sys; from pathlib import Path; from gateway.chain import *; open_embedded(Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "chain.sqlite"], capture_output=True, text=True)
+    assert "ChainError" in done.stderr and "in use by another process" in done.stderr
+
+
+def test_a_full_disk_refuses_the_block_and_leaves_the_chain_as_it_was(chain):
+    chain.request("eth_sendRawTransaction", [raw(chain)])
+    database = chain._mine.__self__._store._db
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(ChainError, match="full"):
+        for _ in range(200):
+            chain.mine()
+    newest = chain.block_number()
+    with pytest.raises(ChainError, match="full"):
+        chain.request("eth_sendRawTransaction", [raw(chain)])
+    assert chain.block_number() == newest
+    database.execute("PRAGMA max_page_count=100000")
+    chain.request("eth_sendRawTransaction", [raw(chain)])
+    assert chain.block_number() == newest + 1
+
+
+@pytest.mark.parametrize("path", ["missing/chain.sqlite", "noise"])
+def test_a_file_that_is_no_chain_is_refused(tmp_path, path):
+    (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    with pytest.raises(ChainError, match=path):
+        open_embedded(tmp_path / path)
+    assert (tmp_path / "noise").read_bytes() == b"noise" * 1000
+
+
+def test_each_empty_block_has_a_hash_that_nobody_could_know(chain):
+    hashes = {chain.block_hash(chain.mine()) for _ in range(20)}
+    extra = {chain.request("eth_getBlockByNumber", [hex(number), False])["extraData"] for number in range(21)}
+    assert len(hashes) == 20 and len(extra) == 21
+    with pytest.raises(ChainError, match="block 21 is not there"):
+        chain.block_hash(21)
+
+
+def test_the_embedded_chain_offers_exactly_the_methods_that_are_let_through():
+    assert set(embedded_chain._METHODS) == jsonrpc.OFFERED
+
+
+@pytest.mark.parametrize("method", ["eth_sendTransaction", "eth_accounts", "eth_sign", "personal_sign", "", None, 7])
+def test_a_method_that_would_use_the_nodes_keys_is_not_let_through(chain, method):
+    with pytest.raises(ChainError, match="not offered"):
+        chain.request(method, [])
+
+
+@pytest.mark.parametrize(
+    "changed, error",
+    [
+        ({"nonce": 7}, "nonce"),
+        ({"chainId": 1}, "chain id 1, wanted 1331"),
+        ({"chainId": None}, "chain id None, wanted 1331"),
+        ({"gas": 20_999}, "gas"),
+        ({"gas": 31_000_000}, "gas"),
+        ({"gasPrice": 1}, "fee"),
+        ({"value": 10**25}, "balance|funds|afford"),
+    ],
+)
+def test_a_transaction_that_cannot_be_is_refused_and_leaves_no_trace(chain, changed, error):
+    before = chain.block_number()
+    if changed.get("chainId", 1) is None:
+        account, fields = Account.from_key(PAYER.secret), {"to": ZERO, "value": 5, "gas": 21_000, "gasPrice": 10**10}
+        text = "0x" + bytes(account.sign_transaction({**fields, "nonce": 0}).raw_transaction).hex()
+    else:
+        text = raw(chain, **changed)
+    with pytest.raises(ChainError, match=f"(?i){error}"):
+        chain.request("eth_sendRawTransaction", [text])
+    assert chain.block_number() == before
+    chain.request("eth_sendRawTransaction", [raw(chain)])
+    assert chain.block_number() == before + 1
+
+
+HEX = st.binary(max_size=70).map(lambda raw: "0x" + raw.hex()) | st.integers(0, 2**256).map(hex)
+NAMES = st.sampled_from(["to", "from", "data", "gas", "value", "topics", "address", "fromBlock", "toBlock"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | HEX,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner | HEX),
+    max_leaves=5,
+)
+MESSAGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "to": st.sampled_from([ZERO, A, "0x" + "00" * 19 + "05"]),
+        "from": st.sampled_from([ZERO, A]),
+        "data": HEX,
+        "gas": st.sampled_from(["0x0", "0x1", "0x5208", "0xffff", "0xffffffffffff"]),
+        "value": st.sampled_from(["0x0", "0x1", hex(10**30)]),
+    },
+)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(method=st.sampled_from(["eth_call", "eth_estimateGas"]), message=MESSAGES, block=st.sampled_from(["latest", "0x0"]))
+def test_any_message_gives_an_answer_or_a_chain_error(shared, method, message, block):
+    before = shared.chain.block_number()
+    try:
+        assert jsonrpc.is_data(shared.chain.request(method, [message, block])) or method == "eth_estimateGas"
+    except ChainError as error:
+        assert error.code < 0 or error.code == jsonrpc.REVERTED
+    assert shared.chain.block_number() == before
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(method=st.sampled_from(sorted(jsonrpc.OFFERED)), params=VALUES | st.lists(VALUES, max_size=3))
+def test_any_parameters_give_an_answer_or_a_chain_error(shared, method, params):
+    before = shared.chain.block_number()
+    try:
+        json.dumps(shared.chain.request(method, params))
+    except ChainError as error:
+        assert error.code < 0 or error.code == jsonrpc.REVERTED
+    assert shared.chain.block_number() == before
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_foreign_bytes_as_a_transaction_are_refused(shared, data):
+    good = bytearray(bytes.fromhex(raw(shared.chain)[2:]))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(good) - 1))
+        good[at] ^= data.draw(st.integers(1, 255))
+        # Another signer, perhaps, but one without funds.
+        noise = bytes(good)
+    else:
+        noise = data.draw(st.binary(max_size=200))
+    before = shared.chain.block_number()
+    with pytest.raises(ChainError):
+        shared.chain.request("eth_sendRawTransaction", ["0x" + noise.hex()])
+    assert shared.chain.block_number() == before
+
+
+def test_a_transaction_that_reverts_in_its_block_tells_the_reason(chain):
+    deeds, _ = chain.deploy("NodeDeed", address_of(NOBODY), key=PAYER)
+    # A node that estimates without running, as some do.
+    answer = chain._request
+    chain._request = lambda method, params: "0x30000" if method == "eth_estimateGas" else answer(method, params)
+    with pytest.raises(ChainError, match="NodeDeed.mint: execution reverted: OwnableUnauthorizedAccount") as caught:
+        chain.send(deeds, "mint", 1, A, 1, key=PAYER)
+    assert caught.value.arguments == {"account": address_of(PAYER)}
+    assert chain.block_number() == 2 and chain.call(deeds, "count") == 0
+
+
+def test_a_call_where_no_contract_is_says_so(chain):
+    deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
+    with pytest.raises(ChainError, match="NodeDeed.count at .*: 0 bytes, wanted uint256"):
+        chain.call(deeds, "count", block=0)
+
+
+def test_logs_are_found_by_address_topic_and_block(shared):
+    events = shared.chain.events(shared.deeds, "Transfer")
+    assert [event.arguments["to"] for event in events] == [A, B]
+    assert shared.chain.events(shared.deeds, "Transfer", events[1].block) == events[1:]
+    assert shared.chain.events(shared.deeds, "Transfer", 0, events[0].block) == events[:1]
+    assert shared.chain.events(shared.devices, "Bound") == []
+    topic = "0x" + "00" * 12 + B[2:]
+    found = shared.chain.request("eth_getLogs", [{"fromBlock": "0x0", "topics": [[], [], topic.lower()]}])
+    assert [log["transactionHash"] for log in found] == [events[1].tx]
+
+
+def test_threads_that_send_at_once_each_get_their_transaction(chain):
+    deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
+    found = []
+
+    def approve():
+        found.append(chain.send(deeds, "setApprovalForAll", A, True, key=PAYER).block)
+
+    threads = [threading.Thread(target=approve) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(2, 8))
+
+
+def test_another_chain_over_http_serves_the_same(shared):
+    class Node(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = {"jsonrpc": "2.0", "id": asked["id"]}
+            try:
+                answer["result"] = shared.chain.request(asked["method"], asked["params"])
+            except ChainError as error:
+                answer["error"] = {"code": error.code, "message": error.reason, "data": error.data}
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Node)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        remote = connect(f"http://127.0.0.1:{server.server_port}")
+        assert remote.chain_id == shared.chain.chain_id
+        settlement = Settlement(remote, shared.settlement.contracts, PAYER)
+        assert settlement.bindings() == shared.settlement.bindings()
+        with pytest.raises(ChainError, match="WrongDeed") as caught:
+            settlement.mint_deed(9, A, 1)
+        assert caught.value.arguments == {"got": 9, "wanted": 3}
+        assert settlement.mint_deed(3, A, 1).block == shared.chain.block_number() == remote.mine()
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(ChainError, match="no answer"):
+        connect(f"http://127.0.0.1:{server.server_port}")
+
+
+class Crash(Exception):
+    pass
+
+
+def crashing(chain, after):
+    """The same chain for a process that dies when its `after`-th transaction was sent and before it heard of it."""
+    left = [after]
+
+    def request(method, params):
+        answer = chain.request(method, params)
+        if method == "eth_sendRawTransaction":
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+        return answer
+
+    return Chain(passing_errors(request))
+
+
+def passing_errors(request):
+    """A request function of a Chain on top of another Chain's."""
+
+    def answer(method, params):
+        try:
+            return request(method, params)
+        except ChainError as error:
+            raise jsonrpc.RpcError(error.code, error.reason, error.data) from error
+
+    return answer
+
+
+def run_site(chain, known) -> Settlement:
+    """What a site does from nothing to a claim; it may be begun anew at any time."""
+    oracles = [address_of(oracle) for oracle in ORACLES]
+    contracts = deploy(chain, PAYER, oracles, 2, dict(known), known.__setitem__)
+    settlement = Settlement(chain, contracts, PAYER)
+    settlement.mint_deed(1, A, 2)
+    settlement.mint_deed(2, B, 1)
+    domain = {"name": "tinyren Devices", "version": "1", "chainId": chain.chain_id}
+    domain["verifyingContract"] = contracts.devices
+    for deed, device, owner in ((1, DEVICES[0], OWNERS[0]), (2, DEVICES[1], OWNERS[1])):
+        who = address_of(device)
+        values = (deed, who, address_of(owner), b"board".ljust(32, b"\0"), settlement.nonce(who), 2**40)
+        signatures = [sign(signer, domain, "Binding", BINDING, values) for signer in (owner, device)]
+        settlement.bind(deed, who, "board", 2**40, *signatures)
+    leaves = [merkle.leaf(1, 100), merkle.leaf(2, 50)]
+    domain |= {"name": "tinyren Settlement", "verifyingContract": contracts.settlement}
+    members = "uint256 epoch,bytes32 root,uint256 total,bytes32 evidence"
+    values = (1, merkle.root(leaves), 150, EVIDENCE)
+    signed = {address_of(oracle): sign(oracle, domain, "Root", members, values) for oracle in ORACLES[:2]}
+    assert settlement.post_root(*values, signed).total_wei == 150
+    settlement.claim(1, 100, merkle.proof(leaves, 0))
+    settlement.claim(2, 50, merkle.proof(leaves, 1))
+    return settlement
+
+
+@pytest.mark.parametrize("after", range(1, 11))
+def test_a_crash_after_any_transaction_never_does_a_thing_twice(chain, after):
+    known = {}
+    with pytest.raises(Crash):
+        run_site(crashing(chain, after), known)
+    settlement = run_site(chain, known)
+    blocks = chain.block_number()
+    assert run_site(chain, known).contracts == settlement.contracts
+    assert chain.block_number() == blocks
+    assert [(item.deed, item.owner, item.amount_wei) for item in settlement.claims()] == [(1, A, 100), (2, B, 50)]
+    assert (settlement.balance(A), settlement.balance(B), settlement.minted()) == (100, 50, 150)
+    assert [item.devices for item in settlement.bindings().values()] == [(address_of(item),) for item in DEVICES[:2]]
+    assert settlement.ever_bound() == {1, 2}
+
+
+def test_what_somebody_else_did_in_between_is_done(chain):
+    known = {}
+    with pytest.raises(Crash):
+        run_site(crashing(chain, 9), known)
+    first = Settlement(chain, deploy(chain, PAYER, [address_of(item) for item in ORACLES], 2, known, None), PAYER)
+    proof = merkle.proof([merkle.leaf(1, 100), merkle.leaf(2, 50)], 1)
+
+    def request(method, params):
+        if method == "eth_estimateGas":
+            first.claim(2, 50, proof)
+        return chain.request(method, params)
+
+    assert Settlement(Chain(passing_errors(request)), first.contracts, PAYER).claim(2, 50, proof) is None
+    assert first.balance(B) == 50
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_bindings_are_read_page_by_page(shared, monkeypatch, page):
+    whole = shared.settlement.bindings()
+    monkeypatch.setattr(settlement_module, "PAGE", page)
+    assert shared.settlement.bindings() == whole and list(whole) == sorted(whole)
+
+
+def test_bindings_are_those_of_the_asked_block(shared):
+    before = shared.chain.block_number()
+    shared.bind(1, 0)
+    shared.transfer(1, OWNERS[0], OWNERS[1])
+    now = shared.settlement.bindings()
+    assert shared.settlement.bindings(before)[1].devices == ()
+    assert shared.settlement.bindings(before + 1)[1].devices == (address_of(DEVICES[0]),)
+    assert (now[1].owner, now[1].devices) == (B, ())
+    assert shared.settlement.ever_bound(before) == frozenset() and shared.settlement.ever_bound() == {1}
+
+
+def test_contracts_of_other_oracles_or_of_another_chain_are_refused(shared, chain):
+    known = {name: getattr(shared.settlement.contracts, name) for name in ("deeds", "devices", "settlement", "r1")}
+    oracles = [address_of(oracle) for oracle in ORACLES]
+    table = (
+        (shared.chain, oracles, 3, "threshold 2, wanted 3"),
+        (shared.chain, [*oracles[:2], A], 2, "is not among its oracles"),
+        (chain, oracles, 2, "no contract at"),
+    )
+    for where, named, threshold, message in table:
+        before = where.block_number()
+        with pytest.raises(ChainError, match=message):
+            deploy(where, PAYER, named, threshold, known, known.__setitem__)
+        assert where.block_number() == before
+
+
+def test_a_root_posted_with_other_values_is_not_taken_for_ours(shared):
+    shared.post({1: 5})
+    before = shared.chain.block_number()
+    with pytest.raises(ChainError, match="epoch 1: root 0x.* was posted, wanted 0x01"):
+        shared.settlement.post_root(1, b"\1" * 32, 5, EVIDENCE, {})
+    assert shared.chain.block_number() == before
+
+
+def test_no_error_shows_a_key(chain):
+    deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
+    poor = PrivateKey(b"\x42" * 32)
+    with pytest.raises(ChainError) as caught:
+        chain.send(deeds, "mint", 1, A, 1, key=poor)
+    assert "42" * 16 not in str(caught.value) and "42" * 16 not in repr(caught.value.__context__)
+    assert address_of(ANYONE) != address_of(poor)
