@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from boards.sources import MICROPYTHON, ROOT, SECP256K1, Report, Source, cache_f
 NATIVE = ROOT / "device" / "native"
 KEPT_FIRMWARES = 8  # of each board
 MAKE_LINES = 230  # that make prints for a whole build, about; for the progress only
+ERROR_LINE = re.compile(r"[Ee]rror: |undefined reference|\*\*\*")
 DATE_S = 1744675200  # 2025-04-15, MicroPython 1.25.0's release
 
 
@@ -58,8 +60,11 @@ def build(board: Board, report: Report) -> Firmware:
     place = cache_folder() / "firmware" / f"{board.name}-{key[:16]}"
     if not place.is_dir():
         with locked(board.name):
-            if not place.is_dir():
-                _build(board, sources, frozen, key, place, report)
+            try:
+                if not place.is_dir():
+                    _build(board, sources, frozen, key, place, report)
+            except OSError as error:
+                raise BoardError(f"{board.name}: {error.filename}: {error.strerror}") from error
     facts = json.loads((place / "firmware.json").read_text())
     return Firmware(elf=place / "firmware.elf", **facts)
 
@@ -114,10 +119,7 @@ def _release() -> str:
 def _build(
     board: Board, sources: dict[object, Source], frozen: dict[str, bytes], key: str, place: Path, report: Report
 ) -> None:
-    work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources))[:16]}"
-    for other in work.parent.glob(f"{board.name}-*"):
-        if other != work or (other / "unfinished").exists():
-            shutil.rmtree(other)
+    work = _workplace(board, sources)
     version = f"{_release()}+{key[:8]}"
     _lay_out(work, board, frozen, version)
     _make_firmware(board, sources, work, report)
@@ -125,6 +127,15 @@ def _build(
     firmware = Firmware(board.name, version, place / "firmware.elf", flash_bytes, ram_bytes, board.heap_bytes)
     _check_budgets(board, firmware)
     _keep(firmware, work, place)
+
+
+def _workplace(board: Board, sources: dict[object, Source]) -> Path:
+    """Where the board's objects are, as far as they fit its setting and no build of them was killed; others are removed."""
+    work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources))[:16]}"
+    for other in work.parent.glob(f"{board.name}-*"):
+        if other != work or (other / "unfinished").exists():
+            shutil.rmtree(other)
+    return work
 
 
 def _lay_out(work: Path, board: Board, frozen: dict[str, bytes], version: str) -> None:
@@ -184,8 +195,8 @@ def _mpy_cross(micropython: Source, report: Report) -> Path:
 
 def _make(folder: Path, arguments: list[str], work: Path, report: Callable[[int], None]) -> None:
     """Runs make in folder with output into work; reports how many lines it has printed."""
-    # Neither the flags of a make that runs us, nor a variable of the user's, nor the commit of the repository around the
-    # cache may change what is built.
+    # Neither the flags of a make that runs us, nor a variable of the user's, nor the commit of the repository around
+    # the cache may change what is built.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     environment = {**kept, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(DATE_S), "GIT_DIR": os.devnull}
     mark, log = work / "unfinished", work / "make.log"
@@ -202,7 +213,7 @@ def _make(folder: Path, arguments: list[str], work: Path, report: Callable[[int]
     failed = process.wait()
     mark.unlink()
     if failed:
-        errors = [line for line in log.read_text().splitlines() if "rror" in line] or ["no reason given"]
+        errors = [line for line in log.read_text().splitlines() if ERROR_LINE.search(line)] or ["no reason given"]
         raise BoardError(f"make in {folder.name} failed: {errors[0]}; all of it is in {log}")
 
 

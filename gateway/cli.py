@@ -143,7 +143,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_emulate(arguments: argparse.Namespace) -> int:
-    return Exit.FAILED
+    from gateway.emulate import emulate
+
+    return emulate(arguments, new_progress())
 
 
 def run_bench(arguments: argparse.Namespace) -> int:

@@ -71,8 +71,8 @@ def deploy(
 ) -> Contracts:
     """Create a site's contracts that are not in `known` (field of Contracts -> address); `key` pays and is admin.
 
-    `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save` leaves
-    a contract that nobody uses.
+    `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save`
+    leaves a contract that nobody uses.
 
     Raises:
         ChainError: a known contract is not on this chain, or was made for other oracles.

@@ -49,6 +49,7 @@ ORACLES = 3
 OWNERS = 2
 WATCH_S = 0.1
 BOARDS_WAIT_S = 30.0
+SUBSCRIBE_S = 10
 SOURCE_BYTES = 48
 ORACLE_PREFIX = "tinyren/oracle/"
 
@@ -161,10 +162,12 @@ class RunningSite:
         self.status.timings.setup = self.set_up_s
         self.status.load(self.folder / "settlement", self._first_epoch)
         self.intake = Intake(on_bound=self.dauth.answer)
-        self.bus.subscribe(ORACLE_PREFIX + "#")
+        self.bus.subscribe(*intake.TOPICS, ORACLE_PREFIX + "#")
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
         self.bus.start()
         ends.callback(self.bus.stop)
+        if not self.bus.wait_subscribed(SUBSCRIBE_S):  # boards announce themselves once: somebody has to listen by then
+            raise CommandError(f"the broker took no subscription within {SUBSCRIBE_S} s; see {self.folder / 'broker'}")
         self.epochs.resume()
         _run_thread(ends, "settler", self.settler.run, self.settler.stop)
         _run_thread(ends, "intake", lambda: self.intake.run(self.bus, self.epochs), self.intake.stop)
@@ -253,12 +256,12 @@ class RunningSite:
         boards, (here, waiting) = len(self.site.boards), self.dauth.turn(self.fleet.ids())
         if here == boards and self.status.timings.boot is None:
             self.status.timings.boot = self.progress.elapsed_s()
-            self.progress.say("every board has announced itself")
+            self.progress.say("every board is here")
         late = self.progress.elapsed_s() - self._fleet_started_s > BOARDS_WAIT_S
         if waiting == 0 and (here == boards or late):
             self._is_ready = True
             self.intake.wake()
-            self.progress.say(f"{here} of {boards} devices are ready; epoch {self.epochs.windows.epoch} goes on")
+            self.progress.say(f"{here} of {boards} devices are ready: epoch {self.epochs.windows.epoch}")
 
     def _may_open(self, epoch: int) -> bool:
         return self._is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)

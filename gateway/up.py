@@ -49,7 +49,7 @@ def set_up(progress: Progress, names: Sequence[str] | None = None) -> list[Firmw
         CommandError: something is missing that may not, or cannot, be installed here.
     """
     system.ensure_packages(progress.say)
-    return _told(lambda: build_all(_load(names or board_names()), progress.step))
+    return _told(lambda: build_all(load_boards(names or board_names()), progress.step))
 
 
 def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
@@ -136,14 +136,19 @@ def _chosen_boards(arguments: Namespace) -> list[str] | None:
     if arguments.boards is None and arguments.devices is None:
         return None
     names = arguments.boards.split(",") if arguments.boards else board_names()
-    _load(names)
+    load_boards(names)
     count = arguments.devices or len(names)
     if count > MAX_DEVICES:
         raise CommandError(f"--devices: got {count}, wanted at most {MAX_DEVICES} emulated ones", Exit.USAGE)
     return [names[index % len(names)] for index in range(count)]
 
 
-def _load(names: Sequence[str]) -> list[Board]:
+def load_boards(names: Sequence[str]) -> list[Board]:
+    """The boards of these names.
+
+    Raises:
+        CommandError: there is no such board, or its description is wrong.
+    """
     return _told(lambda: [load_board(name) for name in names])
 
 

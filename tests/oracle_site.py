@@ -215,21 +215,3 @@ class Site:
         self.rpc.server.shutdown()
         self.rpc.server.server_close()
         self.chain.close()
-
-
-class Reader:
-    """The chain as the second scorer asks for it."""
-
-    def __init__(self, site):
-        self.site = site
-
-    def block_hash(self, number):
-        return self.site.chain.block_hash(number)
-
-    def root(self, number):
-        return next((root.root for root in self.site.contracts.roots() if root.epoch == number), None)
-
-    def bindings(self, block):
-        found, ever = self.site.contracts.bindings(block), self.site.contracts.ever_bound(block)
-        ids = {deed: tuple(bytes.fromhex(one[2:]) for one in found[deed].devices) for deed in ever}
-        return {deed: (found[deed].owner, found[deed].slots, ids[deed]) for deed in ever}

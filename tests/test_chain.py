@@ -181,7 +181,7 @@ MESSAGES = st.fixed_dictionaries(
 
 
 @settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(method=st.sampled_from(["eth_call", "eth_estimateGas"]), message=MESSAGES, block=st.sampled_from(["latest", "0x0"]))
+@given(st.sampled_from(["eth_call", "eth_estimateGas"]), MESSAGES, st.sampled_from(["latest", "0x0"]))
 def test_any_message_gives_an_answer_or_a_chain_error(shared, method, message, block):
     before = shared.chain.block_number()
     try:

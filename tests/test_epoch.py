@@ -164,6 +164,9 @@ class SecondScorersChain(Chain):
     def root(self, _):
         return None
 
+    def evidence(self, _):
+        return None
+
     def bindings(self, _):
         return {number: (deed.owner, deed.slots, deed.devices) for number, deed in DEEDS.items()}
 

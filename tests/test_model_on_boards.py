@@ -1,8 +1,10 @@
-"""The shipped encoder on every emulated board: 1,000 windows, every byte of every embedding as on this machine.
+"""The kernels on every emulated board: 1,000 embeddings of the shipped encoder, and random models of each operator.
 
-The windows are made where they are used, by one generator in one source (SOURCE), so only embeddings travel.
+Every byte is compared with this machine's. The windows are made where they are used, by one generator in one source
+(SOURCE), so only embeddings travel.
 """
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ from boards.board import board_names, load_board
 from boards.build import build
 from boards.emulator import Emulator
 from device.native.shared import Model
+from models.artifact import compile_model
+from models.export import write_chain
+from tests.test_int8 import OPERATORS
 
-WINDOWS = 1000
+WINDOWS, OPERATOR_WINDOWS = 1000, 8
 WINDOW_BYTES = 128
 ARTIFACT = (Path(__file__).resolve().parents[1] / "models" / "host" / "encoder.ren").read_bytes()
 
@@ -29,40 +34,52 @@ def fill(window, x):
 ON_BOARD = """
 from _tinyren import Model
 from binascii import hexlify
-from host_model import ARTIFACT
 model = Model(ARTIFACT)
-window, out, x = bytearray(model.input_bytes), bytearray(model.output_bytes), 1
+window, out, x = bytearray((model.input_bytes + 3) // 4 * 4), bytearray(model.output_bytes), 1
 print(hexlify(model.cid).decode())
-for _ in range({windows}):
+for _ in range({count}):
     x = fill(window, x)
-    model.run(window, out)
+    model.run(memoryview(window)[: model.input_bytes], out)
     print(hexlify(out).decode())
 """
 
 
-def windows():
-    """The 1,000 windows, each WINDOW_BYTES of int8."""
-    names, x, window = {}, 1, bytearray(WINDOW_BYTES)
+def windows(length=WINDOW_BYTES, count=WINDOWS):
+    """count windows, each length bytes of int8."""
+    names, x, window = {}, 1, bytearray((length + 3) // 4 * 4)
     exec(SOURCE, names)
-    for _ in range(WINDOWS):
+    for _ in range(count):
         x = names["fill"](window, x)
-        yield bytes(window)
+        yield bytes(window[:length])
 
 
-def embeddings():
-    model = Model(ARTIFACT)
+def expected(artifact, count):
+    """What ON_BOARD is to print, word by word."""
+    model = Model(artifact)
     out = bytearray(model.output_bytes)
     yield model.cid.hex()
-    for window in windows():
+    for window in windows(model.input_bytes, count):
         model.run(window, out)
         yield out.hex()
 
 
-@pytest.mark.parametrize("name", board_names())
-def test_1000_embeddings_on_the_board_are_those_of_this_machine(name, tmp_path):
-    board = load_board(name)
+@pytest.fixture(scope="module", params=board_names())
+def emulator(request, tmp_path_factory):
+    board = load_board(request.param)
     firmware = build(board, lambda *_: None)
-    with Emulator(board, firmware.elf, tmp_path) as emulator:
-        printed = emulator.exec(SOURCE + ON_BOARD.format(windows=WINDOWS), timeout_s=60)
+    with Emulator(board, firmware.elf, tmp_path_factory.mktemp(board.name)) as emulator:
+        yield emulator
 
-    assert printed.split() == list(embeddings())
+
+def test_1000_embeddings_of_the_frozen_encoder_are_those_of_this_machine(emulator):
+    program = "from host_model import ARTIFACT\n" + SOURCE + ON_BOARD.format(count=WINDOWS)
+
+    assert emulator.exec(program, timeout_s=60).split() == list(expected(ARTIFACT, WINDOWS))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_random_models_of_each_operator_give_the_bytes_of_this_machine(emulator, name):
+    artifact = compile_model(write_chain(*OPERATORS[name](random.Random(f"boards {name}"))))
+    program = f"ARTIFACT = {artifact!r}\n" + SOURCE + ON_BOARD.format(count=OPERATOR_WINDOWS)
+
+    assert emulator.exec(program, timeout_s=60).split() == list(expected(artifact, OPERATOR_WINDOWS))

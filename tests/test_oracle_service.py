@@ -5,11 +5,11 @@ import shutil
 import subprocess
 
 import pytest
-from oracle_site import DEVICES, ORACLES, ROOT, SERVICE, Reader, Site, address
+from oracle_site import DEVICES, ORACLES, ROOT, SERVICE, Site, address
 
 from gateway.oracle import messages, rewards
 from gateway.oracle.consensus import Signature
-from gateway.verify import verify_epoch
+from gateway.verify_site import verify_site
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_oracles_settle_epoch_after_epoch_and_the_second_scorer_agrees(site):
     second = site.verdict(close, first.leaves)
     assert second.leaves == ((1, one), (2, two + rewards.ND_REWARD_WEI))
     site.settle(second)
-    result = verify_epoch(site.folder, 2, Reader(site))
+    result = verify_site(site.folder, 2, site.rpc.url)
     assert result.ok and result.root == "0x" + second.root.hex() and result.leaves == dict(second.leaves)
 
 

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
+/* A firmware is built for size; these loops are for speed, with loads where they are written: moved ahead of their
+ * products they do not fit the registers. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O2", "no-schedule-insns") /* whatever the rest of a firmware is built for: a tenth fewer instructions a run */
+#pragma GCC optimize("O2", "no-schedule-insns")
 #endif
 
 #define MAC(sum, x, w) (sum) += (int32_t)(x) * (int32_t)(w)

@@ -43,6 +43,8 @@ def epoch_reward(availability_sum: int, slots: int) -> int:
 def next_leaves(previous: Leaves, deeds: Mapping[int, Deed], availability: Mapping[bytes, int]) -> Leaves:
     """The leaves after one more epoch: those before, each bound deed's one raised by its reward, new deeds added.
 
+    A deed gets its leaf in the first epoch at whose close it has a device, and keeps it for ever.
+
     Args:
         availability: 0..255 of every device of `deeds`.
     Raises:

@@ -4,7 +4,7 @@ Three oracles run beside the boards of a site, and web3 would cost each of them 
 What a chain answers is foreign: every value is checked for its form, and a chain that is away or talks nonsense is the
 same to its reader.
 
-Source: Ethereum's execution API; Solidity's ABI for Devices.bindings and Bound and the getters of Settlement.
+Source: Ethereum's execution API; Solidity's ABI for Devices.bindings and the getters of Settlement.
 """
 
 import itertools
@@ -20,7 +20,6 @@ TIMEOUT_S = 10
 PAGE_DEEDS = 100
 MAX_ANSWER_BYTES = 16 << 20
 WORD_BYTES = 32
-BOUND = "0x" + curve.keccak(b"Bound(uint256,address,address,bytes32)").hex()
 T = TypeVar("T")
 
 
@@ -56,24 +55,15 @@ class ChainReader:
         return _parse(jsonrpc.hash32, block.get("hash"))
 
     def deeds(self, block: int) -> dict[int, Deed]:
-        """The deeds to which a device was ever bound, as of a block, with the devices that are bound there."""
-        ever = self._ever_bound(block)
+        """The deeds that have devices, as of a block."""
         found: dict[int, Deed] = {}
         for first in itertools.count(1, PAGE_DEEDS):
             limits = first.to_bytes(WORD_BYTES, "big") + (first + PAGE_DEEDS - 1).to_bytes(WORD_BYTES, "big")
             page = decode_deeds(self._call(self.devices, "bindings(uint256,uint256)", hex(block), limits))
-            found |= {number: deed for number, deed in page.items() if number in ever}
+            found |= {number: deed for number, deed in page.items() if deed.devices}
             if len(page) < PAGE_DEEDS:
                 break
         return found
-
-    def _ever_bound(self, block: int) -> set[int]:
-        wanted = {"address": "0x" + self.devices.hex(), "topics": [BOUND], "fromBlock": "0x0", "toBlock": hex(block)}
-        logs = self._request("eth_getLogs", [wanted])
-        try:
-            return {int.from_bytes(jsonrpc.hash32(log["topics"][1]), "big") for log in logs}
-        except (jsonrpc.RpcError, TypeError, LookupError) as error:
-            raise ChainAway(f"eth_getLogs: {error!r}") from error
 
     def _call(self, contract: bytes, function: str, block: Any, arguments: bytes = b"") -> bytes:
         data = curve.keccak(function.encode())[:4] + arguments
