@@ -138,8 +138,8 @@ class Emulator:
             return None
 
     def alive(self):
-        """Whether QEMU runs."""
-        return self._process is not None and self._process.poll() is None
+        """Whether QEMU runs. Bounds the logs, as poll does."""
+        return self._process is not None and self.poll() is None
 
     def qmp(self, command, **arguments):
         """One QMP command; its `return` value.

@@ -30,6 +30,7 @@ from gateway.jsonrpc import RpcError
 
 CHAIN_ID = 1331
 GAS_LIMIT = 30_000_000
+CALL_GAS_LIMIT = 10_000_000  # some seconds of py-evm, during which the chain answers nobody else
 FUNDS_WEI = 10**24
 TIP_WEI = 10**9
 MOST_LOGS = 10_000
@@ -109,7 +110,7 @@ class EmbeddedChain:
     def _run(self, message: dict[str, Any], number: int | None) -> tuple[ComputationAPI, int]:
         """Run a message on the state after block `number`, keep nothing: (computation, gas used before refunds)."""
         vm = self._chain.get_vm(self._header(number))
-        gas = min(message["gas"] or GAS_LIMIT, GAS_LIMIT)
+        gas = min(message["gas"] or CALL_GAS_LIMIT, CALL_GAS_LIMIT)
         try:
             with vm.in_costless_state() as state:
                 unsigned = PragueVM.create_unsigned_transaction(

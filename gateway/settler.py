@@ -11,6 +11,7 @@ Rules:
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,8 +171,9 @@ class Settler:
         return None
 
     def _listen(self, number: int, quorum: Quorum) -> Settle | None:
-        """Take messages until nobody says anything for RETRY_S, or the quorum is there."""
-        while payload := self._next_message():
+        """Take messages for RETRY_S, or until the quorum is there."""
+        end_s = time.monotonic() + RETRY_S
+        while time.monotonic() < end_s and (payload := self._next_message()):
             try:
                 sender, message = messages.open_sealed(payload, self._place)
             except MessageRefused as error:

@@ -143,7 +143,7 @@ def test_logs_are_bounded_and_go_on(emulate):
         file.write(b"x" * LOG_BYTES + b"\n")
     with emulator.open_repl() as repl:
         repl.exec("print('at the end')")
-        emulator.poll()
+        assert emulator.alive()
         repl.exec("print('later')")
     assert b"later" in log.read_bytes() and log.stat().st_size < 1000
     kept = log.with_suffix(".log.1").read_bytes()

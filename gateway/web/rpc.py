@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 BODY_LIMIT_BYTES = 64 * 1024
+MOST_BRACKETS = 1_000  # py-evm raises Python's recursion limit so far that a deeper nesting would end the process
 PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 
 
@@ -44,6 +45,8 @@ async def answer(request: Request, call: Callable[[str, Any], Any]) -> Response:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
+    if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
+        raise RpcError(INVALID_REQUEST, f"more than {MOST_BRACKETS} lists and objects")
     try:
         message: Any = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ CARD = """# Encoder `host`
 **What it does.** It turns 1.6 s of a machine's signals (32 samples, 50 ms apart, of {channels})
 into {embedding} int8 values. A sample enters as `clamp((raw - offset) >> shift, -128, 127)` with offsets
 {offsets} and shifts {shifts} (`host.json`); raw temperature is in 1/256 degC, the others
-are 20 counts a percent. A value of the embedding is {scale:.6g} * (q - {zero_point}).
+are 20 counts a percent. A value of the embedding is {scale:.6g} * (q - zero point), zero point {zero_point}.
 
 **What it was trained on.** Synthetic signals only (`signals.py`, seeded): drifting loads with bursts, memory ramps,
 load averages, temperatures that follow the load. Nothing of a real machine is in it, and no figure below says how it
@@ -17,7 +17,8 @@ does on one. It is an auto-encoder; nobody labelled anything.
 
 **How it was trained.** `python -m models.train host`: JAX, seeded, one thread; then post-training int8 quantisation.
 On one machine every run gives the same bytes; on another the figures should stay within {relative:.0%} (errors) and
-{auc:.2f} (AUC) of these. These files were made on {platform}.
+{auc:.2f} (AUC) of these.
+These files were made on {platform}.
 
 ## Figures (held-out machines, {held_out} windows; errors are mean squares of values between -1 and 1)
 

@@ -1,0 +1,1 @@
+"""C of the device: one source, three builds (DESIGN.md D4). Python here only builds and loads it on CPython."""
