@@ -96,7 +96,7 @@ def _setting(board: Board, sources: dict[object, Source]) -> list[bytes]:
     """What make does not look at: compiler, arguments, make files, options of MicroPython."""
     version = subprocess.run([board.toolchain["compiler"], "--version"], capture_output=True, check=True).stdout
     files = [*sorted(ROOT.glob("boards/*/*.mk")), *sorted(NATIVE.glob("*.mk")), NATIVE / "mpconfig_tinyren.h"]
-    texts = [board.name, repr(board.toolchain), *(f"{source.path} {source.digest}" for source in sources.values())]
+    texts = [board.name, repr(board.toolchain), *(source.digest for source in sources.values())]
     return [version, *(text.encode() for text in texts), *(path.read_bytes() for path in files)]
 
 
@@ -130,8 +130,9 @@ def _build(
 
 
 def _workplace(board: Board, sources: dict[object, Source]) -> Path:
-    """Where the board's objects are, as far as they fit its setting and no build of them was killed; others are removed."""
-    work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources))[:16]}"
+    """Where the board's objects are; those of another setting, and what a killed build left, are removed."""
+    paths = [bytes(source.path) for source in sources.values()]
+    work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources) + paths)[:16]}"
     for other in work.parent.glob(f"{board.name}-*"):
         if other != work or (other / "unfinished").exists():
             shutil.rmtree(other)

@@ -1,7 +1,7 @@
 """What the emulated sensors are told: live readings of the host, or a recording. It sets no sensor and keeps no time.
 
-A source has `next()`, which gives (temperature in degC, x, y, z in counts) and is called each SAMPLE_MS; `description`,
-text that says where the values come from; and `clamped`, how many values lay outside what the sensors can say. `encode`
+A source has `next()`, which gives (temperature in degC, x, y, z in counts) and is called each SAMPLE_MS; `name`, one word,
+and `description`, a phrase, that say where the values come from; and `clamped`, how many values lay outside what the sensors can say. `encode`
 turns the four values into the sample that a device reads, whether QEMU's chips are set to it (Emulator.set_sample) or
 it goes over the link.
 
@@ -40,6 +40,8 @@ def encode(values):
 
 class HostSignals:
     """Live readings of this machine; x, y, z are 20 counts a percent of cpu, of memory, of load per core."""
+
+    name = "host"
 
     def __init__(self):
         self.clamped = 0
@@ -84,6 +86,7 @@ class Replay:
         self.path = Path(path)
         self.loop = loop
         self.clamped = 0
+        self.name = self.path.name
         self.description = f"recording {self.path.name}"
         rows = _read_rows(self.path)
         first = next(rows, None)

@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.FAILED
     except OSError as error:
-        print(f"tinyren: {error}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"tinyren: {what}", file=sys.stderr)
         return Exit.FAILED
 
 

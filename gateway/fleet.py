@@ -29,7 +29,7 @@ class Fleet:
 
     Args:
         link: (host, port) of the broker.
-        send_samples: told (source text, int16[LINK_BATCH, 4] little-endian) for the boards without a bus.
+        send_samples: told (name of the signals, int16[LINK_BATCH, 4] little-endian) for the boards without a bus.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Fleet:
             for number, (board, firmware) in enumerate(zip(boards, firmwares, strict=True), 1)
         ]
         self.failure: Exception | None = None
+        self._ids: dict[Path, bytes] = {}
         self._backoffs = [Backoff() for _ in self.emulators]
         self._signals, self._send_samples = signals, send_samples
         self._stopping = threading.Event()
@@ -63,7 +64,7 @@ class Fleet:
 
     def ids(self) -> list[bytes | None]:
         """Device id of each board, as it stands on its console; None where it has not said it yet."""
-        return [_read_id(emulator.folder / "logs" / "repl.log") for emulator in self.emulators]
+        return [self._id(emulator.folder / "logs" / "repl.log") for emulator in self.emulators]
 
     def watch(self) -> list[str]:
         """Start again what ended; what happened in words."""
@@ -87,6 +88,12 @@ class Fleet:
         for emulator in self.emulators:
             emulator.stop()
 
+    def _id(self, console: Path) -> bytes | None:
+        """What is remembered is for when the log's end, which alone is read, no longer holds it."""
+        if found := _read_id(console):
+            self._ids[console] = found
+        return self._ids.get(console)
+
     def _feed(self) -> None:
         batch: list[tuple[int, int, int, int]] = []
         due_s = time.monotonic()
@@ -103,7 +110,7 @@ class Fleet:
             self._set_sensors(sample)
             batch.append(sample)
             if len(batch) == LINK_BATCH:
-                self._send_samples(self._signals.description, b"".join(struct.pack("<4h", *item) for item in batch))
+                self._send_samples(self._signals.name, b"".join(struct.pack("<4h", *item) for item in batch))
                 batch.clear()
 
     def _set_sensors(self, sample: tuple[int, int, int, int]) -> None:

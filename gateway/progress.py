@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, stream: TextIO = sys.stderr, started_s: float | None = None) -> None:
         self._stream = stream
-        self._started_s = time.time() if started_s is None else started_s
+        self._started_s = time.monotonic() - (0.0 if started_s is None else time.time() - started_s)
         self._terminal = stream.isatty()
         self._dim, self._plain = ("\x1b[2m", "\x1b[0m") if self._terminal and "NO_COLOR" not in os.environ else ("", "")
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class Progress:
 
     def elapsed_s(self) -> float:
         """Seconds since the command began (since `make` began, when make says so)."""
-        return time.time() - self._started_s
+        return time.monotonic() - self._started_s
 
     def say(self, text: str) -> None:
         """One event, one line."""

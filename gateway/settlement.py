@@ -185,14 +185,15 @@ class Settlement:
         """
         ordered = [signatures[signer] for signer in sorted(signatures, key=str.lower)]
         arguments = (epoch, root, total_wei, evidence, ordered)
-        self._once(lambda: self.epoch() >= epoch, self._settlement, "post", *arguments)
-        posted = next(item for item in self.roots() if item.epoch == epoch)
+        receipt = self._once(lambda: self.epoch() >= epoch, self._settlement, "post", *arguments)
+        since = receipt.block if receipt else 0
+        posted = next(item for item in self.roots(since) if item.epoch == epoch)
         if (posted.root, posted.total_wei, posted.evidence) != (root, total_wei, evidence):
             raise ChainError(f"epoch {epoch}: root 0x{posted.root.hex()} was posted, wanted 0x{root.hex()}")
         return posted
 
-    def roots(self) -> list[PostedRoot]:
-        """All roots posted, in order."""
+    def roots(self, first: int = 0) -> list[PostedRoot]:
+        """All roots posted since block `first`, in order."""
         return [
             PostedRoot(
                 epoch=event.arguments["epoch"],
@@ -202,7 +203,7 @@ class Settlement:
                 tx=event.tx,
                 block=event.block,
             )
-            for event in self.chain.events(self._settlement, "RootPosted")
+            for event in self.chain.events(self._settlement, "RootPosted", first)
         ]
 
     def claimed(self, deed: int) -> int:

@@ -11,7 +11,7 @@ import fcntl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class RunningSite:
         self._payer, self._page_port, self._must_have_port = payer, page_port, must_have_port
         self.set_up_s = 0.0
         self._stopping = threading.Event()
-        self._is_ready = False
+        self._is_ready = self._is_complete = False
         self._settled_now = 0
 
     def stop(self) -> None:
@@ -145,7 +145,7 @@ class RunningSite:
         ends.callback(self.registry.close)
         self._start_settler(ends)
         owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
-        self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self._notice)
+        self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
         self.epochs = Epochs(
             Evidence(self.folder / "evidence"),
@@ -215,7 +215,7 @@ class RunningSite:
         link = ("127.0.0.1", self.broker.port)
         self.fleet = Fleet(boards, self._firmwares, self.folder / "boards", link, self._signals, self._send_samples)
         ends.callback(self.fleet.stop)
-        self.status.notes.append(f"The boards are emulated by QEMU; sensors: {self._signals.description}.")
+        self.status.notes.append(f"The emulated sensors are told: {self._signals.description}.")
         if not self.site.chain_external:
             self.status.notes.append("The chain is embedded (py-evm); its blocks are this gateway's own.")
         self.status.started_ms = self.epochs.clock()
@@ -228,7 +228,7 @@ class RunningSite:
         while not self._stopping.wait(WATCH_S):
             self._watch_processes()
             self._watch_threads()
-            if not self._is_ready:
+            if not self._is_complete:
                 self._bind_devices()
             self.status.follow()
             if timings.first_heartbeat is None and self.status.heard():
@@ -246,22 +246,22 @@ class RunningSite:
                 self._notice(said)
 
     def _watch_threads(self) -> None:
-        failures = {"intake": self.intake.failure, "settler": self.settler.failure, "sensors": self.fleet.failure}
-        for name, failure in failures.items():
+        for failure in (self.intake.failure, self.settler.failure, self.fleet.failure):
             if failure is not None:
-                raise CommandError(f"{name}: {failure}") from failure
+                raise failure
 
     def _bind_devices(self) -> None:
-        """Epochs may open once every board is there and bound, or after a while without those that are not there."""
+        """Epochs may open once every board is there and bound, or after a while without those that are not."""
         boards, (here, waiting) = len(self.site.boards), self.dauth.turn(self.fleet.ids())
         if here == boards and self.status.timings.boot is None:
             self.status.timings.boot = self.progress.elapsed_s()
             self.progress.say("every board is here")
+        self._is_complete = here == boards and waiting == 0
         late = self.progress.elapsed_s() - self._fleet_started_s > BOARDS_WAIT_S
-        if waiting == 0 and (here == boards or late):
+        if not self._is_ready and (self._is_complete or late):
             self._is_ready = True
             self.intake.wake()
-            self.progress.say(f"{here} of {boards} devices are ready: epoch {self.epochs.windows.epoch}")
+            self.progress.say(f"{here - waiting} of {boards} devices are ready: epoch {self.epochs.windows.epoch}")
 
     def _may_open(self, epoch: int) -> bool:
         return self._is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
@@ -284,8 +284,9 @@ class RunningSite:
         self.bus.publish(topic, payload, qos=1)
 
     def _send_samples(self, source: str, samples: bytes) -> None:
-        """Give the boards without a sensor bus what the others measure."""
-        frame = wire.encode_samples(source.encode()[:SOURCE_BYTES].decode(errors="ignore"), samples)
+        """Give the boards without a sensor bus what the others measure; they announce it as recorded."""
+        name = f"recorded over the link: {source}".encode()[:SOURCE_BYTES].decode(errors="ignore")
+        frame = wire.encode_samples(name, samples)
         for emulator, device in zip(self.fleet.emulators, self.fleet.ids(), strict=True):
             if device is not None and not emulator.board.emulator["sensors"]:
                 self.bus.publish(wire.topic(device, "samples"), frame)
@@ -329,7 +330,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _run_thread(ends: ExitStack, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    def quietly() -> None:
+        with suppress(Exception):  # it is in the `failure` of what runs, which the watch raises
+            run()
+
+    thread = threading.Thread(target=quietly, name=name, daemon=True)
     thread.start()
     ends.callback(thread.join)
     ends.callback(stop)

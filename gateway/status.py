@@ -150,7 +150,6 @@ class Status:
                     "core": device.core,
                     "firmware": device.firmware,
                     "model": encode_text(device.model),
-                    "source": device.source,
                     "deed": deed,
                     "slot": slot,
                     "heartbeats": progress.heartbeats if progress else 0,
@@ -160,11 +159,12 @@ class Status:
         return rows
 
     def _live(self, device: bytes) -> dict[str, Any]:
-        progress = self._registry.progress.get(device)
+        known, progress = self._registry.devices.get(device), self._registry.progress.get(device)
         answered = self._answered.get(device, ())
         windows = [place for place in self._opened if place in answered or place != self._opened[-1]]
         count = _claims(progress.frame)[4] if progress else 0
         return {
+            "source": known.source if known else "",
             "last_heartbeat_ms": progress.last_ms if progress else None,
             "inferences": count,
             "recent": [int(place in answered) for place in windows],

@@ -1,4 +1,4 @@
-"""The programs of the operating system that tinyren runs or builds with: looks for them, installs them by apt if it may.
+"""The operating system's programs that tinyren runs or builds with: looks for them, installs them by apt if it may.
 
 A program is looked for by what is needed of it (a command on the PATH, a C library that the cross compiler finds), so a
 machine that got it another way than by apt is left alone.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.errors import CommandError, Exit
 
 Report = Callable[[str], None]
+SBIN = "/usr/sbin:/usr/local/sbin"  # where Debian puts daemons, and not on the PATH of who is not root
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Need:
     library: str = ""
 
     def is_met(self) -> bool:
-        if shutil.which(self.command) is None:
+        if not (shutil.which(self.command) or shutil.which(self.command, path=SBIN)):
             return False
         if not self.library:
             return True

@@ -21,12 +21,15 @@ from gateway.progress import Progress
 from gateway.settler import Disagreement
 from gateway.site import RunningSite, r1
 from gateway.site_file import Site
-from gateway.web.serve import PortInUse
+from gateway.web.serve import PortInUse, listen
+from gateway.windows import MAX_WINDOWS
 
 T = TypeVar("T")
 
 DEFAULT_PORT = 8420
 MAX_DEVICES = 64
+MAX_WINDOW_S = 86_400
+EPOCHS_TOLD = 10
 
 _CODES: dict[type[Exception], Exit] = {
     BoardError: Exit.USAGE,
@@ -62,6 +65,8 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
     signals = _told(lambda: Replay(arguments.replay) if arguments.replay else HostSignals())
     site = plan(site_file.read(folder), arguments, folder)
     payer = keys.load(arguments.key) if arguments.key else None
+    if arguments.port:
+        _told(lambda: listen(arguments.port).close())  # before anything is made; another may still be faster
     by_board = dict(zip(names := list(dict.fromkeys(site.boards)), set_up(progress, names), strict=True))
     set_up_s = progress.elapsed_s()
     progress.say(f"firmware of {len(names)} boards is ready")
@@ -86,34 +91,44 @@ def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
         CommandError: arguments that do not fit one another or the kept site.
     """
     boards = _chosen_boards(arguments)
+    if kept is None:
+        site = Site(
+            boards=boards or board_names(),
+            epoch_seconds=arguments.epoch_seconds or 60,
+            window_seconds=arguments.window_seconds or 5,
+            chain_rpc=arguments.rpc or "",
+            chain_external=bool(arguments.rpc),
+        )
+    else:
+        _refuse_changes(kept, arguments, boards, folder)
+        site = replace(kept, chain_rpc=arguments.rpc or kept.chain_rpc)
+    load_boards(site.boards)
+    lengths = f"epoch-seconds {site.epoch_seconds}, window-seconds {site.window_seconds}"
+    if not 1 <= site.window_seconds <= MAX_WINDOW_S or site.epoch_seconds % site.window_seconds:
+        wanted = f"an epoch of whole windows, each of 1 to {MAX_WINDOW_S} s"
+        raise CommandError(f"got {lengths}; wanted {wanted}", Exit.USAGE)
+    if not 1 <= site.windows <= MAX_WINDOWS:
+        raise CommandError(f"got {lengths}; wanted 1 to {MAX_WINDOWS} windows an epoch", Exit.USAGE)
+    if site.chain_external and not arguments.key:
+        raise CommandError("--key is missing: on a chain of --rpc somebody has to pay for gas", Exit.USAGE)
+    if arguments.key and not site.chain_external:
+        raise CommandError("--key: got one, but this site settles on its embedded chain, without --rpc", Exit.USAGE)
+    return site
+
+
+def _refuse_changes(kept: Site, arguments: Namespace, boards: list[str] | None, folder: Path) -> None:
     wanted = {
         "boards": boards,
         "epoch_seconds": arguments.epoch_seconds,
         "window_seconds": arguments.window_seconds,
     }
-    if kept is not None:
-        for name, value in wanted.items():
-            if value is not None and value != getattr(kept, name):
-                got = f"{name}: got {value}, but this site was made with {getattr(kept, name)}"
-                raise CommandError(f"{folder}: {got}; leave it out, or name another --site", Exit.REFUSED)
-        if arguments.rpc and not kept.chain_external:
-            raise CommandError(
-                f"{folder}: --rpc: this site settles on its embedded chain; name another --site", Exit.REFUSED
-            )
-        return replace(kept, chain_rpc=arguments.rpc or kept.chain_rpc)
-    site = Site(
-        boards=boards or board_names(),
-        epoch_seconds=arguments.epoch_seconds or 60,
-        window_seconds=arguments.window_seconds or 5,
-        chain_rpc=arguments.rpc or "",
-        chain_external=bool(arguments.rpc),
-    )
-    if site.epoch_seconds % site.window_seconds or site.windows < 1:
-        got = f"--epoch-seconds {site.epoch_seconds}, --window-seconds {site.window_seconds}"
-        raise CommandError(f"got {got}; wanted an epoch of a whole number of windows", Exit.USAGE)
-    if bool(arguments.key) != bool(arguments.rpc):
-        raise CommandError("--rpc and --key go together: the key pays for gas on that chain", Exit.USAGE)
-    return site
+    for name, value in wanted.items():
+        if value is not None and value != getattr(kept, name):
+            got = f"{name}: got {value}, but this site was made with {getattr(kept, name)}"
+            raise CommandError(f"{folder}: {got}; leave it out, or name another --site", Exit.REFUSED)
+    if arguments.rpc and not kept.chain_external:
+        got = "--rpc: this site settles on its embedded chain"
+        raise CommandError(f"{folder}: {got}; name another --site", Exit.REFUSED)
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ class Memory:
 
 def check_store():
     for erase_bytes in (0, 512):
-        for budget in range(0, 360, 7):
+        for budget in range(0, 360, 29):
             memory, boot = Memory(erase_bytes), 0
             store.Store(memory).open(lambda: b"k" * 32)
             memory.budget = budget

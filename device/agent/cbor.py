@@ -98,7 +98,7 @@ def decode(data, max_bytes: int):
     """
     if len(data) > max_bytes:
         raise CBORError("too_large", 0, f"{len(data)} bytes", f"at most {max_bytes}")
-    data = memoryview(data)
+    data = bytes(data)
     value, at = _decode(data, 0, 0)
     if at != len(data):
         raise CBORError("malformed", at, f"{len(data) - at} trailing bytes", "the end")
@@ -122,7 +122,7 @@ def _decode(data, at, depth):
     if argument > len(data) - at:
         raise CBORError("malformed", start, f"{_NAMES[major]} of length {argument}", "at most what follows")
     if major == _BYTES:
-        return bytes(data[at : at + argument]), at + argument
+        return data[at : at + argument], at + argument
     if major == _TEXT:
         return _text(data, at, argument), at + argument
     if depth == MAX_DEPTH:
@@ -136,8 +136,7 @@ def _head(data, at):
     """Read a head -> (major type, argument, offset behind it)."""
     if at >= len(data):
         raise CBORError("malformed", at, "the end", "a head")
-    major = data[at] >> 5
-    info = data[at] & 31
+    major, info = data[at] >> 5, data[at] & 31
     if major > _TAG:
         raise CBORError("malformed", at, _NAMES[major], "another type")
     if info < 24:
@@ -150,7 +149,7 @@ def _head(data, at):
     end = at + 1 + size_bytes
     if end > len(data):
         raise CBORError("malformed", at, "a cut head", f"{size_bytes} bytes of argument")
-    argument = int.from_bytes(bytes(data[at + 1 : end]), "big")
+    argument = int.from_bytes(data[at + 1 : end], "big")
     if argument < (24 if size_bytes == 1 else 1 << (4 * size_bytes)):
         raise CBORError("not_deterministic", at, f"{argument} in {size_bytes} bytes", "the shortest head")
     return major, argument, end
@@ -158,7 +157,7 @@ def _head(data, at):
 
 def _text(data, at, size_bytes):
     try:
-        return str(bytes(data[at : at + size_bytes]), "utf-8")
+        return str(data[at : at + size_bytes], "utf-8")
     except UnicodeError:
         raise CBORError("malformed", at, "text that is not UTF-8", "UTF-8") from None
 
@@ -179,7 +178,7 @@ def _map(data, at, count, depth):
         key, at = _decode(data, at, depth + 1)
         if type(key) in (list, dict):
             raise CBORError("malformed", start, "a key that is an array or map", "integer, bytes or text")
-        encoded = bytes(data[start:at])
+        encoded = data[start:at]
         if encoded <= last:
             raise CBORError("not_deterministic", start, "a key at or before the last", "ascending keys, each once")
         last = encoded

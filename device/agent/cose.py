@@ -19,6 +19,7 @@ ID_BYTES = const(20)
 HEARTBEAT_MAX_BYTES = const(192)
 
 _PROTECTED = b"\xa1\x01\x38\x2e"
+_SIG_STRUCTURE = b"\x84\x6aSignature1\x44" + _PROTECTED + b"\x40"  # the payload follows
 _U64 = const(0xFFFFFFFFFFFFFFFF)
 # Half the order of secp256k1: of the two signatures (r, s) and (r, n - s) only the one with s at most this is accepted.
 _HALF_ORDER = b"\x7f" + b"\xff" * 15 + b"\x5d\x57\x6e\x73\x57\xa4\x50\x1d\xdf\xe9\x2f\x46\x68\x1b\x20\xa0"
@@ -42,9 +43,8 @@ def open_sign1(frame: bytes, max_bytes: int = HEARTBEAT_MAX_BYTES) -> tuple[byte
     if type(message) is not cbor.Sign1:
         raise WireError("malformed", "frame: got no tag 18, wanted a COSE_Sign1")
     protected, unprotected, payload, signature = take_fields(message.items, "COSE_Sign1", (bytes, dict, bytes, bytes))
-    (alg,) = take_claims(cbor.decode(protected, len(protected)), "protected", (ALG,))
-    if check_int(alg, "alg", -_U64, _U64) != ES256K:
-        raise WireError("malformed", f"alg: got {alg}, wanted -47")
+    if protected != _PROTECTED:
+        _refuse_protected(protected)
     (device_id,) = take_claims(unprotected, "unprotected", (KID,))
     check_bytes(device_id, "kid", ID_BYTES)
     if check_bytes(signature, "signature", 64)[32:] > _HALF_ORDER:
@@ -52,5 +52,12 @@ def open_sign1(frame: bytes, max_bytes: int = HEARTBEAT_MAX_BYTES) -> tuple[byte
     return device_id, payload, signature, _sig_digest(payload)
 
 
+def _refuse_protected(protected):
+    """Tell what is wrong with other bytes than the one deterministic encoding of {1: -47}."""
+    (alg,) = take_claims(cbor.decode(protected, len(protected)), "protected", (ALG,))
+    check_int(alg, "alg", -_U64, _U64)
+    raise WireError("malformed", f"alg: got {alg}, wanted -47")
+
+
 def _sig_digest(payload):
-    return hashlib.sha256(cbor.encode(["Signature1", _PROTECTED, b"", payload])).digest()
+    return hashlib.sha256(_SIG_STRUCTURE + cbor.encode(payload)).digest()

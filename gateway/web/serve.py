@@ -42,14 +42,7 @@ def serve(app: Starlette, port: int = 0) -> Server:
     Raises:
         PortInUse: another program has the port. RuntimeError: the server ended at once.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except OSError as error:
-        listener.close()
-        raise PortInUse(f"port {port} of {HOST}: {error.strerror}; stop that program or choose another port") from error
-    listener.listen(128)
+    listener = listen(port)
     config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False, lifespan="on", ws="none")
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
@@ -61,6 +54,23 @@ def serve(app: Starlette, port: int = 0) -> Server:
         raise RuntimeError("the page's server ended before it answered")
     chosen = int(listener.getsockname()[1])
     return Server(f"http://{HOST}:{chosen}/", chosen, loop, server, thread)
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on loopback; port 0 for a free one.
+
+    Raises:
+        PortInUse: another program has the port.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"port {port} of {HOST}: {error.strerror}; stop that program or choose another port") from error
+    return listener
 
 
 def _run(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, listener: socket.socket) -> None:
