@@ -158,14 +158,14 @@ def _lay_out(work: Path, board: Board, frozen: dict[str, bytes], version: str) -
 
 def _make_firmware(board: Board, sources: dict[object, Source], work: Path, report: Report) -> None:
     micropython = sources[MICROPYTHON]
-    mpy_cross = _mpy_cross(micropython, report)
+    cross = mpy_cross(micropython, report)
     (work / "frozen_content.c").unlink(missing_ok=True)
     variables = {
         "BOARD": board.name,
         "BOARD_DIR": board.folder,
         "BUILD": work,
         "FROZEN_MANIFEST": work / "manifest.py",
-        "MICROPY_MPYCROSS": mpy_cross,
+        "MICROPY_MPYCROSS": cross,
         "MPY_LIB_DIR": micropython.path / "ports" / "qemu",  # make wants any folder that holds a README.md
         "PYTHON": sys.executable,
         "SECP256K1_DIR": sources[SECP256K1].path,
@@ -178,7 +178,8 @@ def _make_firmware(board: Board, sources: dict[object, Source], work: Path, repo
     report(stage, 1.0)
 
 
-def _mpy_cross(micropython: Source, report: Report) -> Path:
+def mpy_cross(micropython: Source, report: Report) -> Path:
+    """MicroPython's compiler to bytecode, built unless it is in the cache; raises as build does."""
     place = cache_folder() / f"mpy-cross-{micropython.digest[:16]}"
     with locked("mpy-cross"):
         if not place.is_file():

@@ -1,9 +1,9 @@
 """What the emulated sensors are told: live readings of the host, or a recording. It sets no sensor and keeps no time.
 
-A source has `next()`, which gives (temperature in degC, x, y, z in counts) and is called each SAMPLE_MS; `name`, one word,
-and `description`, a phrase, that say where the values come from; and `clamped`, how many values lay outside what the sensors can say. `encode`
-turns the four values into the sample that a device reads, whether QEMU's chips are set to it (Emulator.set_sample) or
-it goes over the link.
+A source has `next()`, which gives (temperature in degC, x, y, z in counts) and is called each SAMPLE_MS; `name` and
+`description`, a word and a phrase that say where the values come from; and `clamped`, how many of them lay outside what
+the sensors can say. `encode` turns the four values into the sample that a device reads, whether QEMU's chips are set to
+it (Emulator.set_sample) or it goes over the link.
 
 Ranges: TMP105 from -55 degC to its register's end. LSM303DLHC 12 bits, of which QEMU's `lsm303dlhc_mag` (7.2) takes
 only the positive half: its setter multiplies without sign (muldiv64), and refuses each field below zero.

@@ -21,7 +21,7 @@ CONTRACT = b"\x0c" * 20
 
 
 class Ram:
-    """Byte-writable memory; fails every write when told to."""
+    """Byte-writable memory; when told to, it loses every write or raises the given error."""
 
     size, erase_bytes = 1024, 0
 
@@ -33,6 +33,8 @@ class Ram:
         buf[:] = self.bytes[addr : addr + len(buf)]
 
     def write(self, addr, data):
+        if isinstance(self.fails, OSError):
+            raise self.fails
         if not self.fails:
             self.bytes[addr : addr + len(data)] = data
 

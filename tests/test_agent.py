@@ -186,10 +186,11 @@ def test_a_binding_to_nobody_or_of_another_board_is_refused_and_stores_nothing(r
     assert not bench.published() and bytes(bench.memory.bytes) == before and bench.agent.counts["refused"] == 1
 
 
-def test_an_owner_that_cannot_be_stored_gets_no_signature():
+@pytest.mark.parametrize("fault", [True, OSError("no answer")])
+def test_an_owner_that_cannot_be_stored_gets_no_signature(fault):
     bench = Bench().connect()
     bench.published()
-    bench.memory.fails = True
+    bench.memory.fails = fault
 
     bench.receive("bind", bind_request())
 

@@ -23,7 +23,7 @@ def ignore(_stage, _fraction):
 
 
 def kept():
-    return sorted((cache_folder() / "firmware").glob("*"))
+    return sorted((cache_folder() / "firmware").glob(f"{NAME}-*"))
 
 
 @pytest.fixture

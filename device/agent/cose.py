@@ -14,11 +14,10 @@ from .fields import check_bytes, check_int, take_claims, take_fields
 
 ALG = const(1)
 KID = const(4)
-ES256K = const(-47)
 ID_BYTES = const(20)
 HEARTBEAT_MAX_BYTES = const(192)
 
-_PROTECTED = b"\xa1\x01\x38\x2e"
+_PROTECTED = b"\xa1\x01\x38\x2e"  # {1: -47}
 _SIG_STRUCTURE = b"\x84\x6aSignature1\x44" + _PROTECTED + b"\x40"  # the payload follows
 _U64 = const(0xFFFFFFFFFFFFFFFF)
 # Half the order of secp256k1: of the two signatures (r, s) and (r, n - s) only the one with s at most this is accepted.

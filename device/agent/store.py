@@ -73,14 +73,16 @@ class Store:
         Raises:
             StoreError: it could not be stored; the owner is what it was.
         """
-        before = bytes(self._record)
+        flag, before = self._record[3], bytes(self._record[_OWNER:_BODY_BYTES])
         self._record[3] = 1
         self._record[_OWNER:_BODY_BYTES] = owner
         try:
             self._append()
-        except StoreError:
-            self._record[:] = before
-            raise
+        except (OSError, StoreError) as error:
+            # The serial stays moved on: the memory may hold the refused record after all, and the next must beat it.
+            self._record[3] = flag
+            self._record[_OWNER:_BODY_BYTES] = before
+            raise StoreError(f"owner: not stored: {error}") from error
         self.owner = bytes(owner)
 
     def _find(self):
