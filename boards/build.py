@@ -24,7 +24,7 @@ from pathlib import Path
 
 from boards.board import Board, BoardError
 from boards.frozen import frozen_files
-from boards.sources import MICROPYTHON, ROOT, SECP256K1, Report, Source, cache_folder, get_sources, locked
+from boards.sources import MICROPYTHON, ROOT, SECP256K1, Package, Report, Source, cache_folder, get_sources, locked
 
 NATIVE = ROOT / "device" / "native"
 KEPT_FIRMWARES = 8  # of each board
@@ -92,7 +92,7 @@ def _digest(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _setting(board: Board, sources: dict[object, Source]) -> list[bytes]:
+def _setting(board: Board, sources: dict[Package, Source]) -> list[bytes]:
     """What make does not look at: compiler, arguments, make files, options of MicroPython."""
     version = subprocess.run([board.toolchain["compiler"], "--version"], capture_output=True, check=True).stdout
     files = [*sorted(ROOT.glob("boards/*/*.mk")), *sorted(NATIVE.glob("*.mk")), NATIVE / "mpconfig_tinyren.h"]
@@ -100,7 +100,7 @@ def _setting(board: Board, sources: dict[object, Source]) -> list[bytes]:
     return [version, *(text.encode() for text in texts), *(path.read_bytes() for path in files)]
 
 
-def _key(board: Board, sources: dict[object, Source], frozen: dict[str, bytes]) -> str:
+def _key(board: Board, sources: dict[Package, Source], frozen: dict[str, bytes]) -> str:
     parts = [*_setting(board, sources), repr(board).encode(), _release().encode(), Path(__file__).read_bytes()]
     for path in sorted(NATIVE.glob("*.[ch]")):
         parts += [path.name.encode(), path.read_bytes()]
@@ -117,7 +117,7 @@ def _release() -> str:
 
 
 def _build(
-    board: Board, sources: dict[object, Source], frozen: dict[str, bytes], key: str, place: Path, report: Report
+    board: Board, sources: dict[Package, Source], frozen: dict[str, bytes], key: str, place: Path, report: Report
 ) -> None:
     work = _workplace(board, sources)
     version = f"{_release()}+{key[:8]}"
@@ -129,7 +129,7 @@ def _build(
     _keep(firmware, work, place)
 
 
-def _workplace(board: Board, sources: dict[object, Source]) -> Path:
+def _workplace(board: Board, sources: dict[Package, Source]) -> Path:
     """Where the board's objects are; those of another setting, and what a killed build left, are removed."""
     paths = [bytes(source.path) for source in sources.values()]
     work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources) + paths)[:16]}"
@@ -156,7 +156,7 @@ def _lay_out(work: Path, board: Board, frozen: dict[str, bytes], version: str) -
             path.write_bytes(content)
 
 
-def _make_firmware(board: Board, sources: dict[object, Source], work: Path, report: Report) -> None:
+def _make_firmware(board: Board, sources: dict[Package, Source], work: Path, report: Report) -> None:
     micropython = sources[MICROPYTHON]
     cross = mpy_cross(micropython, report)
     (work / "frozen_content.c").unlink(missing_ok=True)
@@ -205,7 +205,13 @@ def _make(folder: Path, arguments: list[str], work: Path, report: Callable[[int]
     mark.touch()
     command = ["make", "-C", str(folder), f"-j{os.cpu_count()}", *arguments]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        close_fds=False,  # holds the lock
     )
     assert process.stdout
     with open(log, "w") as file:

@@ -74,7 +74,11 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Holds the lock of that name in the cache; waits for another process or thread. The system frees it on any end."""
+    """Holds the lock of that name in the cache; waits for another process or thread.
+
+    Children that were started with close_fds=False hold it too: a make that outlives a killed build keeps the next one
+    out until it has ended. The system frees a lock whose holders are gone.
+    """
     folder = cache_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +86,12 @@ def locked(name: str) -> Iterator[None]:
     except OSError as error:
         raise BoardError(f"cache folder {folder}: {error.strerror}; name another by TINYREN_CACHE") from error
     with file:
+        os.set_inheritable(file.fileno(), True)
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def get_sources(report: Report) -> dict[Package, Source]:

@@ -1,9 +1,9 @@
 """What the agent takes of each emulated board: instructions, heap, flash and RAM; refuses to call instructions cycles.
 
-QEMU runs with `-icount shift=0`: time is a count of instructions, whatever machine is below. What is counted is the agent
-that the board's own `main` started, its client led to ONLINE by the packets that a broker sends:
-  heartbeat  from the bytes of a beacon's PUBLISH to those of the heartbeat's, queued for the link; the mean of BEATS in a
-             row, with the garbage collections that fall between them. Its parts, each on its own:
+QEMU runs with `-icount shift=0`: time is a count of instructions, whatever machine is below. What is counted is the
+agent that the board's own `main` started, its client led to ONLINE by the packets that a broker sends:
+  heartbeat  from the bytes of a beacon's PUBLISH to those of the heartbeat's, queued for the link; the mean of BEATS in
+             a row, with the garbage collections that fall between them. Its parts, each on its own:
              sign (`_tinyren.sign`), hash (SHA-256 of the Sig_structure), message (CBOR and COSE), mqtt (what is left)
   encoder    one window through the frozen model
 The last heartbeat is checked here: one that no gateway would take is not measured. The heap is read afterwards, free of
@@ -146,7 +146,7 @@ def _check(name: str, device: bytes, sent: bytes) -> None:
     beacon, _, sequence, *_ = wire.decode_heartbeat(payload)
     good = signer == device and curve.recover(signature, digest, device) is not None
     if not good or sequence != BEATS or wire.split_beacon(beacon) != (1, BEATS):
-        raise EmulatorError(f"{name}: got a heartbeat of sequence {sequence} on {bytes(topic)!r}, wanted {BEATS}, signed")
+        raise EmulatorError(f"{name}: got heartbeat {sequence} on {bytes(topic)!r}, wanted {BEATS}, signed")
 
 
 def _printed(*command: str) -> str:

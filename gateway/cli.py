@@ -150,7 +150,20 @@ def run_emulate(arguments: argparse.Namespace) -> int:
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    return Exit.FAILED
+    from gateway.bench import bench
+    from gateway.bench_table import table
+    from gateway.up import set_up
+
+    progress = new_progress()
+    result = bench(progress, set_up(progress))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    progress.say(f"written to {arguments.out}")
+    if arguments.json:
+        print_json(result)
+    else:
+        print(table(result))
+    return Exit.OK
 
 
 if __name__ == "__main__":

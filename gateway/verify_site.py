@@ -46,7 +46,7 @@ def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:
     """The second scorer's verdict on an epoch of the site in `folder`.
 
     Raises:
-        CommandError: there is no such site, or its chain cannot be read.
+        CommandError: there is no such site, its chain cannot be read, or it has not settled the epoch.
     """
     site = site_file.read(folder)
     if site is None or not site.contracts:
@@ -54,6 +54,9 @@ def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:
     with _chain_of(folder, site, rpc) as chain:
         try:
             settlement = Settlement(chain, Contracts(**site.contracts))
+            if epoch > (last := settlement.epoch()):
+                got = f"epoch {epoch} is not settled yet, the last that is is {last}"
+                raise CommandError(f"{folder}: {got}", Exit.NOTHING_TO_DO)
             return verify_epoch(folder, epoch, _Reader(settlement))
         except ChainError as error:
             raise CommandError(f"chain: {error}", Exit.CHAIN) from error

@@ -1,8 +1,11 @@
 """Boards as data, their sources, and the build: what it keeps, what it does not do twice, what it refuses."""
 
 import dataclasses
+import fcntl
 import hashlib
 import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -173,6 +176,20 @@ def test_a_lock_is_held_by_one_at_a_time_and_freed_by_an_error(cache):
     for thread in threads:
         thread.join(30)
     assert most == [1, 1, 1, 1]
+
+
+def test_a_child_that_outlives_a_killed_build_keeps_the_lock(cache):
+    code = (
+        "import os, subprocess\nfrom boards.sources import locked\n"
+        "with locked('name'):\n    subprocess.Popen(['cat'], close_fds=False)\n    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, cwd=sources.ROOT)
+    assert killed.wait() == -9
+    with open(cache / "locks" / "name") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        killed.stdin.close()  # ends the child
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -121,8 +121,8 @@ class Spy:
 
     def of(self, name):
         """[(device id of 40 digits, payload)] of what came on tinyren/ID/name."""
-        found = (re.fullmatch(rf"tinyren/([0-9a-f]{{40}})/{name}", topic) for topic, _ in self.heard)
-        return [(match[1], payload) for match, (_, payload) in zip(found, self.heard.copy(), strict=False) if match]
+        pattern = re.compile(rf"tinyren/([0-9a-f]{{40}})/{name}")
+        return [(match[1], text) for topic, text in list(self.heard) if (match := pattern.fullmatch(topic))]
 
     def wait(self, name, count, since=0):
         """Wait for so many more messages of a name than `since`; all of them."""
@@ -134,9 +134,8 @@ class Spy:
         """Wait for the next beacon, 14 bytes."""
         with self._arrived:
             before = len(self.heard)
-            new = lambda: [text for topic, text in self.heard[before:] if topic == "tinyren/beacon" and text]  # noqa: E731
-            assert self._arrived.wait_for(new, WAIT_S)
-            return cbor2.loads(new()[-1])[0]
+            self._arrived.wait_for(lambda: any(topic == "tinyren/beacon" for topic, _ in self.heard[before:]), WAIT_S)
+            return cbor2.loads(next(text for topic, text in self.heard[before:] if topic == "tinyren/beacon"))[0]
 
     def publish(self, device, name, payload):
         assert self._bus.publish(f"tinyren/{device}/{name}", payload, qos=1)

@@ -31,16 +31,23 @@ void secp256k1_default_error_callback_fn(const char *message, void *data) {
     secp256k1_default_illegal_callback_fn(message, data);
 }
 
-static void __attribute__((noinline)) wipe_stack(void) {
-    volatile uint8_t below[STACK_USED_BYTES];
-    for (size_t i = 0; i < sizeof(below); ++i) {
-        below[i] = 0;
+static void wipe(volatile uint8_t *bytes, size_t n) {
+    while (n > 0) {
+        bytes[--n] = 0;
     }
 }
 
-bool ren_secp_init(const uint8_t seed[32]) {
-    return secp256k1_context_preallocated_create(&context, SECP256K1_CONTEXT_NONE)
+static void __attribute__((noinline)) wipe_stack(void) {
+    uint8_t below[STACK_USED_BYTES];
+    wipe(below, sizeof(below));
+}
+
+bool ren_secp_init(uint8_t seed[32]) {
+    bool good = secp256k1_context_preallocated_create(&context, SECP256K1_CONTEXT_NONE)
         && secp256k1_context_randomize(&context, seed);
+    wipe(seed, 32);
+    wipe_stack();
+    return good;
 }
 
 bool ren_secp_pubkey(const uint8_t key[32], uint8_t point[65]) {

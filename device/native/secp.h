@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Once, before the two calls below: makes the context and blinds it with 32 random bytes against side channels; false when
-// the library refuses.
-bool ren_secp_init(const uint8_t seed[32]);
+// Once, before the two calls below: makes the context and blinds it with 32 random bytes, which it clears, against side
+// channels; false when the library refuses.
+bool ren_secp_init(uint8_t seed[32]);
 
 // The uncompressed public key (0x04, x, y); false when the key is not in 1..n-1.
 bool ren_secp_pubkey(const uint8_t key[32], uint8_t point[65]);

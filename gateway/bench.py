@@ -1,0 +1,127 @@
+"""`tinyren bench`: measures what the project has set itself figures for, and holds them beside these; it asserts nothing.
+
+Bytes, instructions and gas come out the same each time: a change of them is a change of the code, the compiler or QEMU.
+Rates are this machine's at this moment; only the share, measured in turns with what it is a share of, can be compared.
+What is written names no host, no user and no path.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from coincurve import PrivateKey
+
+from boards.board import BoardError, load_board
+from boards.build import Firmware
+from boards.emulator import EmulatorError
+from boards.sources import cache_folder
+from contracts import gas
+from device.agent import wire
+from gateway import bench_boards, bench_ingest, curve
+from gateway.chain import ChainError, address_of, open_embedded
+from gateway.errors import CommandError, Exit
+from gateway.progress import Progress
+
+T = TypeVar("T")
+
+TRANSACTIONS = 64
+KEY = PrivateKey(bytes(31) + b"\x01")
+MODEL = bytes.fromhex("01551220") + bytes(32)
+QEMU = "qemu-system-arm"
+
+
+def bench(progress: Progress, firmwares: list[Firmware]) -> dict[str, Any]:
+    """Measure everything, of these boards; what `--out` gets.
+
+    Raises:
+        CommandError: a board or the chain failed, or mpremote is not installed.
+    """
+    boards = [load_board(firmware.board) for firmware in firmwares]
+    result: dict[str, Any] = {"machine": machine(), "heartbeat_bytes": heartbeat_bytes(), "boards": {}}
+    for board, firmware in zip(boards, firmwares, strict=True):
+        progress.say(f"instructions and heap of {board.name}")
+        result["boards"][board.name] = _told(lambda: bench_boards.measure(board, firmware))
+    result["mpy_bytes"] = _told(lambda: bench_boards.mpy_bytes(boards[0], progress.step))
+    with TemporaryDirectory(dir=cache_folder()) as folder:  # on a disk, where the system's temporary folder may be RAM
+        progress.say("heartbeats through the gateway, in turns with bare verification")
+        result["gateway"] = bench_ingest.measure(folder=Path(folder))
+        progress.say("gas of the contracts' calls")
+        result["gas"] = _told(lambda: gas.measure(Path(folder)))
+        progress.say("transactions of the embedded chain")
+        result["chain"] = {"transactions_per_s": _told(lambda: transactions_per_s(Path(folder)))}
+    result["targets"] = targets(result)
+    return result
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    printed = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+\.\d+\.\d+", printed)
+    return {
+        "cpu": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "qemu": found[0] if found else "",
+    }
+
+
+def heartbeat_bytes() -> dict[str, int]:
+    """Of a device an hour after its third boot, windows of 5 s; and with every number as long as it gets."""
+    device, top = curve.address_of(KEY.secret), 2**32 - 1
+
+    def length(epoch: int, window: int, boot: int, sequence: int, count: int) -> int:
+        beacon = wire.make_beacon(epoch, window, bytes(32))
+        return len(wire.sign_heartbeat(device, _sign, beacon, boot, sequence, MODEL, count, bytes(16)))
+
+    return {"typical": length(60, 11, 3, 720, 2250), "worst": length(top, 2**16 - 1, top, top, top)}
+
+
+def transactions_per_s(folder: Path) -> float:
+    """Deeds minted a second on a new chain, one after another: estimate, sign, run, block, on the disk."""
+    payer = address_of(KEY)
+    chain = open_embedded(folder / "rate.sqlite", (payer,))
+    try:
+        deeds, _ = chain.deploy("NodeDeed", payer, key=KEY)
+        started = time.perf_counter()
+        for deed in range(1, TRANSACTIONS + 1):
+            chain.send(deeds, "mint", deed, payer, 1, key=KEY)
+        return round(TRANSACTIONS / (time.perf_counter() - started), 1)
+    finally:
+        chain.close()
+
+
+def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{figure: {"got", "wanted", "holds"}}; of several boards the worst."""
+    boards = result["boards"].values()
+    signs = [board["instructions"]["sign"] for board in boards if board["core"] == "Cortex-M3"]
+    most = {
+        "heartbeat_bytes": (result["heartbeat_bytes"]["worst"], wire.HEARTBEAT_MAX_BYTES),
+        "mpy_bytes": (result["mpy_bytes"]["all"], 96 * 1024),
+        "heap_bytes": (max(board["heap_bytes"]["agent"] for board in boards), 24 * 1024),
+        "sign_instructions": (max(signs, default=0), 1_200_000),
+    }
+    rows = {name: {"got": got, "wanted": f"<= {limit:,}", "holds": got <= limit} for name, (got, limit) in most.items()}
+    share = result["gateway"]["share"]
+    return {**rows, "gateway_share": {"got": share, "wanted": ">= 40 %", "holds": share >= 0.4}}
+
+
+def _sign(digest: bytes) -> bytes:
+    return bytes(KEY.sign_recoverable(digest, hasher=None))
+
+
+def _told(call: Callable[[], T]) -> T:
+    """The value of a call; what it raises for a known reason becomes a CommandError."""
+    try:
+        return call()
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed; `make bench` installs it", Exit.USAGE) from error
+    except (BoardError, EmulatorError) as error:
+        raise CommandError(str(error)) from error
+    except ChainError as error:
+        raise CommandError(str(error), Exit.CHAIN) from error

@@ -1,0 +1,80 @@
+"""The result of `tinyren bench` as a table of 80 columns, each figure beside its target; it measures nothing."""
+
+from typing import Any
+
+LABEL, CELL = 28, 12
+
+# Label, and where the figure stands in a board's part of the result.
+BOARD_ROWS = (
+    ("INSTRUCTIONS (not cycles)", ()),
+    ("signature", ("instructions", "sign")),
+    ("encoder, one window", ("instructions", "encoder")),
+    ("  multiply-accumulates", ("instructions", "encoder_macs")),
+    ("  instructions for each", ("instructions", "per_mac")),
+    ("heartbeat, whole", ("instructions", "heartbeat")),
+    ("  signature", ("instructions", "heartbeat_parts", "sign")),
+    ("  CBOR and COSE", ("instructions", "heartbeat_parts", "message")),
+    ("  SHA-256", ("instructions", "heartbeat_parts", "hash")),
+    ("  MQTT, in and out", ("instructions", "heartbeat_parts", "mqtt")),
+    ("MEMORY, bytes", ()),
+    ("heap of the running agent", ("heap_bytes", "agent")),
+    ("  arena of the model", ("heap_bytes", "arena")),
+    ("  free, with a REPL", ("heap_bytes", "free")),
+    ("flash", ("flash_bytes", "used")),
+    ("  budget", ("flash_bytes", "budget")),
+    ("RAM with all of the heap", ("ram_bytes", "used")),
+    ("  budget", ("ram_bytes", "budget")),
+)
+BOARD_TARGETS = {("instructions", "sign"): "sign_instructions", ("heap_bytes", "agent"): "heap_bytes"}
+ROWS = (
+    ("HEARTBEAT AND AGENT, bytes", ()),
+    ("heartbeat, an hour after the third boot", ("heartbeat_bytes", "typical")),
+    ("heartbeat, every number as long as it gets", ("heartbeat_bytes", "worst")),
+    ("bytecode of agent and drivers (.mpy)", ("mpy_bytes", "all")),
+    ("THIS MACHINE, a second, on one core", ()),
+    ("heartbeats verified and on the disk", ("gateway", "ingest_per_s")),
+    ("bare verifications by coincurve, in turns with them", ("gateway", "bare_per_s")),
+    ("  the first as a share of the second", ("gateway", "share")),
+    ("signatures by coincurve", ("gateway", "sign_per_s")),
+    ("transactions of the embedded chain, on the disk", ("chain", "transactions_per_s")),
+)
+TARGETS = {
+    ("heartbeat_bytes", "worst"): "heartbeat_bytes",
+    ("mpy_bytes", "all"): "mpy_bytes",
+    ("gateway", "share"): "gateway_share",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Text of the result of bench.bench."""
+    found, boards = result["machine"], result["boards"].values()
+    judged = {name: f"  {row['wanted']} {'ok' if row['holds'] else 'MISSED'}" for name, row in result["targets"].items()}
+    lines = [
+        f"tinyren bench on {found['cpu']}, {found['cores']} cores, Python {found['python']}, QEMU {found['qemu']}",
+        "The boards are emulated: QEMU counts instructions and has no pipeline, cache or",
+        "wait states, so these figures compare code with code, not boards with boards.",
+        "",
+        "".join([" " * LABEL, *(f"{board['core']:>{CELL}}" for board in boards), "  target"]),
+    ]
+    for label, path in BOARD_ROWS:
+        cells = [f"{_shown(_at(board, path)):>{CELL}}" for board in boards] if path else []
+        lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
+    width = LABEL + CELL * (len(boards) - 1)
+    rows = [(label, _at(result, path) if path else None, TARGETS.get(path, "")) for label, path in ROWS]
+    rows += [("GAS", None, ""), *((name, value, "") for name, value in result["gas"].items())]
+    for label, value, target in rows:
+        cell = "" if value is None else f"{_shown(value, target == 'gateway_share'):>{CELL}}"
+        lines.append(f"{label:<{width}}{cell}{judged.get(target, '')}".rstrip())
+    return "\n".join(lines)
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = value[name]
+    return value
+
+
+def _shown(value: float, as_percent: bool = False) -> str:
+    if as_percent:
+        return f"{100 * value:.1f} %"
+    return f"{value:,}"
