@@ -100,7 +100,7 @@ def measure(board: Board, firmware: Firmware) -> dict[str, Any]:
             repl.exec(_PROGRAM)
             found, device, sent = json.loads(repl.exec(_RUN.format(beats=BEATS, **counter)))
             used, arena, free = map(int, repl.exec(_HEAP).split())
-    _check(board.name, bytes.fromhex(device), bytes.fromhex(sent))
+    check_heartbeat(board.name, bytes.fromhex(device), bytes.fromhex(sent))
     parts = {name: found[name] for name in ("sign", "message", "hash")}
     parts["mqtt"] = found["heartbeat"] - sum(parts.values())
     macs: int = json.loads((MODEL / "figures.json").read_text())["facts"]["macs"]
@@ -137,7 +137,7 @@ def mpy_bytes(board: Board, report: Report) -> dict[str, int]:
     return {**sizes, "all": sum(sizes.values())}
 
 
-def _check(name: str, device: bytes, sent: bytes) -> None:
+def check_heartbeat(name: str, device: bytes, sent: bytes) -> None:
     """Raises EmulatorError unless `sent` begins with the PUBLISH of the last heartbeat, signed by `device`."""
     reader = packets.Reader(len(sent))
     reader.read(sent, 0)

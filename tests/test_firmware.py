@@ -116,12 +116,6 @@ def test_entropy_fills_every_byte_and_differs_each_time(wired):
     assert all(len(set(drawn)) > 200 and any(drawn[-32:]) for drawn in (first, second))
 
 
-def test_entropy_differs_from_boot_to_boot(wired, tmp_path):
-    draw = {"expression": "bytes(b)", "setup": "b = bytearray(32)\nt.entropy(b)"}
-    with Wired(wired.board.name, tmp_path) as other:
-        assert other.value(**draw) != wired.value(**draw)
-
-
 def test_idle_sleeps_for_its_time_and_both_clocks_go_on(wired):
     setup = DRAIN + "us, ms = t.ticks_us(), t.ticks_ms()\nt.idle(300)"
     us, ms = wired.value("(t.ticks_us() - us, t.ticks_ms() - ms)", setup)
@@ -157,8 +151,8 @@ def test_the_link_carries_every_byte_both_ways_in_order(wired):
 def test_a_sleeping_board_leaves_the_host_alone(wired):
     process = psutil.Process(wired.emulator.qmp("query-cpus-fast")[0]["thread-id"])
     before_s = sum(process.cpu_times()[:2])
-    wired.run(DRAIN + "t.idle(2000)")
-    assert sum(process.cpu_times()[:2]) - before_s < 0.5  # of 2 s, all of which it would be if it spun
+    wired.run(DRAIN + "t.idle(1000)")
+    assert sum(process.cpu_times()[:2]) - before_s < 0.25  # of 1 s, all of which it would be if it spun
 
 
 def test_ctrl_c_stops_a_program_that_never_sleeps(wired):
@@ -179,8 +173,10 @@ def test_the_source_that_the_board_announces_is_the_one_of_its_file(wired):
     assert wired.value("open_source().name") == wired.board.source
 
 
-def test_a_reset_ends_the_emulator_as_a_supervisor_expects(wired, tmp_path):
+def test_another_boot_draws_other_entropy_and_a_reset_ends_the_emulator_as_a_supervisor_expects(wired, tmp_path):
+    draw = {"expression": "bytes(b)", "setup": "b = bytearray(32)\nt.entropy(b)"}
     with Wired(wired.board.name, tmp_path) as other:
+        assert other.value(**draw) != wired.value(**draw)
         other.repl.exec_raw_no_follow("import machine\nmachine.reset()")
         assert other.emulator.wait(30) == 0
 
