@@ -20,13 +20,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.children import end_with
+from gateway.children import end, end_with
 
 GATEWAY = "gateway"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 PORT_TRIES = 20
 READY_S = 10.0
-STOP_S = 5.0
 MAX_MESSAGE_BYTES = 2 << 20  # a megabyte of noise reaches the gateway, which counts it; more is the broker's to refuse
 MAX_INFLIGHT = 1_024
 MAX_INFLIGHT_BYTES = 8 << 20
@@ -96,14 +95,8 @@ class Broker:
 
     def stop(self) -> None:
         """End it: it saves its retained messages and sessions."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end(self._process)
         self._process = None
 
     def _launch(self, program: str) -> bool:

@@ -81,15 +81,19 @@ class Child:
 
     def stop(self) -> None:
         """End it and wait until it is gone."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end(self._process)
         self._process = None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, make it after STOP_S, and wait until it is gone."""
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def end_with(parent: int) -> None:
