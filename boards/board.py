@@ -4,12 +4,14 @@ A board's folder holds board.toml (the fields of `Board`) and mpconfigboard.mk (
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
 STORES = ("at24c", "cfi")
+RUNS = ("agent", "kernels")
+DEFAULT_BOARDS = ("qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32")  # of a site that names none
 
 
 class BoardError(Exception):
@@ -20,22 +22,26 @@ class BoardError(Exception):
 class Board:
     """One board.
 
-    name: its folder's; core: the processor; source: where samples come from, as the device announces it; store: the
-    kind of memory that keeps key and boot counter; i2c_bus: the bus of sensors and store, None when there is none.
+    name: its folder's; core: the processor; runs: "agent", or "kernels" alone where memory is too small for it.
+    source: where samples come from, as the device announces it; store: the kind of memory that keeps key and boot
+    counter; i2c_bus: the bus of sensors and store. None when there is none; an agent has the first two.
     The budgets are in bytes: flash = code, constants and initial data; ram = data and bss, which holds the heap.
     toolchain: compiler, the Debian package that holds it, and further arguments of make. emulator: boards/emulator.py.
+    natmod: how stock MicroPython is built and emulated here to take native modules (boards/natmod.py); None: it is not.
     """
 
     name: str
     core: str
-    source: str
-    store: str
     flash_budget_bytes: int
     ram_budget_bytes: int
     heap_bytes: int
     toolchain: dict[str, Any]
     emulator: dict[str, Any]
+    runs: str = "agent"
+    source: str | None = None
+    store: str | None = None
     i2c_bus: int | None = None
+    natmod: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -44,8 +50,10 @@ class Board:
 
 TOOLCHAIN = {"compiler": str, "package": str, "make": list}
 EMULATOR = {"program": str, "package": str, "arguments": list, "image": dict, "sensors": bool, "counter": dict}
+NATMOD = {"arch": str, "make": list, "arguments": list, "free_address": int}
 KINDS = {
     "core": str,
+    "runs": str,
     "source": str,
     "store": str,
     "flash_budget_bytes": int,
@@ -54,13 +62,19 @@ KINDS = {
     "toolchain": dict,
     "emulator": dict,
     "i2c_bus": int,
+    "natmod": dict,
 }
-OPTIONAL = {field.name for field in fields(Board) if field.default is None}
+OPTIONAL = {field.name for field in fields(Board) if field.default is not MISSING}
 
 
 def board_names() -> list[str]:
     """Names of the boards there are, sorted."""
     return sorted(path.parent.name for path in FOLDER.glob("*/board.toml"))
+
+
+def agent_board_names() -> list[str]:
+    """Names of the boards that can run the agent, sorted; raises as load_board does."""
+    return [name for name in board_names() if load_board(name).runs == "agent"]
 
 
 def load_board(name: str) -> Board:
@@ -83,8 +97,13 @@ def parse_board(name: str, text: str) -> Board:
     _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL)
     _check_table(f"{name}/board.toml: toolchain", table["toolchain"], TOOLCHAIN)
     _check_table(f"{name}/board.toml: emulator", table["emulator"], EMULATOR)
-    if table["store"] not in STORES:
-        raise BoardError(f"{name}/board.toml: store: got {table['store']!r}, wanted {' or '.join(STORES)}")
+    if "natmod" in table:
+        _check_table(f"{name}/board.toml: natmod", table["natmod"], NATMOD)
+    for field, kinds in (("runs", RUNS), ("store", STORES)):
+        if field in table and table[field] not in kinds:
+            raise BoardError(f"{name}/board.toml: {field}: got {table[field]!r}, wanted {' or '.join(kinds)}")
+    if table.get("runs", "agent") == "agent":
+        _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL - {"source", "store"})
     for field in ("flash_budget_bytes", "ram_budget_bytes", "heap_bytes"):
         if table[field] <= 0:
             raise BoardError(f"{name}/board.toml: {field}: got {table[field]}, wanted more than 0")

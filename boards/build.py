@@ -85,7 +85,8 @@ def _check_tools(board: Board) -> None:
             raise BoardError(f"make cannot build in a path with a space: got {folder}, name a cache by TINYREN_CACHE")
 
 
-def _digest(parts: Iterable[bytes]) -> str:
+def digest_of(parts: Iterable[bytes]) -> str:
+    """One SHA-256, in hex, of parts in their order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
@@ -93,9 +94,9 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _setting(board: Board, sources: dict[Package, Source]) -> list[bytes]:
-    """What make does not look at: compiler, arguments, make files, options of MicroPython."""
+    """What make does not look at: compiler, arguments, make files, linker scripts, options of MicroPython."""
     version = subprocess.run([board.toolchain["compiler"], "--version"], capture_output=True, check=True).stdout
-    files = [*sorted(ROOT.glob("boards/*/*.mk")), *sorted(NATIVE.glob("*.mk")), NATIVE / "mpconfig_tinyren.h"]
+    files = [*sorted(ROOT.glob("boards/*/*.[ml][kd]")), *sorted(NATIVE.glob("*.mk")), NATIVE / "mpconfig_tinyren.h"]
     texts = [board.name, repr(board.toolchain), *(source.digest for source in sources.values())]
     return [version, *(text.encode() for text in texts), *(path.read_bytes() for path in files)]
 
@@ -106,7 +107,7 @@ def _key(board: Board, sources: dict[Package, Source], frozen: dict[str, bytes])
         parts += [path.name.encode(), path.read_bytes()]
     for name, content in sorted(frozen.items()):
         parts += [name.encode(), content]
-    return _digest(parts)
+    return digest_of(parts)
 
 
 def _release() -> str:
@@ -132,7 +133,7 @@ def _build(
 def _workplace(board: Board, sources: dict[Package, Source]) -> Path:
     """Where the board's objects are; those of another setting, and what a killed build left, are removed."""
     paths = [bytes(source.path) for source in sources.values()]
-    work = cache_folder() / "work" / f"{board.name}-{_digest(_setting(board, sources) + paths)[:16]}"
+    work = cache_folder() / "work" / f"{board.name}-{digest_of(_setting(board, sources) + paths)[:16]}"
     for other in work.parent.glob(f"{board.name}-*"):
         if other != work or (other / "unfinished").exists():
             shutil.rmtree(other)
@@ -174,7 +175,7 @@ def _make_firmware(board: Board, sources: dict[Package, Source], work: Path, rep
     arguments = [f"{name}={value}" for name, value in variables.items()] + board.toolchain["make"]
     stage = f"firmware of {board.name}"
     port = micropython.path / "ports" / "qemu"
-    _make(port, arguments, work, lambda lines: report(stage, min(lines / MAKE_LINES, 0.99)))
+    run_make(port, arguments, work, lambda lines: report(stage, min(lines / MAKE_LINES, 0.99)))
     report(stage, 1.0)
 
 
@@ -186,17 +187,17 @@ def mpy_cross(micropython: Source, report: Report) -> Path:
             work = cache_folder() / "work" / "mpy-cross"
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
-            stage = "mpy-cross"
+            stage, folder = "mpy-cross", micropython.path / "mpy-cross"
             arguments = [f"BUILD={work}", f"PYTHON={sys.executable}"]
-            _make(micropython.path / "mpy-cross", arguments, work, lambda lines: report(stage, min(lines / 150, 0.99)))
+            run_make(folder, arguments, work, lambda lines: report(stage, min(lines / 150, 0.99)))
             (work / "mpy-cross").rename(place)
             shutil.rmtree(work)
             report(stage, 1.0)
     return place
 
 
-def _make(folder: Path, arguments: list[str], work: Path, report: Callable[[int], None]) -> None:
-    """Runs make in folder with output into work; reports how many lines it has printed."""
+def run_make(folder: Path, arguments: list[str], work: Path, report: Callable[[int], None]) -> None:
+    """Runs make in folder with its log in work; reports how many lines it has printed. Raises BoardError."""
     # Neither the flags of a make that runs us, nor a variable of the user's, nor the commit of the repository around
     # the cache may change what is built.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}

@@ -10,7 +10,8 @@ What it reads of a board is the table `[emulator]` of its board.toml:
                     (tmp105) and `magnetometer` (lsm303dlhc_mag)
   image             {file, bytes, erased_bytes}: made once, sparse, its first erased_bytes 0xFF as a new chip's; kept
   sensors           whether `set_sample` has chips to set
-  counter           {address, nanoseconds}: a free-running 32-bit counter, and how long one count of it is
+  counter           {address, nanoseconds, capture}: a free-running 32-bit counter, how long one count of it is, and
+                    the register, if there is one, to which a 1 is written to have the count at address
 
 QMP goes over an inherited socket pair, so there is no socket file to leave behind and no path to be too long.
 Sources: QEMU QMP reference; QEMU hw/sensor/{tmp105,lsm303dlhc_mag}.c for the units of their properties; prctl(2).
@@ -209,7 +210,8 @@ class Emulator:
             raise EmulatorError(f"{self.board.name}: counting instructions needs icount=True")
         counter = self.board.emulator["counter"]
         with self.open_repl() as repl:
-            return repl.count(counter["address"], call, setup) * counter["nanoseconds"]
+            moved = repl.count(counter["address"], call, setup, counter.get("capture"))
+        return moved * counter["nanoseconds"]
 
     def _command(self):
         emulator = self.board.emulator

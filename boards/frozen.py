@@ -12,8 +12,15 @@ MODEL = ROOT / "models" / "host"
 
 
 def frozen_files(board: Board) -> dict[str, bytes]:
-    """Path below the firmware's module root, and content, of each module that the firmware holds."""
-    files = {
+    """Path below the firmware's module root, and content, of each module that the firmware holds.
+
+    A board that runs the kernels alone holds the encoder alone.
+    """
+    artifact, host_json = (MODEL / "encoder.ren").read_bytes(), (MODEL / "host.json").read_text()
+    encoder = {"host_model.py": frozen_module(artifact, host_json).encode()}
+    if board.runs == "kernels":
+        return encoder
+    files = encoder | {
         f"{package}/{path.name}": path.read_bytes()
         for package in PACKAGES
         for path in (ROOT / "device" / package).glob("*.py")
@@ -21,6 +28,4 @@ def frozen_files(board: Board) -> dict[str, bytes]:
     }
     files["main.py"] = (ROOT / "boards" / "qemu_main.py").read_bytes()
     files["board.py"] = f"STORE = {board.store!r}\nI2C_BUS = {board.i2c_bus!r}\n".encode()
-    artifact, host_json = (MODEL / "encoder.ren").read_bytes(), (MODEL / "host.json").read_text()
-    files["host_model.py"] = frozen_module(artifact, host_json).encode()
     return files

@@ -13,10 +13,13 @@ from boards.emulator import EmulatorError
 _COUNT = """
 from machine import mem32
 {setup}
+def _now():
+    {capture}
+    return mem32[{address}]
 def _count(call):
-    before = mem32[{address}]
+    before = _now()
     call()
-    return (mem32[{address}] - before) & 0xFFFFFFFF
+    return (_now() - before) & 0xFFFFFFFF
 print(_count(lambda: None), _count(lambda: {call}))
 """
 
@@ -35,7 +38,10 @@ class Repl:
     def __init__(self, name, device, timeout_s):
         self._name = name
         self._timeout_s = timeout_s
-        self._transport = SerialTransport(device, timeout=timeout_s)
+        try:
+            self._transport = SerialTransport(device, timeout=timeout_s)
+        except TransportError as error:
+            raise EmulatorError(f"{name}: REPL: {error}") from error
         try:
             self._transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
         except (TransportError, OSError) as error:
@@ -62,12 +68,14 @@ class Repl:
             raise EmulatorError(f"{self._name}: {raised.decode().strip().splitlines()[-1]}")
         return printed.decode().replace("\r\n", "\n")
 
-    def count(self, address, call, setup="pass"):
+    def count(self, address, call, setup="pass", capture=None):
         """How far the counter at address moves in one evaluation of the expression `call`, after `setup` has run; int.
 
-        What an empty call costs is taken off. The counter has 32 bits, counts up, and may wrap once.
+        What an empty call costs is taken off. The counter has 32 bits, counts up, and may wrap once. A 1 written to
+        `capture`, if there is one, brings the count to address.
         """
-        empty, full = self.exec(_COUNT.format(setup=setup, call=call, address=address)).split()[-2:]
+        take = "pass" if capture is None else f"mem32[{capture}] = 1"
+        empty, full = self.exec(_COUNT.format(setup=setup, call=call, address=address, capture=take)).split()[-2:]
         return int(full) - int(empty)
 
     def close(self):

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
@@ -80,7 +81,53 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", type=Path, default=Path("bench/results.json"), metavar="FILE")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
+    add_model(commands)
     return root
+
+
+def add_model(commands: Any) -> None:
+    """The commands of models: `model compile|check|bench|train` and `qualify`."""
+    model = commands.add_parser("model", help="compile, check, measure or train an int8 model")
+    verbs = model.add_subparsers(metavar="VERB", required=True)
+
+    compile_ = verbs.add_parser("compile", help="a .tflite into the artifact that devices run")
+    compile_.add_argument("model", type=Path, metavar="M.tflite")
+    compile_.add_argument("-o", "--out", type=Path, metavar="FILE", help="(default: beside the model, .ren)")
+    compile_.add_argument("--json", action="store_true", help="print one JSON object")
+    compile_.set_defaults(run=run_model_compile)
+
+    check = verbs.add_parser("check", help="compare a model on boards with tflite-runtime, every byte")
+    check.add_argument("model", type=Path, metavar="M.tflite")
+    add_check_options(check, 200)
+    check.set_defaults(run=run_model_check)
+
+    measure = verbs.add_parser("bench", help="instructions, arena and artifact of a model on boards")
+    measure.add_argument("model", type=Path, metavar="M.tflite")
+    add_check_options(measure, 2)
+    measure.set_defaults(run=run_model_check)
+
+    train = verbs.add_parser("train", help="train a shipped model again and write its files")
+    train.add_argument("name", metavar="NAME", help="its folder in models/")
+    train.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: models/NAME)")
+    train.add_argument("--elsewhere", type=Path, metavar="DATA", help="data sets that are not in the tree")
+    train.set_defaults(run=run_model_train)
+
+    qualify = commands.add_parser("qualify", help="check every shipped model on every board: the matrix of README.md")
+    qualify.add_argument("models", type=Path, nargs="*", metavar="M.tflite", help="further models")
+    qualify.add_argument("--all", action="store_true", help="all boards and all shipped models (the default)")
+    qualify.add_argument("--write-readme", type=Path, nargs="?", const=Path("README.md"), metavar="FILE",
+                         help="put the table between its markers in FILE (default: README.md)")  # fmt: skip
+    add_check_options(qualify, 200)
+    qualify.set_defaults(run=run_qualify)
+
+
+def add_check_options(command: argparse.ArgumentParser, inputs: int) -> None:
+    command.add_argument("--boards", default="all", metavar="A,B", help="which boards, cpython too (default: all)")
+    command.add_argument(
+        "--inputs", type=positive, default=inputs, metavar="N", help="how many inputs (default: %(default)s)"
+    )
+    command.add_argument("--seed", type=seed, default=1, metavar="S", help="inputs are made from it (default: 1)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def positive(text: str) -> int:
@@ -96,6 +143,14 @@ def port(text: str) -> int:
     value = positive(text)
     if value > 65535:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a port from 1 to 65535")
+    return value
+
+
+def seed(text: str) -> int:
+    """An argument that must be a number of 32 bits."""
+    value = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from 0 to {(1 << 32) - 1}")
     return value
 
 
@@ -164,6 +219,48 @@ def run_bench(arguments: argparse.Namespace) -> int:
     else:
         print(table(result))
     return Exit.OK
+
+
+def run_model_compile(arguments: argparse.Namespace) -> int:
+    from gateway.model import compile_file
+
+    result = compile_file(arguments)
+    if arguments.json:
+        print_json(result)
+    else:
+        print(f"{result['file']}: {result['artifact_bytes']:,} bytes, of {result['model']}")
+    return Exit.OK
+
+
+def run_model_check(arguments: argparse.Namespace) -> int:
+    from gateway.model import check_file, check_text, exit_code
+
+    result = check_file(arguments.model, arguments, new_progress())
+    if arguments.json:
+        print_json(result)
+    else:
+        print(check_text(result))
+    return exit_code(result)
+
+
+def run_model_train(arguments: argparse.Namespace) -> int:
+    from gateway.model import train
+
+    for path in train(arguments, new_progress()):
+        print(f"{path}: {path.stat().st_size:,} bytes")
+    return Exit.OK
+
+
+def run_qualify(arguments: argparse.Namespace) -> int:
+    from gateway.model import exit_code, qualify
+    from models.qualify import table
+
+    results = qualify(arguments, new_progress())
+    if arguments.json:
+        print_json({"models": results})
+    else:
+        print(table(results))
+    return exit_code(*results)
 
 
 if __name__ == "__main__":

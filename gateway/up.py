@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boards.board import Board, BoardError, board_names, load_board
+from boards.board import DEFAULT_BOARDS, Board, BoardError, agent_board_names, load_board
 from boards.build import Firmware, build_all
 from boards.emulator import EmulatorError
 from boards.signals import HostSignals, RecordingError, Replay
@@ -46,13 +46,13 @@ _CODES: dict[type[Exception], Exit] = {
 
 
 def set_up(progress: Progress, names: Sequence[str] | None = None) -> list[Firmware]:
-    """System packages, sources and the firmware of the named boards (default: all), in their order.
+    """System packages, sources and the firmware of the named boards (default: DEFAULT_BOARDS), in their order.
 
     Raises:
         CommandError: something is missing that may not, or cannot, be installed here.
     """
     system.ensure_packages(progress.say)
-    return _told(lambda: build_all(load_boards(names or board_names()), progress.step))
+    return _told(lambda: build_all(load_boards(names or DEFAULT_BOARDS), progress.step))
 
 
 def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
     boards = _chosen_boards(arguments)
     if kept is None:
         site = Site(
-            boards=boards or board_names(),
+            boards=boards or list(DEFAULT_BOARDS),
             epoch_seconds=arguments.epoch_seconds or 60,
             window_seconds=arguments.window_seconds or 5,
             chain_rpc=arguments.rpc or "",
@@ -102,7 +102,7 @@ def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
     else:
         _refuse_changes(kept, arguments, boards, folder)
         site = replace(kept, chain_rpc=arguments.rpc or kept.chain_rpc)
-    load_boards(site.boards)
+    _refuse_kernel_boards(site.boards)
     lengths = f"epoch-seconds {site.epoch_seconds}, window-seconds {site.window_seconds}"
     if not 1 <= site.window_seconds <= MAX_WINDOW_S or site.epoch_seconds % site.window_seconds:
         wanted = f"an epoch of whole windows, each of 1 to {MAX_WINDOW_S} s"
@@ -150,8 +150,8 @@ def summary(result: dict[str, Any]) -> str:
 def _chosen_boards(arguments: Namespace) -> list[str] | None:
     if arguments.boards is None and arguments.devices is None:
         return None
-    names = arguments.boards.split(",") if arguments.boards else board_names()
-    load_boards(names)
+    names = arguments.boards.split(",") if arguments.boards else DEFAULT_BOARDS
+    _refuse_kernel_boards(names)
     count = arguments.devices or len(names)
     if count > MAX_DEVICES:
         raise CommandError(f"--devices: got {count}, wanted at most {MAX_DEVICES} emulated ones", Exit.USAGE)
@@ -165,6 +165,13 @@ def load_boards(names: Sequence[str]) -> list[Board]:
         CommandError: there is no such board, or its description is wrong.
     """
     return _told(lambda: [load_board(name) for name in names])
+
+
+def _refuse_kernel_boards(names: Sequence[str]) -> None:
+    for board in load_boards(names):
+        if board.runs != "agent":
+            got = f"board {board.name}: got one that runs the {board.runs} alone"
+            raise CommandError(f"{got}, wanted one of {', '.join(agent_board_names())}", Exit.USAGE)
 
 
 def _told(call: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Writes a chain of int8 operators as a .tflite file; refuses nothing: what it is given must be a model.
+"""Writes a chain or graph of int8 operators as a .tflite file; refuses nothing: what it is given must be a model.
 
 Give weights a scale for each channel, in FULLY_CONNECTED too: tflite-runtime and tflite-micro multiply per-tensor
 scales in different precisions, per-channel ones alike. The same chain gives the same bytes.
@@ -30,8 +30,10 @@ class Step:
     """One operator of the chain.
 
     weights: int8 as TFLite lays them out: [out, h, w, in] CONV_2D, [1, h, w, out] DEPTHWISE_CONV_2D, [out, in]
-    FULLY_CONNECTED. scales: one, or one an output channel. bias: int32[out], its scale is input scale * weights' scale.
-    options: names of the schema's options table (StrideH, Padding...) and their integers.
+    FULLY_CONNECTED, [out, h, w, in] TRANSPOSE_CONV. scales: one, or one an output channel. bias: int32[out], its scale
+    is input scale * weights' scale. options: names of the schema's options table (StrideH, Padding...), their numbers.
+    inputs: in the operator's order, without weights and bias: the number of an activation (0 the source, n the output
+    of the n-th step), an int32 array or a Constant; where none is given, the output of the step before.
     """
 
     name: str
@@ -39,15 +41,35 @@ class Step:
     weights: np.ndarray | None = None
     scales: tuple[float, ...] = ()
     bias: np.ndarray | None = None
-    options: dict[str, int] = field(default_factory=dict)
+    options: dict[str, int | float] = field(default_factory=dict)
+    inputs: tuple = ()
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An int8 operand that does not change: values of the activation's shape."""
+
+    activation: Activation
+    values: np.ndarray
 
 
 TABLES = {
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "ADD": "AddOptions",
+    "SUB": "SubOptions",
+    "MUL": "MulOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "PAD": "PadOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
     "RESHAPE": "ReshapeOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "QUANTIZE": "QuantizeOptions",
 }
 
 
@@ -66,12 +88,13 @@ class _Writer:
 
     def write(self, source: Activation, steps: list[Step]) -> bytes:
         codes = sorted({step.name for step in steps})
-        last = first = self._add_activation("input", source)
-        previous, operators = source, []
+        first = self._add_activation("input", source)
+        made, operators = [(first, source)], []
         for index, step in enumerate(steps):
-            inputs = [last, *self._add_constants(index, previous, step)]
-            last, previous = self._add_activation(f"{index}", step.output), step.output
-            operators.append(self._add_operator(codes.index(step.name), step, inputs, last))
+            inputs = self._add_inputs(index, step, made)
+            made.append((self._add_activation(f"{index}", step.output), step.output))
+            operators.append(self._add_operator(codes.index(step.name), step, inputs, made[-1][0]))
+        last = made[-1][0]
         subgraph = self._table("SubGraph", Tensors=self._offsets(self.tensors), Inputs=self._ints([first]),
                                Outputs=self._ints([last]), Operators=self._offsets(operators))
         opcodes = [self._add_code(name) for name in codes]
@@ -114,7 +137,26 @@ class _Writer:
         scales, zeros = [activation.scale], [activation.zero_point]
         return self._add_tensor(name, activation.shape, tflite.TensorType.INT8, scales, zeros)
 
-    def _add_constants(self, index: int, source: Activation, step: Step) -> list[int]:
+    def _add_inputs(self, index: int, step: Step, made: list[tuple[int, Activation]]) -> list[int]:
+        """Tensors of all inputs; made: tensor and activation of the source and of each step so far."""
+        chosen = step.inputs or (len(made) - 1,)
+        source = made[next(item for item in chosen if isinstance(item, int))][1]
+        inputs = [made[item][0] if isinstance(item, int) else self._add_constant(f"{index}.{slot}", item)
+                  for slot, item in enumerate(chosen)]
+        constants = self._add_weights(index, source, step)
+        if step.name == "TRANSPOSE_CONV":  # shape, weights, input, bias
+            return [inputs[0], constants[0], inputs[1], constants[1]]
+        return inputs + constants
+
+    def _add_constant(self, name: str, item: np.ndarray | Constant) -> int:
+        if isinstance(item, Constant):
+            given, buffer = item.activation, self._add_buffer(item.values.astype("<i1").tobytes())
+            return self._add_tensor(name, given.shape, tflite.TensorType.INT8, [given.scale], [given.zero_point], 0,
+                                    buffer)
+        return self._add_tensor(name, item.shape, tflite.TensorType.INT32, [], [], 0,
+                                self._add_buffer(item.astype("<i4").tobytes()))
+
+    def _add_weights(self, index: int, source: Activation, step: Step) -> list[int]:
         if step.weights is None:
             return []
         axis = 3 if step.name == "DEPTHWISE_CONV_2D" else 0
@@ -127,12 +169,14 @@ class _Writer:
         return [weights, bias]
 
     def _add_operator(self, code: int, step: Step, inputs: list[int], output: int) -> int:
-        fields = dict(step.options)
+        fields, options = dict(step.options), {}
         if step.name == "RESHAPE":
             fields["NewShape"] = self._ints(step.output.shape)
-        options = self._table(TABLES[step.name], **fields)
+        if table := TABLES.get(step.name):
+            options = {"BuiltinOptionsType": getattr(tflite.BuiltinOptions, table),
+                       "BuiltinOptions": self._table(table, **fields)}
         return self._table("Operator", OpcodeIndex=code, Inputs=self._ints(inputs), Outputs=self._ints([output]),
-                           BuiltinOptionsType=getattr(tflite.BuiltinOptions, TABLES[step.name]), BuiltinOptions=options)
+                           **options)
 
     def _add_code(self, name: str) -> int:
         code = getattr(tflite.BuiltinOperator, name)

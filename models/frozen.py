@@ -12,8 +12,8 @@ def frozen_module(artifact: bytes, host_json: str) -> str:
     Raises:
         ValueError: artifact is no artifact.
     """
-    if artifact[:4] != b"REN1":
-        raise ValueError(f"artifact: begins with {artifact[:4]!r}, wanted b'REN1'")
+    if artifact[:4] != b"REN2":
+        raise ValueError(f"artifact: begins with {artifact[:4]!r}, wanted b'REN2'")
     host = json.loads(host_json)
     return (
         f'"""Encoder {host["name"]}; a sample enters its window as clamp((raw - offset) >> shift, -128, 127)."""\n\n'

@@ -13,14 +13,28 @@ import numpy as np
 import tflite
 
 # Highest version of each operator whose int8 arithmetic we reproduce (tflite-runtime 2.14 loads the same ones).
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "AVERAGE_POOL_2D": 2, "RESHAPE": 1}
-WINDOW = ("Padding", "StrideH", "StrideW", "FusedActivationFunction")
+VERSIONS = {
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3, "AVERAGE_POOL_2D": 2,
+    "MAX_POOL_2D": 2, "MEAN": 2, "ADD": 2, "SUB": 2, "MUL": 3, "CONCATENATION": 2, "PAD": 2, "STRIDED_SLICE": 2,
+    "RESHAPE": 1, "SOFTMAX": 2, "LOGISTIC": 2, "TANH": 2, "RELU": 2, "RELU6": 2, "QUANTIZE": 2,
+}  # fmt: skip
+ACTIVATION = ("FusedActivationFunction",)
+WINDOW = ("Padding", "StrideH", "StrideW")
 DILATION = ("DilationHFactor", "DilationWFactor")
 OPTIONS = {
-    "CONV_2D": (tflite.Conv2DOptions, WINDOW + DILATION),
-    "DEPTHWISE_CONV_2D": (tflite.DepthwiseConv2DOptions, WINDOW + DILATION),
-    "FULLY_CONNECTED": (tflite.FullyConnectedOptions, ("FusedActivationFunction", "WeightsFormat")),
-    "AVERAGE_POOL_2D": (tflite.Pool2DOptions, (*WINDOW, "FilterHeight", "FilterWidth")),
+    "CONV_2D": (tflite.Conv2DOptions, WINDOW + ACTIVATION + DILATION),
+    "DEPTHWISE_CONV_2D": (tflite.DepthwiseConv2DOptions, WINDOW + ACTIVATION + DILATION),
+    "FULLY_CONNECTED": (tflite.FullyConnectedOptions, (*ACTIVATION, "WeightsFormat")),
+    "TRANSPOSE_CONV": (tflite.TransposeConvOptions, WINDOW),
+    "AVERAGE_POOL_2D": (tflite.Pool2DOptions, (*WINDOW, *ACTIVATION, "FilterHeight", "FilterWidth")),
+    "MAX_POOL_2D": (tflite.Pool2DOptions, (*WINDOW, *ACTIVATION, "FilterHeight", "FilterWidth")),
+    "ADD": (tflite.AddOptions, ACTIVATION),
+    "SUB": (tflite.SubOptions, ACTIVATION),
+    "MUL": (tflite.MulOptions, ACTIVATION),
+    "CONCATENATION": (tflite.ConcatenationOptions, (*ACTIVATION, "Axis")),
+    "STRIDED_SLICE": (tflite.StridedSliceOptions,
+                      ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")),
+    "SOFTMAX": (tflite.SoftmaxOptions, ("Beta",)),
 }
 TYPES = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}
 NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
@@ -44,7 +58,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
     data = None
     if buffer.DataLength() and raw.Type() in TYPES:
         flat = np.frombuffer(buffer.DataAsNumpy().tobytes(), TYPES[raw.Type()])
-        if flat.size != int(np.prod(shape, dtype=np.int64)):
+        if flat.size != math.prod(shape) or min(shape, default=1) < 0:
             raise ModelRefused(f"tensor {name}: got {flat.size} values, wanted shape {shape}")
         data = flat.reshape(shape)
     q = raw.Quantization()

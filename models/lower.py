@@ -1,144 +1,57 @@
-"""Lowers a graph's operators to the three layers that devices run, in integers only; refuses every other operator.
+"""Lowers a graph's operators to the layers that devices run, in integers only; here the operators that have weights.
 
 * FULLY_CONNECTED is a CONV over rows of one pixel; DEPTHWISE_CONV_2D with a multiplier above 1 is a CONV whose other
-  taps are zero; RESHAPE moves nothing, so it only renames a buffer (artifact.py).
+  taps are zero; TRANSPOSE_CONV is a CONV over the input spread apart by its strides. RESHAPE moves nothing, so it only
+  renames a buffer (plan.py).
 * The input's zero point is folded into the bias: bias - zero * sum(weights), modulo 2^32 as the reference's sum is.
 * Multipliers follow tflite-runtime 2.14: per-channel scales multiplied as doubles, those of a per-tensor
   FULLY_CONNECTED as float32.
 Source: TensorFlow Lite int8 quantisation specification and reference kernels.
 """
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import tflite
 
+from models.fixedpoint import quantize_multiplier
 from models.graph import Graph, ModelRefused, Operator, Tensor
+from models.layer import (
+    BYTES_MAX,
+    CONV,
+    DEPTHWISE,
+    NARROW,
+    TAPS_MAX,
+    Layer,
+    Shape,
+    Temporary,
+    activation_clamp,
+    bounded_multiplier,
+    constant,
+    demand_activation,
+    demand_fit,
+    image_shape,
+)
+from models.lower_elementwise import ELEMENTWISE_LOWER
+from models.lower_shape import SHAPE_LOWER, copy_layer, window_geometry
 
-CONV, DEPTHWISE, AVERAGE = 1, 2, 3
-SMALL, LARGE, TAPS_MAX = 255, 65535, 131071
-REAL_MAX = 1 << 29  # so that a shift is at most 30
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as the artifact holds it. Shapes are (height, width, channels); weights int8[taps, channels] with the
-    channels last, channels int32[out channels, 3] = bias, multiplier, shift; both None for AVERAGE."""
-
-    where: str
-    kind: int
-    input: int
-    output: int
-    zeros: tuple[int, int]
-    clamp: tuple[int, int]
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    pad: tuple[int, int]
-    in_shape: tuple[int, int, int]
-    out_shape: tuple[int, int, int]
-    weights: np.ndarray | None = None
-    channels: np.ndarray | None = None
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one run, padding included."""
-        return 0 if self.weights is None else self.out_shape[0] * self.out_shape[1] * self.weights.size
+NARROW_MAX = 1 << 30
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
-    """(multiplier, shift) with real ~ multiplier * 2^(shift - 31), as TFLite's QuantizeMultiplier."""
-    if real == 0.0:
-        return 0, 0
-    fraction, shift = math.frexp(real)
-    multiplier = math.floor(fraction * (1 << 31) + 0.5)
-    if multiplier == 1 << 31:
-        multiplier, shift = multiplier // 2, shift + 1
-    return (0, 0) if shift < -31 else (multiplier, shift)
-
-
-def lower_operator(graph: Graph, operator: Operator) -> Layer:
-    """The layer of any operator but RESHAPE; raises ModelRefused."""
-    source, target = graph.tensors[operator.inputs[0]], graph.tensors[operator.output]
-    for tensor in (source, target):
-        _demand_activation(operator, tensor)
-    layer = LOWER[operator.name](graph, operator, source, target)
-    _demand_fit(layer)
-    return layer
-
-
-def _demand_activation(operator: Operator, tensor: Tensor) -> None:
-    if tensor.kind != tflite.TensorType.INT8 or tensor.data is not None or len(tensor.scales) != 1:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} is not an int8 activation of one scale")
-    if tensor.scales[0] == 0 or not -128 <= tensor.zero_points[0] <= 127 or min(tensor.shape, default=0) < 1:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
-                           f"{tensor.zero_points[0]}, shape {tensor.shape}")
-
-
-def _demand_fit(layer: Layer) -> None:
-    """What a record's fields can hold (ARTIFACT.md)."""
-    small = layer.kernel + layer.stride + layer.dilation
-    if not all(1 <= value <= SMALL for value in small) or max(layer.pad) > SMALL:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
-                           f"padding {layer.pad}: wanted at most {SMALL} each")
-    if layer.kernel[0] * layer.kernel[1] * layer.in_shape[2] > TAPS_MAX:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most "
-                           f"{TAPS_MAX} taps")
-    if max(layer.in_shape + layer.out_shape) > LARGE:
-        raise ModelRefused(f"{layer.where}: shape {layer.in_shape} to {layer.out_shape}: wanted at most {LARGE} each")
-
-
-def _shape(operator: Operator, tensor: Tensor) -> tuple[int, int, int]:
-    if len(tensor.shape) != 4 or tensor.shape[0] != 1:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} has shape {tensor.shape}, wanted [1, h, w, c]")
-    return tensor.shape[1:]
-
-
-def _clamp(operator: Operator, target: Tensor) -> tuple[int, int]:
-    """The fused activation in output units; the quotient is float32 in the reference, ties away from zero."""
-    scale, zero = np.float32(target.scales[0]), target.zero_points[0]
-
-    def quantize(real: float) -> int:
-        steps = math.floor(min(float(np.float32(abs(real)) / scale), 512.0) + 0.5)
-        return zero + (steps if real > 0 else -steps)
-
-    kind, kinds = operator.options["FusedActivationFunction"], tflite.ActivationFunctionType
-    if kind == kinds.NONE:
-        return -128, 127
-    if kind == kinds.RELU:
-        return max(-128, zero), 127
-    if kind == kinds.RELU6:
-        return max(-128, zero), min(127, quantize(6.0))
-    if kind == kinds.RELU_N1_TO_1:
-        return max(-128, quantize(-1.0)), min(127, quantize(1.0))
-    raise ModelRefused(f"{operator.where}: fused activation {kind}, wanted NONE, RELU, RELU6 or RELU_N1_TO_1")
-
-
-def _padding(operator: Operator, source: tuple, kernel: tuple, dilation: tuple) -> tuple[tuple, tuple, tuple]:
-    """(stride, top and left padding, output height and width)."""
-    options, pads, outs = operator.options, [], []
-    stride = (options["StrideH"], options["StrideW"])
-    if min(stride + dilation + kernel) < 1:
-        raise ModelRefused(f"{operator.where}: stride {stride}, dilation {dilation}, kernel {kernel}, wanted above 0")
-    for size, taps, step, gap in zip(source, kernel, stride, dilation, strict=False):
-        span = (taps - 1) * gap + 1
-        if options["Padding"] == tflite.Padding.SAME:
-            out = -(-size // step)
-            pads.append(max((out - 1) * step + span - size, 0) // 2)
-        else:
-            out = (size - span) // step + 1
-            pads.append(0)
-        outs.append(out)
-    return stride, tuple(pads), tuple(outs)
-
-
-def _constant(graph: Graph, operator: Operator, slot: int, kind: int) -> Tensor:
-    index = operator.inputs[slot] if slot < len(operator.inputs) else -1
-    tensor = graph.tensors[index] if index >= 0 else None
-    if tensor is None or tensor.data is None or tensor.kind != kind:
-        raise ModelRefused(f"{operator.where}: input {slot} is not a constant of the wanted type")
-    return tensor
+def lower_operator(graph: Graph, operator: Operator) -> list[Layer]:
+    """The layers of any operator but RESHAPE; raises ModelRefused."""
+    slot = 2 if operator.name == "TRANSPOSE_CONV" else 0
+    if len(operator.inputs) <= slot or operator.inputs[slot] < 0:
+        raise ModelRefused(f"{operator.where}: no input {slot}")
+    source, target = graph.tensors[operator.inputs[slot]], graph.tensors[operator.output]
+    demand_activation(operator, source)
+    demand_activation(operator, target)
+    if target.data is not None:
+        raise ModelRefused(f"{operator.where}: output {target.name} is a constant")
+    layers = LOWER[operator.name](graph, operator, source, target)
+    for layer in layers:
+        demand_fit(layer)
+        if any(isinstance(index, int) and graph.tensors[index].data is not None for index in layer.inputs):
+            raise ModelRefused(f"{operator.where}: an input is constant that is wanted to be an activation")
+    return layers
 
 
 def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Tensor, axis: int) -> list[float]:
@@ -156,59 +69,90 @@ def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Te
     return [source.scales[0] * scale / target.scales[0] for scale in scales]
 
 
-def _channels(graph: Graph, operator: Operator, taps: np.ndarray, zero: int, reals: list[float]) -> np.ndarray:
+def _channels(graph: Graph, operator: Operator, taps: np.ndarray, zero: int, reals: list[float],
+              slot: int = 2) -> np.ndarray:
+    """int32[out channels, 3]: bias with the zero point folded in, multiplier, shift."""
     bias = np.zeros(taps.shape[1], np.int64)
-    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        given = _constant(graph, operator, 2, tflite.TensorType.INT32).data
+    if len(operator.inputs) > slot and operator.inputs[slot] >= 0:
+        given = constant(graph, operator, slot, tflite.TensorType.INT32).data
         if given.size != bias.size:
             raise ModelRefused(f"{operator.where}: got {given.size} biases, wanted {bias.size}")
         bias += given.reshape(-1)
     folded = (bias - zero * taps.astype(np.int64).sum(axis=0)).astype(np.uint32).view(np.int32)
-    if max(reals) >= REAL_MAX:
-        raise ModelRefused(f"{operator.where}: a channel's real multiplier is {max(reals)}, wanted below 2^29")
+    bounded_multiplier(operator, max(reals))
     pairs = [quantize_multiplier(real) for real in reals]
     return np.column_stack([folded, np.array(pairs, np.int64)]).astype(np.int32)
 
 
-def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
-    options, in_shape, out_shape = operator.options, _shape(operator, source), _shape(operator, target)
-    weights = _constant(graph, operator, 1, tflite.TensorType.INT8)
+def _narrow(taps: np.ndarray, channels: np.ndarray) -> int:
+    """NARROW if no sum of any input can reach 2^30 and every shift is to the right."""
+    wide, bias = taps.astype(np.int64), channels[:, 0].astype(np.int64)
+    highest = bias + np.maximum(wide * 127, wide * -128).sum(axis=0)
+    lowest = bias + np.minimum(wide * 127, wide * -128).sum(axis=0)
+    good = highest.max() < NARROW_MAX and lowest.min() > -NARROW_MAX and channels[:, 2].max() < 0
+    return NARROW if good else 0
+
+
+def _in_fours(taps: np.ndarray, of_taps: int) -> np.ndarray:
+    """int8[taps, channels] as the kernels read it: fours of channels, each [taps / of_taps][channel][of_taps], with
+    zeros where channels do not fill a four or, in CONV, taps an eight."""
+    grown = np.pad(taps, [(0, -taps.shape[0] % (1 if of_taps == 1 else 8)), (0, -taps.shape[1] % 4)])
+    return grown.reshape(-1, of_taps, grown.shape[1] // 4, 4).transpose(2, 0, 3, 1).reshape(-1)
+
+
+def _weighted(operator: Operator, kind: int, inputs: tuple, shapes: tuple[Shape, Shape], zeros: tuple[int, int],
+              clamp: tuple[int, int], taps: np.ndarray, channels: np.ndarray, **geometry) -> list[Layer]:
+    arranged = _in_fours(taps, 4 if kind == CONV else 1)
+    macs = shapes[1][0] * shapes[1][1] * taps.size
+    return [Layer(operator.where, kind, inputs, operator.output, *shapes, zeros, clamp, _narrow(taps, channels),
+                  weights=arranged, table=channels, macs=macs, **geometry)]
+
+
+def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
+    options, in_shape, out_shape = operator.options, image_shape(operator, source), image_shape(operator, target)
+    weights = constant(graph, operator, 1, tflite.TensorType.INT8)
     if len(weights.shape) != 4:
         raise ModelRefused(f"{operator.where}: weights have shape {weights.shape}, wanted four dimensions")
     depthwise = operator.name == "DEPTHWISE_CONV_2D"
     axis, kernel = (3 if depthwise else 0), weights.shape[1:3]
     dilation = (options["DilationHFactor"], options["DilationWFactor"])
-    stride, pad, out_hw = _padding(operator, in_shape, kernel, dilation)
+    stride, pad, out_hw = window_geometry(operator, in_shape, kernel, dilation)
     count, in_c = weights.shape[axis], in_shape[2]
     if out_hw + (count,) != out_shape or (count % in_c if depthwise else weights.shape[3] != in_c):
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {in_shape} do not give {out_shape}")
+    if depthwise and weights.shape[0] != 1:
+        raise ModelRefused(f"{operator.where}: weights have shape {weights.shape}, wanted [1, h, w, c]")
     if depthwise:
         taps = weights.data.reshape(-1, count)
         if count != in_c:
-            taps = _spread(taps, in_c)
+            taps = _spread(operator, taps, in_c)
     else:
         taps = weights.data.reshape(count, -1).T
     zero = source.zero_points[0]
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, axis))
     kind = DEPTHWISE if depthwise and count == in_c else CONV
-    return Layer(operator.where, kind, operator.inputs[0], operator.output, (zero, target.zero_points[0]),
-                 _clamp(operator, target), kernel, stride, dilation, pad, in_shape, out_shape, taps, channels)
+    return _weighted(operator, kind, operator.inputs[:1], (in_shape, out_shape), (zero, target.zero_points[0]),
+                     activation_clamp(operator, target), taps, channels, kernel=kernel, stride=stride,
+                     dilation=dilation, pad=pad)
 
 
-def _spread(taps: np.ndarray, in_c: int) -> np.ndarray:
+def _spread(operator: Operator, taps: np.ndarray, in_c: int) -> np.ndarray:
     """A depthwise kernel [taps, out] as a CONV's [taps * in_c, out], zero where channels do not meet."""
     count = taps.shape[1]
+    if taps.size * in_c > BYTES_MAX or taps.shape[0] * in_c > TAPS_MAX:
+        raise ModelRefused(f"{operator.where}: {taps.size} weights over {in_c} channels with a multiplier of "
+                           f"{count // in_c}, wanted at most {BYTES_MAX} bytes as a convolution")
     out = np.arange(count)
     spread = np.zeros((taps.shape[0], in_c, count), np.int8)
     spread[:, out // (count // in_c), out] = taps
     return spread.reshape(-1, count)
 
 
-def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
-    weights, form = _constant(graph, operator, 1, tflite.TensorType.INT8), operator.options["WeightsFormat"]
+def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
+    weights, form = constant(graph, operator, 1, tflite.TensorType.INT8), operator.options["WeightsFormat"]
     if form != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
         raise ModelRefused(f"{operator.where}: weights format {form}, wanted DEFAULT")
-    if len(weights.shape) != 2 or source.size % weights.shape[1]:
+    if len(weights.shape) != 2 or weights.size == 0 or source.size % weights.shape[1]:
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {source.shape} do not fit")
     count, width = weights.shape
     rows = source.size // width
@@ -216,27 +160,47 @@ def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, tar
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {source.shape} do not give {target.shape}")
     zero, taps = source.zero_points[0], weights.data.T
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, 0))
-    return Layer(operator.where, CONV, operator.inputs[0], operator.output, (zero, target.zero_points[0]),
-                 _clamp(operator, target), (1, 1), (1, 1), (1, 1), (0, 0), (rows, 1, width), (rows, 1, count),
-                 taps, channels)
+    return _weighted(operator, CONV, operator.inputs[:1], ((rows, 1, width), (rows, 1, count)),
+                     (zero, target.zero_points[0]), activation_clamp(operator, target), taps, channels)
 
 
-def _lower_average(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
-    options, in_shape, out_shape = operator.options, _shape(operator, source), _shape(operator, target)
-    kernel = (options["FilterHeight"], options["FilterWidth"])
-    stride, pad, out_hw = _padding(operator, in_shape, kernel, (1, 1))
-    if out_hw + (in_shape[2],) != out_shape:
-        raise ModelRefused(f"{operator.where}: window {kernel} on {in_shape} does not give {out_shape}")
-    if (source.scales, source.zero_points) != (target.scales, target.zero_points):
-        raise ModelRefused(f"{operator.where}: input and output differ in scale or zero point")
-    zero = source.zero_points[0]
-    return Layer(operator.where, AVERAGE, operator.inputs[0], operator.output, (zero, zero), _clamp(operator, target),
-                 kernel, stride, (1, 1), pad, in_shape, out_shape)
+def _lower_transpose_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
+    """A COPY that lays the input apart by the strides among zero points, then a CONV with the kernel turned round.
+
+    Output (oy, ox) sums input (iy, ix) with the tap oy - iy * stride + pad; inputs: shape, weights, input, bias.
+    """
+    in_shape, out_shape = image_shape(operator, source), image_shape(operator, target)
+    weights = constant(graph, operator, 1, tflite.TensorType.INT8)
+    if len(weights.shape) != 4 or (weights.shape[0], weights.shape[3]) != (out_shape[2], in_shape[2]):
+        raise ModelRefused(f"{operator.where}: weights {weights.shape} on {in_shape} do not give {out_shape}")
+    kernel, stride, before = weights.shape[1:3], (operator.options["StrideH"], operator.options["StrideW"]), []
+    if min(*kernel, *stride) < 1:
+        raise ModelRefused(f"{operator.where}: kernel {kernel}, stride {stride}, wanted above 0")
+    for size, out, taps, step in zip(in_shape, out_shape, kernel, stride, strict=False):
+        same = operator.options["Padding"] == tflite.Padding.SAME
+        wanted = -(-out // step) if same else (out - taps) // step + 1
+        if wanted != size:
+            raise ModelRefused(f"{operator.where}: input {in_shape}, kernel {kernel}, stride {stride} do not give "
+                               f"{out_shape}")
+        before.append(taps - 1 - (max((size - 1) * step + taps - out, 0) // 2 if same else 0))
+    apart = tuple(out + taps - 1 for out, taps in zip(out_shape, kernel, strict=False)) + in_shape[2:]
+    between = Temporary(operator.where, apart[0] * apart[1] * apart[2])
+    zero, count = source.zero_points[0], out_shape[2]
+    steps = (stride[0] * apart[1] * apart[2], stride[1] * apart[2], 1)
+    start = before[0] * apart[1] * apart[2] + before[1] * apart[2]
+    copy = copy_layer(operator, operator.inputs[2], between, in_shape, between.size, start, steps, fill=zero)
+    taps = weights.data[:, ::-1, ::-1].reshape(count, -1).T
+    reals = _multipliers(operator, source, weights, target, 0)
+    channels = _channels(graph, operator, taps, zero, reals, slot=3)
+    return [copy, *_weighted(operator, CONV, (between,), (apart, out_shape), (zero, target.zero_points[0]), (-128, 127),
+                             taps, channels, kernel=kernel)]
 
 
 LOWER = {
     "CONV_2D": _lower_conv,
     "DEPTHWISE_CONV_2D": _lower_conv,
     "FULLY_CONNECTED": _lower_fully_connected,
-    "AVERAGE_POOL_2D": _lower_average,
+    "TRANSPOSE_CONV": _lower_transpose_conv,
+    **ELEMENTWISE_LOWER,
+    **SHAPE_LOWER,
 }

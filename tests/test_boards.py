@@ -7,15 +7,26 @@ import shutil
 import subprocess
 import sys
 import threading
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
 from boards import build as building
 from boards import sources
-from boards.board import BoardError, board_names, load_board, parse_board
+from boards.board import (
+    DEFAULT_BOARDS,
+    BoardError,
+    agent_board_names,
+    board_names,
+    load_board,
+    parse_board,
+)
 from boards.build import Firmware, build
 from boards.frozen import frozen_files
 from boards.sources import MICROPYTHON, SECP256K1, Source, cache_folder, get_sources, locked
+from gateway.errors import CommandError
+from gateway.up import plan
 
 NAME = "qemu_mps2_an385"
 TEXT = (load_board(NAME).folder / "board.toml").read_text()
@@ -35,13 +46,27 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_boards_are_those_of_the_issue():
-    assert board_names() == ["qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32"]
-    assert [load_board(name).core for name in board_names()] == ["Cortex-M3", "Cortex-M7", "RV32IMAC"]
+def test_the_boards_are_those_of_the_issues_and_each_is_another_core():
+    assert {name: load_board(name).core for name in board_names()} == {
+        "qemu_microbit": "Cortex-M0",
+        "qemu_mps2_an385": "Cortex-M3",
+        "qemu_mps2_an386": "Cortex-M4",
+        "qemu_mps2_an500": "Cortex-M7",
+        "qemu_virt_rv32": "RV32IMAC",
+    }
+
+
+def test_a_site_that_names_no_boards_has_three():
+    assert DEFAULT_BOARDS == ("qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32")
+    assert set(DEFAULT_BOARDS) <= set(agent_board_names())
+
+
+def test_all_boards_but_the_one_with_16_kib_of_ram_run_the_agent():
+    assert set(board_names()) - set(agent_board_names()) == {"qemu_microbit"}
 
 
 def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
-    with pytest.raises(BoardError, match="board: got 'nano', wanted one of qemu_mps2_an385, "):
+    with pytest.raises(BoardError, match="board: got 'nano', wanted one of qemu_microbit, qemu_mps2_an385, "):
         load_board("nano")
     with pytest.raises(BoardError, match="got '../boards/qemu_virt_rv32'"):
         load_board("../boards/qemu_virt_rv32")
@@ -56,7 +81,11 @@ def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
         ("heap_bytes = 131072", "heap_bytes = 0", "heap_bytes: got 0, wanted more than 0"),
         ("heap_bytes = 131072", "heap_bytes = true", "heap_bytes: got True, wanted int"),
         ('store = "at24c"', 'store = "tape"', "store: got 'tape', wanted at24c or cfi"),
+        ("core =", 'runs = "nothing"\ncore =', "runs: got 'nothing', wanted agent or kernels"),
+        ("source =", "# source =", "source is missing, wanted str"),
+        ("store =", "# store =", "store is missing, wanted str"),
         ("make = []", "", "toolchain: make is missing, wanted list"),
+        ('arch = "armv7m"', "", "natmod: arch is missing, wanted str"),
         ("sensors = true", "sensors = 1", "emulator: sensors: got 1, wanted bool"),
         ("core =", "core", "board.toml: Expected '=' after a key"),
     ],
@@ -66,6 +95,17 @@ def test_a_wrong_field_is_named_with_what_was_wanted(old, new, message):
         parse_board("bench", TEXT.replace(old, new))
     assert message in str(raised.value)
     assert str(raised.value).startswith("bench/board.toml: ")
+
+
+def test_a_site_refuses_a_board_that_cannot_run_the_agent_by_its_name():
+    with pytest.raises(CommandError, match="qemu_microbit: got one that runs the kernels alone, wanted one of"):
+        plan(None, Namespace(boards="qemu_virt_rv32,qemu_microbit", devices=None), Path("site"))
+
+
+def test_a_board_of_kernels_needs_neither_source_nor_store():
+    board = load_board("qemu_microbit")
+    assert (board.runs, board.source, board.store) == ("kernels", None, None)
+    assert list(frozen_files(board)) == ["host_model.py"]
 
 
 def test_the_memory_image_of_a_board_has_the_size_of_its_chip():

@@ -11,14 +11,15 @@ import pytest
 
 from boards.board import board_names, load_board
 from boards.build import build
-from boards.emulator import Emulator
+from boards.emulator import Emulator, EmulatorError
 from device.native.shared import Model
 from models.artifact import compile_model
 from models.export import write_chain
-from tests.test_int8 import OPERATORS
+from tests.int8_operators import OPERATORS
 
 WINDOWS, OPERATOR_WINDOWS = 1000, 8
 WINDOW_BYTES = 128
+SMALL_HEAP_BYTES = 16384  # boards of this class cannot hold every model
 ARTIFACT = (Path(__file__).resolve().parents[1] / "models" / "host" / "encoder.ren").read_bytes()
 
 # Marsaglia's xorshift32; the same text runs on CPython and on the boards.
@@ -40,7 +41,9 @@ print(hexlify(model.cid).decode())
 for _ in range({count}):
     x = fill(window, x)
     model.run(memoryview(window)[: model.input_bytes], out)
-    print(hexlify(out).decode())
+    for at in range(0, len(out), 64):
+        print(hexlify(memoryview(out)[at : at + 64]).decode(), end="")
+    print()
 """
 
 
@@ -82,4 +85,10 @@ def test_random_models_of_each_operator_give_the_bytes_of_this_machine(emulator,
     artifact = compile_model(write_chain(*OPERATORS[name](random.Random(f"boards {name}"))))
     program = f"ARTIFACT = {artifact!r}\n" + SOURCE + ON_BOARD.format(count=OPERATOR_WINDOWS)
 
-    assert emulator.exec(program, timeout_s=60).split() == list(expected(artifact, OPERATOR_WINDOWS))
+    try:
+        printed = emulator.exec(program, timeout_s=60)
+    except EmulatorError as error:
+        if "MemoryError" not in str(error) or emulator.board.heap_bytes > SMALL_HEAP_BYTES:
+            raise
+        pytest.skip(f"does not fit: {error}")
+    assert printed.split() == list(expected(artifact, OPERATOR_WINDOWS))

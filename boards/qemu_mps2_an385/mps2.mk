@@ -1,4 +1,4 @@
-# What the MPS2 images AN385 and AN500 share: one memory map, MicroPython's QEMU port, no floating point registers.
+# What the MPS2 images AN385, AN386 and AN500 share: one memory map, MicroPython's QEMU port, no floating point registers.
 
 QEMU_ARCH = arm
 

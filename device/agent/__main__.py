@@ -1,16 +1,19 @@
 """Runs the agent as a process on CPython: a device of this computer, the same agent as on a board.
 
-    python -m device.agent --broker HOST:PORT --store FILE [--replay FILE.csv | --link-samples] [--board NAME]
+    python -m device.agent --broker HOST:PORT --store FILE [--source KIND] [--ca FILE] [--board NAME] [--fast]
 
-FILE of --store keeps key, boot number and owner. Without --replay the samples are waves that it computes, and says so.
-It prints one line of JSON {id, ren, boot} and ends on SIGINT and SIGTERM, without DISCONNECT, so that the broker tells
-that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is one line on stderr.
+FILE of --store keeps key, boot number and owner. KIND is where samples come from (sources/); without it they are waves
+that it computes, and says so. With --ca the link is TLS, and the broker's certificate must be by that authority, for
+HOST. With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
+
+It prints one line of JSON {id, ren, boot, attested} and ends on SIGINT and SIGTERM, without DISCONNECT, so that the
+broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is one line on stderr.
 """
 
 import argparse
-import csv
 import json
 import signal
+import ssl
 import sys
 from pathlib import Path
 
@@ -19,95 +22,91 @@ from .errors import AgentError
 from .identity import eip55
 from .port import FileMemory, Port
 from .run import READ_BYTES, start, step
-from .sampling import LinkSource
+from .sampling import CHANNELS, WINDOW_SAMPLES
+from .sources import KINDS, open_source, short
 
 MODEL = Path(__file__).parents[2] / "models" / "host" / "encoder.ren"
-
-
-class Waves:
-    """Triangles of four periods: no measurement, but input that changes."""
-
-    name = "computed waves"
-
-    def __init__(self):
-        self._step = 0
-
-    def read(self, out) -> bool:
-        self._step += 1
-        out[0] = 6400 + 16 * abs(self._step % 200 - 100)
-        for channel, period in ((1, 60), (2, 90), (3, 130)):
-            out[channel] = 20 * abs(self._step % period - period // 2)
-        return True
-
-
-class Recording:
-    """A CSV file with the columns temperature_c, x, y, z, a row a sample, again and again.
-
-    Raises:
-        ValueError: a column is missing, a value is no number or outside int16, or there is no row.
-    """
-
-    def __init__(self, path):
-        with open(path, newline="") as file:
-            self._rows = [self._sample(row, number) for number, row in enumerate(csv.DictReader(file), 1)]
-        if not self._rows:
-            raise ValueError(f"{path}: got no row, wanted one")
-        self.name = f"recorded {Path(path).name}"[:48]
-        self._next = 0
-
-    def read(self, out) -> bool:
-        out[:] = type(out)("h", self._rows[self._next])
-        self._next = (self._next + 1) % len(self._rows)
-        return True
-
-    def _sample(self, row, number):
-        try:
-            sample = (round(float(row["temperature_c"]) * 256), *(round(float(row[name])) for name in "xyz"))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"row {number}: got {row}, wanted numbers temperature_c, x, y, z") from error
-        if not all(-32768 <= value <= 32767 for value in sample):
-            raise ValueError(f"row {number}: got {sample}, wanted values of 16 bits")
-        return sample
+UNATTESTED = ", unattested"
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m device.agent", description="Run a device on this computer.")
     parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="where the MQTT broker listens")
     parser.add_argument("--store", required=True, metavar="FILE", help="keeps key, boot number and owner")
-    parser.add_argument("--replay", metavar="FILE.csv", help="samples from a recording")
-    parser.add_argument("--link-samples", action="store_true", help="samples as they come over the link")
+    parser.add_argument("--source", metavar="KIND", help=f"where samples come from: {KINDS} (default: waves)")
+    parser.add_argument("--replay", metavar="FILE.csv", help="the same as --source csv:FILE.csv")
+    parser.add_argument("--link-samples", action="store_true", help="the same as --source link")
+    parser.add_argument("--root", default="/", metavar="DIR", help="holds sys and proc (default: %(default)s)")
+    parser.add_argument("--ca", metavar="FILE", help="TLS: certificates (PEM) of who may vouch for the broker")
     parser.add_argument("--board", default="cpython", help="board name that is announced (default: %(default)s)")
-    parser.add_argument("--model", default=MODEL, metavar="FILE", help="compiled encoder; host.json lies beside it")
+    parser.add_argument("--model", type=Path, metavar="FILE",
+                        help="compiled encoder, or .tflite with --fast; host.json lies beside it")  # fmt: skip
+    parser.add_argument("--fast", action="store_true", help="run the model by tflite-runtime, which signs no receipt")
     options = parser.parse_args(arguments)
     host, _, number = options.broker.rpartition(":")
     if not host or not number.isdigit():
         parser.error(f"--broker: got {options.broker}, wanted HOST:PORT")
-    if options.replay and options.link_samples:
-        parser.error("--replay and --link-samples: got both, wanted one")
+    kinds = [options.source, options.replay and f"csv:{options.replay}", options.link_samples and "link"]
+    given = [kind for kind in kinds if kind]
+    if len(given) > 1:
+        parser.error(f"--source, --replay, --link-samples: got {' and '.join(given)}, wanted one")
+    options.source = given[0] if given else "waves"
+    if options.fast and options.source == "link":
+        parser.error("--fast: got samples over the link, wanted another source: only who sends them names them")
+    options.model = options.model or MODEL.with_suffix(".tflite" if options.fast else ".ren")
     options.host, options.number = host, int(number)
     return options
 
 
-def make_source(options):
-    if options.link_samples:
-        return LinkSource()
-    return Recording(options.replay) if options.replay else Waves()
+def open_model(options):
+    """The encoder; raises ValueError, OSError or NativeError."""
+    content = options.model.read_bytes()
+    if options.fast:
+        from ..native.fast import FastModel
+
+        model = FastModel(content)
+    else:
+        model = Model(content)
+    if model.input_bytes != WINDOW_SAMPLES * CHANNELS:
+        raise ValueError(f"model: got an input of {model.input_bytes} bytes, wanted {WINDOW_SAMPLES * CHANNELS}")
+    return model
+
+
+def open_named_source(options):
+    """The source, its name as it is announced: one whose outputs nobody attests says so."""
+    source = open_source(options.source, options.root)
+    suffix = UNATTESTED if options.fast else ""
+    source.name = short(source.name, suffix)
+    return source
+
+
+def run(agent, port):
+    """Run until SIGINT or SIGTERM; why a broker's certificate is refused is told once each time it changes."""
+    buffer, told = bytearray(READ_BYTES), None
+    while True:
+        port.idle(step(agent, port, buffer))
+        if port.refusal != told:
+            told = port.refusal
+            if told:
+                print(f"device.agent: link: the broker's certificate is refused: {told}", file=sys.stderr, flush=True)
 
 
 def main(arguments=None) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    port = Port(options.host, options.number, options.board)
     try:
-        model = Model(Path(options.model).read_bytes())
-        facts = json.loads(Path(options.model).with_name("host.json").read_text())
-        memory = FileMemory(options.store)
-        agent = start(port, memory, make_source(options), model, facts["offsets"], facts["shifts"])
+        tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
+        port = Port(options.host, options.number, options.board, tls=tls)
+        model = open_model(options)
+        facts = json.loads(options.model.with_name("host.json").read_text())
+        source = open_named_source(options)
+        agent = start(port, FileMemory(options.store), source, model, facts["offsets"], facts["shifts"])
         me = agent.identity
-        print(json.dumps({"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}), flush=True)
-        buffer = bytearray(READ_BYTES)
-        while True:
-            port.idle(step(agent, port, buffer))
+        hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
+        print(json.dumps({**hello, "attested": not options.fast}), flush=True)
+        if options.fast:
+            print("device.agent: --fast: outputs are not attested, no receipt is signed", file=sys.stderr, flush=True)
+        run(agent, port)
     except KeyboardInterrupt:
         return 0
     except (OSError, ValueError, AgentError, NativeError) as error:

@@ -10,6 +10,7 @@ import os
 import platform
 import select
 import socket
+import ssl
 import time
 
 import coincurve
@@ -18,21 +19,26 @@ from eth_hash.auto import keccak
 from . import ticks
 
 SECRET_MODE = 0o600
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Port:
     """A link to a broker at (host, port number); it connects when there is something to write.
 
-    BOARD, CORE and VERSION are text, as the device announces them.
+    BOARD, CORE and VERSION are text, as the device announces them. tls: an ssl.SSLContext that says whom to trust, or
+    None for a link in the clear. refusal: why the broker's certificate was not taken, text; None as long as it was.
     """
 
-    def __init__(self, host: str, number: int, board: str = "cpython", version: str = "0.1.0"):
+    def __init__(self, host: str, number: int, board: str = "cpython", version: str = "0.1.0", tls=None):
         self.BOARD = board
         self.CORE = platform.machine() or "unknown"
         self.VERSION = version
+        self.refusal = None
         self._address = (host, number)
+        self._tls = tls
         self._socket = None
         self._is_connecting = False
+        self._is_greeting = False  # TCP stands, TLS does not yet
 
     def ticks_ms(self) -> int:
         return time.monotonic_ns() // 1_000_000 & (ticks.PERIOD - 1)
@@ -44,7 +50,7 @@ class Port:
         """Sleep until the link has something to read, or ms passed."""
         if self._socket is None:
             time.sleep(ms / 1000)
-        else:
+        elif not self._has_decrypted():
             select.select([self._socket], [self._socket] if self._is_connecting else [], [], ms / 1000)
 
     def entropy(self, buffer):
@@ -61,11 +67,11 @@ class Port:
 
     def link_read(self, buffer) -> int:
         """Read what is there into buffer -> bytes read, 0 if nothing. Raises OSError: the connection is gone."""
-        if self._socket is None or self._is_connecting:
+        if self._socket is None or self._is_connecting or self._is_greeting:
             return 0
         try:
             size = self._socket.recv_into(buffer)
-        except BlockingIOError:
+        except NOT_NOW:
             return 0
         except OSError:
             self.close()
@@ -82,8 +88,10 @@ class Port:
                 self._connect()
             if self._is_connecting and not self._is_connected():
                 return 0
+            if self._is_greeting:
+                self._greet()
             return self._socket.send(data)
-        except BlockingIOError:
+        except NOT_NOW:
             return 0
         except OSError:
             self.close()
@@ -94,6 +102,7 @@ class Port:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self._is_greeting = False
 
     def _connect(self):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -110,7 +119,25 @@ class Port:
         if code:
             raise OSError(code, os.strerror(code))
         self._is_connecting = False
+        if self._tls:
+            self._socket = self._tls.wrap_socket(
+                self._socket, server_hostname=self._address[0], do_handshake_on_connect=False
+            )
+            self._is_greeting = True
         return True
+
+    def _greet(self):
+        try:
+            self._socket.do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            self.refusal = error.verify_message
+            raise
+        self.refusal = None
+        self._is_greeting = False
+
+    def _has_decrypted(self):
+        """Whether bytes wait in the TLS layer, of which select knows nothing."""
+        return bool(self._tls) and not self._is_connecting and self._socket.pending() > 0
 
 
 class FileMemory:

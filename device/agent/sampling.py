@@ -3,6 +3,8 @@
 A sample is int16[4] of raw units; a window is int8[32, 4], each value clamp((raw - offset) >> shift, -128, 127) with
 the model's offset and shift of its channel. A source has `name` (text, where its samples come from) and
 read(out) -> bool: it writes a sample to out, array('h') of 4, or says that there is none; it may raise OSError.
+
+The last windows stay with their outputs in a ring of fixed size, so that one that a challenge names can be revealed.
 """
 
 import hashlib
@@ -16,6 +18,7 @@ SAMPLE_MS = const(50)
 WINDOW_SAMPLES = const(32)
 CHANNELS = const(4)
 RING_SAMPLES = const(64)
+RECEIPT_BYTES = const(1152)  # of the ring: 8 windows of the shipped encoder, with their outputs
 
 _CHAIN_BYTES = const(16)
 _SAMPLE_BYTES = const(8)
@@ -27,7 +30,8 @@ class Sampler:
     def __init__(self, source, model, offsets, shifts, now_ms: int):
         """
         Args:
-            model: has run(window, out), output_bytes and cid, as `_tinyren.Model`.
+            model: has run(window, out), output_bytes and cid, as `_tinyren.Model`. One whose is_attested is False may
+                give other bytes elsewhere: then count and chain stay as at boot, and nothing is kept.
             offsets, shifts: one integer a channel, the model's.
         """
         self.source = source
@@ -42,6 +46,9 @@ class Sampler:
         self._chained = bytearray(_CHAIN_BYTES + model.output_bytes)
         self._output = memoryview(self._chained)[_CHAIN_BYTES:]
         self._due_ms = now_ms
+        self._is_attested = getattr(model, "is_attested", True)
+        self._receipt = len(self._window) + model.output_bytes
+        self._receipts = bytearray(max(1, RECEIPT_BYTES // self._receipt) * self._receipt)
 
     @property
     def chain(self) -> bytes:
@@ -62,6 +69,20 @@ class Sampler:
         """Milliseconds until the next sample is due, at least 0."""
         return max(0, ticks.diff(self._due_ms, now_ms))
 
+    def reveal(self, count: int):
+        """(window, output) of the inference that made `count` what it is given, both bytes; None if it is not kept.
+
+        Kept are the last RECEIPT_BYTES // (bytes of window and output), at least one, of this boot.
+        """
+        if not 0 < count <= self.count or self.count - count >= len(self._receipts) // self._receipt:
+            return None
+        at = self._place(count)
+        middle, end = at + len(self._window), at + self._receipt
+        return bytes(self._receipts[at:middle]), bytes(self._receipts[middle:end])
+
+    def _place(self, count):
+        return (count - 1) * self._receipt % len(self._receipts)
+
     def _take(self):
         try:
             is_there = self.source.read(self._sample)
@@ -78,8 +99,17 @@ class Sampler:
         if self._filled == len(self._window):
             self._filled = 0
             self._model.run(self._window, self._output)
-            self._chained[:_CHAIN_BYTES] = hashlib.sha256(self._chained).digest()[:_CHAIN_BYTES]
-            self.count += 1
+            if self._is_attested:
+                self._keep()
+
+    def _keep(self):
+        """Count the inference into the chain, and keep what went in and came out of it."""
+        self._chained[:_CHAIN_BYTES] = hashlib.sha256(self._chained).digest()[:_CHAIN_BYTES]
+        self.count += 1
+        at = self._place(self.count)
+        middle = at + len(self._window)
+        self._receipts[at:middle] = self._window
+        self._receipts[middle : at + self._receipt] = self._output
 
 
 class LinkSource:

@@ -16,7 +16,9 @@
 #include "hw.h"
 #include "tinyren_board.h"
 
-#define STACK_BYTES (16 * 1024)
+#ifndef TINYREN_STACK_BYTES
+#define TINYREN_STACK_BYTES (16 * 1024)
+#endif
 
 static uint8_t heap[TINYREN_HEAP_BYTES] __attribute__((aligned(16)));
 
@@ -69,7 +71,7 @@ static void run_main(void) {
 
 int __wrap_main(void) {
     hw_init();
-    mp_cstack_init_with_sp_here(STACK_BYTES);
+    mp_cstack_init_with_sp_here(TINYREN_STACK_BYTES);
     gc_init(heap, heap + sizeof(heap));
     for (;;) {
         mp_init();

@@ -1,4 +1,4 @@
-// Arm MPS2 FPGA images AN385 (Cortex-M3) and AN500 (Cortex-M7), which share one memory map: clock, wait, link, entropy.
+// Arm MPS2 FPGA images AN385 (Cortex-M3), AN386 (M4) and AN500 (M7), which share one memory map: clock, wait, link, entropy.
 // It refuses to run without semihosting, its only source of entropy.
 //
 // Sources: Arm DAI 0385 (AN385 application note) for the memory map, DDI 0479 (CMSDK) for UART and timer, Armv7-M ARM for

@@ -1,10 +1,9 @@
-// The type `_tinyren.Model`: an encoder that was compiled into an artifact (model.h). It keeps a reference to the artifact
-// and its own arena; windows and embeddings are the caller's.
+// The type `Model`: an encoder that was compiled into an artifact (model.h). It keeps a reference to the artifact and its
+// own arena; windows and embeddings are the caller's. A run allocates nothing.
 
-#include "py/runtime.h"
+#include "mod_model.h"
 
 #include "model.h"
-#include "mod_model.h"
 
 typedef struct {
     mp_obj_base_t base;
@@ -14,30 +13,53 @@ typedef struct {
     ren_model_facts facts;
 } model_obj_t;
 
-// Only bytes, which cannot change after the check: a run checks nothing.
-static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    mp_arg_check_num(n_args, n_kw, 1, 1, false);
-    if (!mp_obj_is_type(args[0], &mp_type_bytes)) {
+// The native module cannot call mp_raise_msg_varg.
+static void raise_length(qstr field, size_t got, size_t wanted) {
+    static const char format[] = "%s: got %d bytes, wanted %d";
+    mp_obj_t values[] = { MP_OBJ_NEW_QSTR(field), MP_OBJ_NEW_SMALL_INT(got), MP_OBJ_NEW_SMALL_INT(wanted) };
+    mp_obj_t text = mp_obj_new_str(format, sizeof(format) - 1);
+    mp_raise_type_arg(&mp_type_ValueError, mp_binary_op(MP_BINARY_OP_MODULO, text, mp_obj_new_tuple(3, values)));
+}
+
+static void *memory_at(mp_obj_t address) {
+    return (void *)(uintptr_t)mp_obj_get_int_truncated(address);
+}
+
+// Where the artifact lies. Model(artifact): bytes, which cannot change after the check, for a run checks nothing.
+// Model(address, size[, arena]): memory that does not change, such as flash, in place, and the arena, too, where an
+// address says; as with machine.mem32 nobody looks whether there is memory.
+static void find_artifact(size_t n_args, const mp_obj_t *args, mp_buffer_info_t *info) {
+    if (n_args > 1) {
+        mp_int_t size = mp_obj_get_int(args[1]);
+        info->buf = memory_at(args[0]);
+        info->len = size < 0 ? 0 : size;
+    } else if (mp_obj_get_type(args[0]) == &mp_type_bytes) {
+        mp_get_buffer_raise(args[0], info, MP_BUFFER_READ);
+    } else {
         mp_raise_TypeError(MP_ERROR_TEXT("artifact: wanted bytes"));
     }
+}
+
+mp_obj_t tinyren_model_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    mp_arg_check_num(n_args, n_kw, 1, 3, false);
     mp_buffer_info_t info;
-    mp_get_buffer_raise(args[0], &info, MP_BUFFER_READ);
+    find_artifact(n_args, args, &info);
     int error = ren_model_check(info.buf, info.len);
     if (error != REN_OK) {
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s"), ren_model_error(error));
+        mp_raise_msg(&mp_type_ValueError, (mp_rom_error_text_t)ren_model_error(error));
     }
     model_obj_t *self = mp_obj_malloc(model_obj_t, type);
     self->artifact = args[0];
     self->bytes = info.buf;
     ren_model_info(self->bytes, &self->facts);
-    self->arena = m_new(uint8_t, self->facts.arena_bytes);
+    self->arena = n_args > 2 ? memory_at(args[2]) : m_new(uint8_t, self->facts.arena_bytes);
     return MP_OBJ_FROM_PTR(self);
 }
 
-static void get_buffer(mp_obj_t obj, mp_buffer_info_t *info, int flags, const char *field, size_t wanted) {
+static void get_buffer(mp_obj_t obj, mp_buffer_info_t *info, int flags, qstr field, size_t wanted) {
     mp_get_buffer_raise(obj, info, flags);
     if (info->len != wanted) {
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: got %d bytes, wanted %d"), field, (int)info->len, (int)wanted);
+        raise_length(field, info->len, wanted);
     }
 }
 
@@ -45,8 +67,8 @@ static void get_buffer(mp_obj_t obj, mp_buffer_info_t *info, int flags, const ch
 static mp_obj_t model_run(mp_obj_t self_in, mp_obj_t window_in, mp_obj_t out_in) {
     model_obj_t *self = MP_OBJ_TO_PTR(self_in);
     mp_buffer_info_t window, out;
-    get_buffer(window_in, &window, MP_BUFFER_READ, "window", self->facts.input_bytes);
-    get_buffer(out_in, &out, MP_BUFFER_WRITE, "out", self->facts.output_bytes);
+    get_buffer(window_in, &window, MP_BUFFER_READ, MP_QSTR_window, self->facts.input_bytes);
+    get_buffer(out_in, &out, MP_BUFFER_WRITE, MP_QSTR_out, self->facts.output_bytes);
     const uint8_t *in_start = window.buf, *out_start = out.buf;
     if (in_start < out_start + out.len && out_start < in_start + window.len) {
         mp_raise_ValueError(MP_ERROR_TEXT("out: shares memory with window"));
@@ -54,9 +76,9 @@ static mp_obj_t model_run(mp_obj_t self_in, mp_obj_t window_in, mp_obj_t out_in)
     ren_model_run(self->bytes, window.buf, out.buf, self->arena);
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(model_run_obj, model_run);
+MP_DEFINE_CONST_FUN_OBJ_3(tinyren_model_run_obj, model_run);
 
-static void model_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
+void tinyren_model_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     if (dest[0] != MP_OBJ_NULL) {
         return;
     }
@@ -74,8 +96,10 @@ static void model_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     }
 }
 
+#if !MICROPY_ENABLE_DYNRUNTIME
+
 static const mp_rom_map_elem_t model_locals_table[] = {
-    { MP_ROM_QSTR(MP_QSTR_run), MP_ROM_PTR(&model_run_obj) },
+    { MP_ROM_QSTR(MP_QSTR_run), MP_ROM_PTR(&tinyren_model_run_obj) },
 };
 static MP_DEFINE_CONST_DICT(model_locals, model_locals_table);
 
@@ -83,7 +107,9 @@ MP_DEFINE_CONST_OBJ_TYPE(
     tinyren_model_type,
     MP_QSTR_Model,
     MP_TYPE_FLAG_NONE,
-    make_new, model_make_new,
-    attr, model_attr,
+    make_new, tinyren_model_make_new,
+    attr, tinyren_model_attr,
     locals_dict, &model_locals
     );
+
+#endif

@@ -3,8 +3,10 @@
 #ifndef TINYREN_MPCONFIG_H
 #define TINYREN_MPCONFIG_H
 
-// Ctrl-C reaches a running program: the port has no interrupt handler that would look for it.
+// Ctrl-C reaches a running program: the QEMU port has no interrupt handler that would look for it.
+#if !defined(__unix__)
 #define MICROPY_VM_HOOK_LOOP { extern void tinyren_vm_hook(void); tinyren_vm_hook(); }
+#endif
 
 #if defined(QEMU_SOC_MPS2)
 #define MICROPY_PY_MACHINE_I2C (1)

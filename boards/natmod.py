@@ -1,0 +1,162 @@
+"""Native modules: the kernels as `tinyren_model.mpy`, for MicroPython that we did not build, and stock MicroPython to
+try them on. It builds; it runs nothing.
+
+A native module is copied into RAM and linked when it is imported; an artifact stays where it lies. Its architecture has
+to be the firmware's or, among the Cortex-M ones, one that comes before it in ARCHITECTURES. What is built is kept in
+the cache under the digest of what went into it.
+
+What it reads of a board is the table `[natmod]` of its board.toml:
+  arch          the architecture, one of ARCHITECTURES
+  make          further arguments of make, for stock MicroPython
+  arguments     QEMU's arguments for the machine; they name the character device `repl`
+  free_address  memory that the firmware does not know of, 256 KiB at least, where QEMU can lay a file
+
+Sources: MicroPython 1.25.0, docs/develop/natmod.rst, py/dynruntime.mk, py/persistentcode.h.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from boards.board import Board, BoardError
+from boards.build import KEPT_FIRMWARES, NATIVE, digest_of, mpy_cross, run_make
+from boards.sources import MICROPYTHON, Report, cache_folder, get_sources, locked
+
+MODULE = "tinyren_model"
+ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")
+ARCHITECTURES = {
+    "armv6m": ARM,
+    "armv7m": ARM,
+    "armv7emsp": ARM,
+    "armv7emdp": ARM,
+    "rv32imc": ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"),
+    "x64": ("gcc", "gcc libc6-dev"),
+}
+
+_IMPORT = """
+import io, sys, vfs
+class _File(io.IOBase):
+    def __init__(self):
+        self.at = 0
+    def ioctl(self, request, argument):
+        return 0
+    def readinto(self, buffer):
+        part = _mpy[self.at : self.at + len(buffer)]
+        buffer[: len(part)] = part
+        self.at += len(part)
+        return len(part)
+class _Files:
+    def mount(self, readonly, format):
+        pass
+    def umount(self):
+        pass
+    def stat(self, path):
+        if path != "/{module}.mpy":
+            raise OSError(2)
+        return (0x8000,) + (0,) * 9
+    def open(self, path, mode):
+        return _File()
+_mpy = {content}
+vfs.mount(_Files(), "/native")
+sys.path.insert(0, "/native")
+import {module}
+vfs.umount("/native")
+del sys.path[0], _mpy, _File, _Files
+"""
+
+
+def build_native_module(arch: str, report: Report) -> Path:
+    """The kernels as a native module (.mpy) of an architecture of ARCHITECTURES.
+
+    Raises:
+        BoardError: no such architecture, no compiler, no sources, or make failed; one line.
+    """
+    if arch not in ARCHITECTURES:
+        raise BoardError(f"arch: got {arch!r}, wanted one of {', '.join(ARCHITECTURES)}")
+    compiler, package = ARCHITECTURES[arch]
+    micropython = get_sources(report)[MICROPYTHON]
+    files = [*sorted(NATIVE.glob("*.[ch]")), NATIVE / "micropython.mk", *sorted((NATIVE / "natmod").iterdir())]
+
+    def make(work: Path) -> None:
+        for path in files:
+            shutil.copyfile(path, work / path.name)
+        run_make(work, [f"MPY_DIR={micropython.path}", f"ARCH={arch}", f"PYTHON={sys.executable}"], work, ignore)
+
+    parts = [compiler_version(compiler, package), micropython.digest.encode(), *(path.read_bytes() for path in files)]
+    return keep_built(f"natmod-{arch}", parts, f"{MODULE}.mpy", make)
+
+
+def build_stock(board: Board, report: Report) -> Path:
+    """MicroPython's firmware for the machine of a board that has `natmod`, without anything of ours; its ELF.
+
+    Raises:
+        BoardError: as build_native_module, or the board has no natmod.
+    """
+    if board.natmod is None:
+        raise BoardError(f"{board.name}: natmod: got none, wanted how stock MicroPython is built for it")
+    sources = get_sources(report)[MICROPYTHON]
+    cross = mpy_cross(sources, report)
+    settings = [*board.toolchain["make"], *board.natmod["make"]]
+
+    def make(work: Path) -> None:
+        manifest = work / "manifest.py"
+        manifest.touch()
+        variables = {
+            "BOARD": board.name,
+            "BOARD_DIR": board.folder,
+            "BUILD": work,
+            "FROZEN_MANIFEST": manifest,
+            "MICROPY_MPYCROSS": cross,
+            "MPY_LIB_DIR": sources.path / "ports" / "qemu",
+            "PYTHON": sys.executable,
+        }
+        arguments = [f"{name}={value}" for name, value in variables.items()] + settings
+        run_make(sources.path / "ports" / "qemu", arguments, work, ignore)
+
+    version = compiler_version(board.toolchain["compiler"], board.toolchain["package"])
+    makefiles = [path.read_bytes() for path in sorted(board.folder.parent.glob("*/*.mk"))]
+    parts = [version, sources.digest.encode(), repr(settings).encode(), *makefiles]
+    return keep_built(f"stock-{board.name}", parts, "firmware.elf", make)
+
+
+def stock_board(board: Board) -> Board:
+    """The board as build_stock's firmware wants it emulated: the machine and a console."""
+    assert board.natmod
+    return replace(board, emulator={**board.emulator, "arguments": board.natmod["arguments"]})
+
+
+def import_program(content: str) -> str:
+    """Python that imports a native module on a board without a file system; content: an expression of its bytes."""
+    return _IMPORT.format(module=MODULE, content=content)
+
+
+def ignore(_lines: int) -> None:
+    """Progress that nobody is told: these builds are short."""
+
+
+def compiler_version(compiler: str, package: str) -> bytes:
+    """What the compiler says of itself; raises BoardError with the Debian package to install."""
+    if not shutil.which(compiler):
+        raise BoardError(f"{compiler} is not installed: apt-get install {package}")
+    return subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+
+
+def keep_built(name: str, parts: Iterable[bytes], product: str, make: Callable[[Path], None]) -> Path:
+    """The file `product` that make(work) leaves in work, kept under its name and the digest of parts."""
+    place = cache_folder() / "natmod" / f"{name}-{digest_of([product.encode(), *parts])[:16]}" / product
+    with locked(name):
+        if not place.is_file():
+            work = cache_folder() / "work" / name
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            make(work)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (work / product).replace(place)
+            shutil.rmtree(work)
+            kept = sorted(place.parent.parent.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+            for old in kept[:-KEPT_FIRMWARES]:
+                shutil.rmtree(old)
+    return place

@@ -1,0 +1,101 @@
+/* What the int8 kernels share: reading constants, and gemmlowp's fixed-point scaling, which rounds twice. */
+#ifndef REN_INT8_SCALE_H
+#define REN_INT8_SCALE_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* A firmware is built for size; these loops are for speed, with loads where they are written: moved ahead of their
+ * products they do not fit the registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2", "no-schedule-insns")
+#endif
+
+#if defined(__GNUC__)
+#define REN_NOINLINE __attribute__((noinline)) /* so that a loop has the registers for itself */
+#else
+#define REN_NOINLINE
+#endif
+
+static inline int32_t ren_load_i32(const uint8_t *p) {
+#if defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_BIG_ENDIAN)
+    int32_t value;
+    memcpy(&value, p, 4);
+    return value;
+#else
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (((uintptr_t)p & 3) == 0) {
+        int32_t value;
+        memcpy(&value, __builtin_assume_aligned(p, 4), 4);
+        return value;
+    }
+#endif
+    return (int32_t)((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+#endif
+}
+
+/* (2 * a * b + 2^31) >> 32 for |2 * a| < 2^31: the high word and the carry of the low one. */
+static inline int32_t ren_high_rounded(int32_t doubled, int32_t b) {
+#if defined(__ARM_ARCH_6M__)
+    /* No 64-bit product: four of 16 bits. */
+    int32_t a1 = doubled >> 16, b1 = b >> 16;
+    uint32_t a0 = (uint32_t)doubled & 0xFFFF, b0 = (uint32_t)b & 0xFFFF;
+    uint32_t low = a0 * b0;
+    int32_t middle = a1 * (int32_t)b0 + (int32_t)(low >> 16); /* below 2^31: a1 >= -2^15, b0 < 2^16 */
+    uint32_t other = a0 * (uint32_t)b1;                       /* b1 >= 0 */
+    uint32_t carry = ((uint32_t)middle & 0xFFFF) + (other & 0xFFFF) + 0x8000;
+    return a1 * b1 + (middle >> 16) + (int32_t)(other >> 16) + (int32_t)(carry >> 16);
+#else
+    int64_t product = (int64_t)doubled * b;
+    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#endif
+}
+
+/* SaturatingRoundingDoublingHighMul for b >= 0, where nothing saturates. */
+static inline int32_t ren_srdhm(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* RoundingDivideByPOT, ties away from zero; 0 <= n <= 31. */
+static inline int32_t ren_rounding_shift(int32_t a, int32_t n) {
+    if (n == 0) {
+        return a;
+    }
+    int32_t doubled = (a + (a >> 31)) >> (n - 1); /* a > INT32_MIN, as ren_srdhm gives it */
+    return (doubled >> 1) + (doubled & 1);
+}
+
+/* MultiplyByQuantizedMultiplier: sum * multiplier * 2^(shift - 31); the multiplier is not negative, so that the high
+ * word is never INT32_MIN and no step overflows. */
+static inline int32_t ren_scale(uint32_t sum, int32_t multiplier, int32_t shift) {
+    if (shift > 0) {
+        return ren_srdhm((int32_t)(sum << shift), multiplier);
+    }
+    return ren_rounding_shift(ren_srdhm((int32_t)sum, multiplier), -shift);
+}
+
+/* value >> 1, clamped to an int8. */
+static inline int32_t ren_half_saturated(int32_t value) {
+#if defined(__ARM_FEATURE_SAT)
+    int32_t result;
+    __asm__("ssat %0, #8, %1, asr #1" : "=r"(result) : "r"(value) : "cc");
+    return result;
+#else
+    value >>= 1;
+    value = value < -128 ? -128 : value;
+    return value > 127 ? 127 : value;
+#endif
+}
+
+static inline int32_t ren_clamp(int32_t value, int32_t low, int32_t high) {
+    value = value < low ? low : value;
+    return value > high ? high : value;
+}
+
+/* ren_scale, the output's zero point and its clamp. */
+static inline int8_t ren_output(uint32_t sum, int32_t multiplier, int32_t shift, int32_t zero, int32_t low,
+    int32_t high) {
+    return (int8_t)ren_clamp((int32_t)((uint32_t)ren_scale(sum, multiplier, shift) + (uint32_t)zero), low, high);
+}
+
+#endif

@@ -1,0 +1,156 @@
+"""The commands `tinyren model` and `tinyren qualify`: from a .tflite to an artifact, a comparison or a table.
+
+It decides nothing of models: models/ does, and its errors become one line and a code here. Exit codes: 0 every board
+that ran gave the reference's bytes; 1 one did not; 2 the model is refused, no board could run it, or something is
+missing.
+"""
+
+import importlib
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from boards.board import BoardError
+from gateway.errors import CommandError, Exit
+from gateway.progress import Progress
+from gateway.storage.cid import cid_of, encode_text
+
+EXTRA = "pip install tinyren[models]"
+LINE_CHARACTERS = 400
+
+
+def compile_file(arguments: Namespace) -> dict[str, Any]:
+    """Compile a .tflite and write its artifact, whole or not at all; what was written."""
+    check, artifact = _models("check"), _models("artifact")
+    content = _read(check, arguments.model)
+    compiled: bytes = _told(lambda: artifact.compile_model(content))
+    out: Path = arguments.out or arguments.model.with_suffix(".ren")
+    partial = out.with_name(f".{out.name}.partial")
+    partial.write_bytes(compiled)
+    partial.replace(out)
+    return {
+        "file": str(out),
+        "model": encode_text(cid_of(content)),
+        "tflite_bytes": len(content),
+        "artifact_bytes": len(compiled),
+    }
+
+
+def check_file(path: Path, arguments: Namespace, progress: Progress) -> dict[str, Any]:
+    """Compare one model on boards with the reference (models/check.py).
+
+    Args:
+        arguments: boards (text), inputs, seed.
+    Raises:
+        CommandError: the model is refused, or nothing could run it.
+    """
+    check = _models("check")
+    content = _read(check, path)
+
+    def compare() -> dict[str, Any]:
+        boards = check.chosen_boards(arguments.boards)
+        found: dict[str, Any] = check.check_model(content, boards, arguments.inputs, arguments.seed, progress.step)
+        return found
+
+    result = {"file": path.name, "model": encode_text(cid_of(content)), **_told(compare)}
+    if all("skipped" in row for row in result["boards"]):
+        reasons = "; ".join(f"{row['board']}: {row['skipped']}" for row in result["boards"])
+        raise CommandError(_line(reasons), Exit.USAGE)
+    return result
+
+
+def exit_code(*results: dict[str, Any]) -> Exit:
+    """OK only if every board that ran gave the reference's bytes, for each result of check_file."""
+    is_identical = _models("check").is_identical
+    return Exit.OK if all(is_identical(result) for result in results) else Exit.FAILED
+
+
+def train(arguments: Namespace, progress: Progress) -> list[Path]:
+    """Train a shipped model and write its files; their paths."""
+    trainer = _models("train")
+    if arguments.name not in trainer.RECIPES:
+        raise CommandError(f"model: got {arguments.name!r}, wanted one of {', '.join(trainer.RECIPES)}", Exit.USAGE)
+    out = arguments.out or trainer.FOLDER / arguments.name
+    try:
+        paths: list[Path] = trainer.write_model(arguments.name, out, progress.step, arguments.elsewhere)
+    except trainer.DataMissing as error:
+        raise CommandError(_line(str(error)), Exit.USAGE) from error
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: {EXTRA}", Exit.USAGE) from error
+    return paths
+
+
+def qualify(arguments: Namespace, progress: Progress) -> list[dict[str, Any]]:
+    """Check every shipped model and every file given, on every board; a result each, as check_file gives it."""
+    table = _models("qualify")
+    results = []
+    for path in [*table.shipped_models(), *arguments.models]:
+        progress.say(f"{path.parent.name}/{path.name}")
+        results.append(check_file(path, arguments, progress))
+        results[-1]["name"] = table.model_name(path)
+    if arguments.write_readme:
+        _told(lambda: table.write_table(arguments.write_readme, results))
+    return results
+
+
+def check_text(result: dict[str, Any]) -> str:
+    """A check for a person: a line a board."""
+    head = (
+        f"{result['file']}: {result['macs']:,} MAC, {result['tflite_bytes']:,} bytes of .tflite, "
+        f"{result['artifact_bytes']:,} of artifact, {result['arena_bytes']:,} of arena; {result['inputs']} inputs, "
+        f"seed {result['seed']}, against {result['reference']}"
+    )
+    return "\n".join([head, *(f"  {row['board']:18} {_row_text(row)}" for row in result["boards"])])
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    if "skipped" in row:
+        return f"skipped: {row['skipped']}"
+    same = "identical" if row["identical"] else f"DIFFERS by up to {row['max_abs_diff']}"
+    if row["instructions"] is None:
+        return f"{row['core']:10} {same}"
+    per_mac = "" if row["instructions_per_mac"] is None else f", {row['instructions_per_mac']:.2f} per MAC"
+    return f"{row['core']:10} {same}, {row['instructions']:,} instructions{per_mac}"
+
+
+def _models(name: str) -> Any:
+    """The module models.NAME, of which each needs packages that a site does not."""
+    try:
+        return importlib.import_module(f"models.{name}")
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: {EXTRA}", Exit.USAGE) from error
+
+
+def _read(check: Any, path: Path) -> bytes:
+    try:
+        content: bytes = _told(lambda: check.read_model(path))
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", Exit.USAGE) from error
+    return content
+
+
+def _told(call: Any) -> Any:
+    """The value of call; what models/ and boards/ raise becomes a CommandError."""
+    refusals = _refusals()
+    try:
+        return call()
+    except refusals as error:
+        raise CommandError(_line(str(error)), Exit.USAGE) from error
+
+
+def _line(text: str) -> str:
+    """Text that may quote a foreign file, as one line of printable characters."""
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= LINE_CHARACTERS else shown[: LINE_CHARACTERS - 3] + "..."
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    shared = importlib.import_module("device.native.shared")
+    return (
+        BoardError,
+        _models("graph").ModelRefused,
+        _models("check").CheckFailed,
+        _models("reference").ReferenceFailed,
+        shared.NativeError,
+        shared.ArtifactError,
+    )

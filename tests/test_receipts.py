@@ -1,0 +1,130 @@
+"""The last windows that the agent keeps, so that a challenged one can be revealed; on this machine and on a board."""
+
+import hashlib
+
+import pytest
+from agent_bench import ARTIFACT, OFFSETS, SHIFTS, Counting
+
+from boards.board import load_board
+from boards.build import build
+from boards.emulator import Emulator
+from device.agent.sampling import RECEIPT_BYTES, SAMPLE_MS, WINDOW_SAMPLES, Sampler
+from device.native.shared import Model
+
+WINDOW_MS = SAMPLE_MS * WINDOW_SAMPLES
+KEPT = 8
+
+
+class Large:
+    """An encoder whose output alone is larger than the ring's budget."""
+
+    output_bytes = 3000
+
+    def run(self, window, out):
+        out[:] = bytes([window[0]]) * len(out)
+
+
+def encoded(windows, model=None):
+    """A sampler that has encoded so many windows."""
+    sampler = Sampler(Counting(), model or Model(ARTIFACT), OFFSETS, SHIFTS, 0)
+    for step in range(windows * WINDOW_SAMPLES):
+        sampler.tick(step * SAMPLE_MS)
+    assert sampler.count == windows
+    return sampler
+
+
+def test_revealed_windows_and_outputs_are_those_that_made_the_chain():
+    chain, model, out = bytes(16), Model(ARTIFACT), bytearray(16)
+    for count in range(1, 20):
+        sampler = encoded(count)
+        window, output = sampler.reveal(count)
+        model.run(window, out)
+        assert output == out
+        chain = hashlib.sha256(chain + output).digest()[:16]
+        assert sampler.chain == chain
+
+
+def test_exactly_the_last_eight_can_be_revealed_and_each_is_its_own():
+    sampler = encoded(21)
+    kept = {count: sampler.reveal(count) for count in range(-30, 60)}
+
+    assert [count for count, receipt in kept.items() if receipt] == list(range(14, 22))
+    assert [kept[count] for count in range(14, 22)] == [encoded(count).reveal(count) for count in range(14, 22)]
+    assert all(len(window) == 128 and len(output) == 16 for window, output in filter(None, kept.values()))
+
+
+def test_before_the_first_inference_nothing_can_be_revealed_and_half_a_window_is_not():
+    sampler = encoded(0)
+    for step in range(WINDOW_SAMPLES - 1):
+        sampler.tick(step * SAMPLE_MS)
+
+    assert [sampler.reveal(count) for count in (0, 1, 2)] == [None] * 3
+
+
+def test_a_revealed_window_is_a_copy():
+    sampler = encoded(1)
+    before = sampler.reveal(1)
+    for step in range(WINDOW_SAMPLES, 10 * WINDOW_SAMPLES):
+        sampler.tick(step * SAMPLE_MS)
+
+    assert sampler.reveal(1) is None and before == encoded(1).reveal(1)
+
+
+def test_an_output_larger_than_the_budget_leaves_room_for_the_last_one():
+    sampler = encoded(3, Large())
+
+    assert [bool(sampler.reveal(count)) for count in (1, 2, 3)] == [False, False, True]
+    assert len(sampler.reveal(3)[1]) == 3000 > RECEIPT_BYTES
+
+
+def test_an_unattested_model_counts_nothing_and_keeps_nothing():
+    model = Large()
+    model.is_attested = False
+    sampler = Sampler(Counting(), model, OFFSETS, SHIFTS, 0)
+    for step in range(3 * WINDOW_SAMPLES):
+        sampler.tick(step * SAMPLE_MS)
+
+    assert (sampler.count, sampler.chain) == (0, bytes(16))
+    assert [sampler.reveal(count) for count in range(4)] == [None] * 4
+
+
+# As `Counting` of agent_bench, on the board; the ring does not grow, and revealing does not disturb it.
+ON_BOARD = """
+import gc, _tinyren, host_model
+from binascii import hexlify
+from agent.sampling import Sampler
+class Counting:
+    name, given = "counting", 0
+    def read(self, out):
+        n = self.given = self.given + 1
+        out[0], out[1], out[2], out[3] = n, -n, 2 * n, 32767
+        return True
+model = _tinyren.Model(host_model.ARTIFACT)
+sampler = Sampler(Counting(), model, {offsets}, {shifts}, 0)
+for step in range({steps}):
+    sampler.tick(step * 50)
+gc.collect()
+before = gc.mem_alloc()
+for step in range({steps}, 2 * {steps}):
+    sampler.tick(step * 50)
+gc.collect()
+grown = gc.mem_alloc() - before
+for count in range(sampler.count + 2):
+    receipt = sampler.reveal(count)
+    print("none" if receipt is None else hexlify(receipt[0] + receipt[1]).decode())
+print(grown < 64)
+"""
+
+
+@pytest.mark.parametrize("name", ["qemu_mps2_an385", "qemu_virt_rv32"])
+def test_a_board_reveals_the_bytes_that_this_machine_reveals(name, tmp_path):
+    board = load_board(name)
+    firmware = build(board, lambda *_: None)
+    program = ON_BOARD.format(offsets=OFFSETS, shifts=SHIFTS, steps=6 * WINDOW_SAMPLES)
+    with Emulator(board, firmware.elf, tmp_path) as emulator:
+        *lines, is_flat = emulator.exec(program).split()
+
+    here = encoded(12)
+    receipts = [here.reveal(count) for count in range(14)]
+    assert lines == ["none" if receipt is None else b"".join(receipt).hex() for receipt in receipts]
+    assert is_flat == "True"
