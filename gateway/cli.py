@@ -63,21 +63,23 @@ def parser() -> argparse.ArgumentParser:
     up.set_defaults(run=run_up)
 
     verify = commands.add_parser("verify", help="recompute an epoch from its evidence and compare with the chain")
-    verify.add_argument("site", type=Path, metavar="SITE")
-    verify.add_argument("--epoch", type=positive, required=True, metavar="N")
+    verify.add_argument("site", type=Path, metavar="SITE", help="the folder that `tinyren up` keeps")
+    verify.add_argument("--epoch", type=positive, required=True, metavar="N", help="number of a settled epoch")
     verify.add_argument("--rpc", metavar="URL", help="the chain to compare with (default: the site's own)")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=run_verify)
 
     emulate = commands.add_parser("emulate", help="one emulated board with its REPL on a pty, as a USB board has it")
-    emulate.add_argument("--board", required=True, metavar="B")
+    emulate.add_argument("--board", required=True, metavar="B", help="which, for instance qemu_virt_rv32")
     emulate.add_argument(
         "--state", type=Path, metavar="DIR", help="keep the board's EEPROM or flash here (default: forgotten)"
     )
     emulate.set_defaults(run=run_emulate)
 
     bench = commands.add_parser("bench", help="measure bytes, instructions, rates and gas; prints and writes them")
-    bench.add_argument("--out", type=Path, default=Path("bench/results.json"), metavar="FILE")
+    bench.add_argument(
+        "--out", type=Path, default=Path("bench/results.json"), metavar="FILE", help="(default: %(default)s)"
+    )
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     return root

@@ -114,6 +114,8 @@ class Settler:
             Disagreement, EvidenceError, EvidenceDamaged: the evidence does not give the root that the chain has.
         """
         settled = self.settlement.epoch()
+        if settled > self._closed:
+            raise Disagreement(f"the chain has settled epoch {settled}, but the evidence ends with {self._closed}")
         known = settled
         while known and ledger.read(self._ledger, known) is None:
             known -= 1

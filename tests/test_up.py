@@ -73,7 +73,8 @@ def disturbed(folder, fresh):
     # A board's UART is not told that the broker is gone: the agent finds out by the missing answer to its next ping.
     site.wait_state(lambda state: all(row["heartbeats"] > before[row["id"]] for row in state["devices"]))
     seen.after = max(row["epoch"] for row in site.state()["epochs"]) + 1
-    site.wait_state(lambda state: any((seen.after, "settled") == (row["epoch"], row["state"]) for row in state["epochs"]))
+    wanted = seen.after, "settled"
+    site.wait_state(lambda state: any(wanted == (row["epoch"], row["state"]) for row in state["epochs"]))
     site.wait_state(lambda state: any(0 < row["windows_open"] < 5 for row in state["epochs"] if row["state"] == "open"))
     seen.code, seen.result = site.end(signal.SIGINT)
     return seen
