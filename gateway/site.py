@@ -245,6 +245,7 @@ class RunningSite:
                 self.progress.say("the first heartbeat is verified and stored")
             if self._wanted is not None and self._settled_now >= self._wanted:
                 return
+        self.progress.say("ending")
 
     def _watch_processes(self) -> None:
         if not self.broker.is_running():
@@ -271,6 +272,8 @@ class RunningSite:
             self._is_ready = True
             self.intake.wake()
             self.progress.say(f"{here - waiting} of {boards} devices are ready: epoch {self.epochs.windows.epoch}")
+            if self._wanted is None:
+                self.progress.say("Ctrl-C ends it; the same command goes on with it")
 
     def _may_open(self, epoch: int) -> bool:
         return self._is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
