@@ -52,11 +52,11 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
     up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
     up.add_argument(
-        "--replay", type=Path, metavar="FILE.csv", help="sensor values from a recording, not from this host"
+        "--replay", type=readable, metavar="FILE.csv", help="sensor values from a recording, not from this host"
     )
     up.add_argument("--rpc", metavar="URL", help="settle on this chain (JSON-RPC), not on the embedded one")
     up.add_argument(
-        "--key", type=Path, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
+        "--key", type=readable, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
     )
     up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
     up.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -99,6 +99,14 @@ def port(text: str) -> int:
     if value > 65535:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a port from 1 to 65535")
     return value
+
+
+def readable(text: str) -> Path:
+    """An argument that must be the path of a file that is there."""
+    path = Path(text)
+    if not path.exists() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a file that is there")
+    return path
 
 
 def new_progress() -> Progress:

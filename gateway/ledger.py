@@ -73,5 +73,5 @@ def read(folder: Path, epoch: int) -> Settled | None:
             tx=str(fields["tx"]),
             signers=tuple(fields["signers"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

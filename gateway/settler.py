@@ -116,16 +116,21 @@ class Settler:
         settled = self.settlement.epoch()
         if settled > self._closed:
             raise Disagreement(f"the chain has settled epoch {settled}, but the evidence ends with {self._closed}")
+        posted = {item.epoch: item for item in self.settlement.roots()} if settled else {}
         known = settled
-        while known and ledger.read(self._ledger, known) is None:
+        while known and self._kept(posted[known]) is None:
             known -= 1
-        last = ledger.read(self._ledger, known) if known else None
-        posted = {item.epoch: item for item in self.settlement.roots()} if known < settled else {}
+        last = self._kept(posted[known]) if known else None
         for number in range(known + 1, settled + 1):
             last = self._write(self._judge(number, last), posted[number])
         if last is not None:
             self._pay(last)
         self._last = last
+
+    def _kept(self, posted: PostedRoot) -> Settled | None:
+        """The ledger's copy of an epoch, if it is the chain's."""
+        kept = ledger.read(self._ledger, posted.epoch)
+        return kept if kept and kept.root == posted.root == epochs.root_of(kept.leaves) else None
 
     def _settle(self, number: int, previous: Settled | None) -> Settled | None:
         """Settle one closed epoch; None: asked to stop before there was a quorum."""
