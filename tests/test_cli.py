@@ -145,7 +145,7 @@ def test_a_kept_site_that_somebody_broke_is_refused(line, capsys, kept):
     [
         (b"", "got no"),
         (b"temperature_c,x,y,z\n", "got no rows"),
-        (b"a,b\n1,2\n", ""),
+        (b"time,x,y,z,u,v\n1,2,3,4,5,6\n", ""),
         (b"temperature_c,x,y,z\n1,2,3\n", "got 3 columns, wanted 4"),
         (os.urandom(4096), ""),
     ],

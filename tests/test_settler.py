@@ -20,7 +20,7 @@ WEI = {1: rewards.epoch_reward(2 * 255, 4), 2: rewards.epoch_reward(255, 1)}
 
 
 class Stand:
-    """A settler and oracles: `signers` sign what `root_of` makes of the verdict's root whenever an epoch is announced."""
+    """A settler and oracles: `signers` sign what `root_of` makes of the verdict's root when an epoch is announced."""
 
     def __init__(self, site, signers=ORACLES[:2], root_of=lambda root: root):
         self.site, self.signers, self.root_of = site, signers, root_of
