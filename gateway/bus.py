@@ -37,8 +37,8 @@ class Bus:
     """One client: a thread of paho's receives, any thread may publish.
 
     Args:
-        name: begins the client id, whose session the broker keeps while this is away. The rest follows from the password:
-            the broker lets a newcomer with the same id take the place, so strangers must not know it.
+        name: begins the client id, whose session the broker keeps while this is away. The rest follows from the
+            password: a broker lets a newcomer with the same id take the place, so strangers must not know it.
         account: (user, password).
         receive: called on paho's thread with topic, payload, receipt time in ms and the token for `ack`; to be quick.
         clock: the site's time in ms.
@@ -54,7 +54,11 @@ class Bus:
         self._is_subscribed = threading.Event()
         secret = hashlib.sha256(account[1].encode()).hexdigest()
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, f"{name}-{secret[:16]}", clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            f"{name}-{secret[:16]}",
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
         )
         self._client.username_pw_set(*account)
         self._client.max_queued_messages_set(MAX_OUTGOING)

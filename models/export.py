@@ -72,11 +72,21 @@ class _Writer:
             inputs = [last, *self._add_constants(index, previous, step)]
             last, previous = self._add_activation(f"{index}", step.output), step.output
             operators.append(self._add_operator(codes.index(step.name), step, inputs, last))
-        subgraph = self._table("SubGraph", Tensors=self._offsets(self.tensors), Inputs=self._ints([first]),
-                               Outputs=self._ints([last]), Operators=self._offsets(operators))
+        subgraph = self._table(
+            "SubGraph",
+            Tensors=self._offsets(self.tensors),
+            Inputs=self._ints([first]),
+            Outputs=self._ints([last]),
+            Operators=self._offsets(operators),
+        )
         opcodes = [self._add_code(name) for name in codes]
-        model = self._table("Model", Version=3, OperatorCodes=self._offsets(opcodes),
-                            Subgraphs=self._offsets([subgraph]), Buffers=self._offsets(self.buffers))
+        model = self._table(
+            "Model",
+            Version=3,
+            OperatorCodes=self._offsets(opcodes),
+            Subgraphs=self._offsets([subgraph]),
+            Buffers=self._offsets(self.buffers),
+        )
         self.builder.Finish(model, b"TFL3")
         return bytes(self.builder.Output())
 
@@ -104,10 +114,21 @@ class _Writer:
 
     def _add_tensor(self, name, shape, kind, scales, zeros, axis=0, buffer=0) -> int:
         quantization = self._table(
-            "QuantizationParameters", Scale=self.builder.CreateNumpyVector(np.array(scales, np.float32)),
-            ZeroPoint=self.builder.CreateNumpyVector(np.array(zeros, np.int64)), QuantizedDimension=axis)
-        self.tensors.append(self._table("Tensor", Shape=self._ints(shape), Type=kind, Buffer=buffer,
-                                        Name=self.builder.CreateString(name), Quantization=quantization))
+            "QuantizationParameters",
+            Scale=self.builder.CreateNumpyVector(np.array(scales, np.float32)),
+            ZeroPoint=self.builder.CreateNumpyVector(np.array(zeros, np.int64)),
+            QuantizedDimension=axis,
+        )
+        self.tensors.append(
+            self._table(
+                "Tensor",
+                Shape=self._ints(shape),
+                Type=kind,
+                Buffer=buffer,
+                Name=self.builder.CreateString(name),
+                Quantization=quantization,
+            )
+        )
         return len(self.tensors) - 1
 
     def _add_activation(self, name: str, activation: Activation) -> int:
@@ -120,10 +141,24 @@ class _Writer:
         axis = 3 if step.name == "DEPTHWISE_CONV_2D" else 0
         zeros = [0] * len(step.scales)
         products = [np.float32(source.scale) * np.float32(scale) for scale in step.scales]
-        weights = self._add_tensor(f"{index}.w", step.weights.shape, tflite.TensorType.INT8, step.scales, zeros, axis,
-                                   self._add_buffer(step.weights.astype("<i1").tobytes()))
-        bias = self._add_tensor(f"{index}.b", step.bias.shape, tflite.TensorType.INT32, products, zeros, 0,
-                                self._add_buffer(step.bias.astype("<i4").tobytes()))
+        weights = self._add_tensor(
+            f"{index}.w",
+            step.weights.shape,
+            tflite.TensorType.INT8,
+            step.scales,
+            zeros,
+            axis,
+            self._add_buffer(step.weights.astype("<i1").tobytes()),
+        )
+        bias = self._add_tensor(
+            f"{index}.b",
+            step.bias.shape,
+            tflite.TensorType.INT32,
+            products,
+            zeros,
+            0,
+            self._add_buffer(step.bias.astype("<i4").tobytes()),
+        )
         return [weights, bias]
 
     def _add_operator(self, code: int, step: Step, inputs: list[int], output: int) -> int:
@@ -131,8 +166,14 @@ class _Writer:
         if step.name == "RESHAPE":
             fields["NewShape"] = self._ints(step.output.shape)
         options = self._table(TABLES[step.name], **fields)
-        return self._table("Operator", OpcodeIndex=code, Inputs=self._ints(inputs), Outputs=self._ints([output]),
-                           BuiltinOptionsType=getattr(tflite.BuiltinOptions, TABLES[step.name]), BuiltinOptions=options)
+        return self._table(
+            "Operator",
+            OpcodeIndex=code,
+            Inputs=self._ints(inputs),
+            Outputs=self._ints([output]),
+            BuiltinOptionsType=getattr(tflite.BuiltinOptions, TABLES[step.name]),
+            BuiltinOptions=options,
+        )
 
     def _add_code(self, name: str) -> int:
         code = getattr(tflite.BuiltinOperator, name)

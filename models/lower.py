@@ -72,19 +72,24 @@ def _demand_activation(operator: Operator, tensor: Tensor) -> None:
     if tensor.kind != tflite.TensorType.INT8 or tensor.data is not None or len(tensor.scales) != 1:
         raise ModelRefused(f"{operator.where}: tensor {tensor.name} is not an int8 activation of one scale")
     if tensor.scales[0] == 0 or not -128 <= tensor.zero_points[0] <= 127 or min(tensor.shape, default=0) < 1:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
-                           f"{tensor.zero_points[0]}, shape {tensor.shape}")
+        raise ModelRefused(
+            f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
+            f"{tensor.zero_points[0]}, shape {tensor.shape}"
+        )
 
 
 def _demand_fit(layer: Layer) -> None:
     """What a record's fields can hold (ARTIFACT.md)."""
     small = layer.kernel + layer.stride + layer.dilation
     if not all(1 <= value <= SMALL for value in small) or max(layer.pad) > SMALL:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
-                           f"padding {layer.pad}: wanted at most {SMALL} each")
+        raise ModelRefused(
+            f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
+            f"padding {layer.pad}: wanted at most {SMALL} each"
+        )
     if layer.kernel[0] * layer.kernel[1] * layer.in_shape[2] > TAPS_MAX:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most "
-                           f"{TAPS_MAX} taps")
+        raise ModelRefused(
+            f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most {TAPS_MAX} taps"
+        )
     if max(layer.in_shape + layer.out_shape) > LARGE:
         raise ModelRefused(f"{layer.where}: shape {layer.in_shape} to {layer.out_shape}: wanted at most {LARGE} each")
 
@@ -150,8 +155,10 @@ def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Te
         product = np.float32(source.scales[0]) * np.float32(weights.scales[0])
         return [float(product) / target.scales[0]] * count
     if len(weights.scales) not in (1, count) or (len(weights.scales) > 1 and weights.axis != axis):
-        raise ModelRefused(f"{operator.where}: weights {weights.name} have {len(weights.scales)} scales on axis "
-                           f"{weights.axis}, wanted 1 or {count} on axis {axis}")
+        raise ModelRefused(
+            f"{operator.where}: weights {weights.name} have {len(weights.scales)} scales on axis "
+            f"{weights.axis}, wanted 1 or {count} on axis {axis}"
+        )
     scales = weights.scales * count if len(weights.scales) == 1 else weights.scales
     return [source.scales[0] * scale / target.scales[0] for scale in scales]
 
@@ -191,8 +198,22 @@ def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     zero = source.zero_points[0]
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, axis))
     kind = DEPTHWISE if depthwise and count == in_c else CONV
-    return Layer(operator.where, kind, operator.inputs[0], operator.output, (zero, target.zero_points[0]),
-                 _clamp(operator, target), kernel, stride, dilation, pad, in_shape, out_shape, taps, channels)
+    return Layer(
+        operator.where,
+        kind,
+        operator.inputs[0],
+        operator.output,
+        (zero, target.zero_points[0]),
+        _clamp(operator, target),
+        kernel,
+        stride,
+        dilation,
+        pad,
+        in_shape,
+        out_shape,
+        taps,
+        channels,
+    )
 
 
 def _spread(taps: np.ndarray, in_c: int) -> np.ndarray:
@@ -216,9 +237,22 @@ def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, tar
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {source.shape} do not give {target.shape}")
     zero, taps = source.zero_points[0], weights.data.T
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, 0))
-    return Layer(operator.where, CONV, operator.inputs[0], operator.output, (zero, target.zero_points[0]),
-                 _clamp(operator, target), (1, 1), (1, 1), (1, 1), (0, 0), (rows, 1, width), (rows, 1, count),
-                 taps, channels)
+    return Layer(
+        operator.where,
+        CONV,
+        operator.inputs[0],
+        operator.output,
+        (zero, target.zero_points[0]),
+        _clamp(operator, target),
+        (1, 1),
+        (1, 1),
+        (1, 1),
+        (0, 0),
+        (rows, 1, width),
+        (rows, 1, count),
+        taps,
+        channels,
+    )
 
 
 def _lower_average(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> Layer:
@@ -230,8 +264,20 @@ def _lower_average(graph: Graph, operator: Operator, source: Tensor, target: Ten
     if (source.scales, source.zero_points) != (target.scales, target.zero_points):
         raise ModelRefused(f"{operator.where}: input and output differ in scale or zero point")
     zero = source.zero_points[0]
-    return Layer(operator.where, AVERAGE, operator.inputs[0], operator.output, (zero, zero), _clamp(operator, target),
-                 kernel, stride, (1, 1), pad, in_shape, out_shape)
+    return Layer(
+        operator.where,
+        AVERAGE,
+        operator.inputs[0],
+        operator.output,
+        (zero, zero),
+        _clamp(operator, target),
+        kernel,
+        stride,
+        (1, 1),
+        pad,
+        in_shape,
+        out_shape,
+    )
 
 
 LOWER = {

@@ -69,7 +69,8 @@ def random_conv(rng):
     in_c, out_c = rng.randint(1, 9), rng.randint(1, 10)
     constants = random_constants(rng, (out_c, *kernel, in_c), out_c, rng.random() < 0.7)
     return random_activation(rng, (1, *size, in_c)), [
-        Step("CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)]
+        Step("CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)
+    ]
 
 
 def random_depthwise(rng):
@@ -79,15 +80,21 @@ def random_depthwise(rng):
     constants = random_constants(rng, (1, *kernel, out_c), out_c, rng.random() < 0.7)
     options["DepthMultiplier"] = multiplier
     return random_activation(rng, (1, *size, in_c)), [
-        Step("DEPTHWISE_CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)]
+        Step("DEPTHWISE_CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)
+    ]
 
 
 def random_fully_connected(rng, per_channel):
     rows, ins, outs = rng.randint(1, 3), rng.randint(1, 70), rng.randint(1, 20)
     constants = random_constants(rng, (outs, ins), outs, per_channel)
     return random_activation(rng, (rows, ins)), [
-        Step("FULLY_CONNECTED", random_activation(rng, (rows, outs)), *constants,
-             {"FusedActivationFunction": rng.choice(ACTS)})]
+        Step(
+            "FULLY_CONNECTED",
+            random_activation(rng, (rows, outs)),
+            *constants,
+            {"FusedActivationFunction": rng.choice(ACTS)},
+        )
+    ]
 
 
 def random_average(rng):
@@ -107,8 +114,12 @@ def random_chain(rng):
     outs = rng.randint(1, 9)
     target = random_activation(rng, (1, outs))
     constants = random_constants(rng, (outs, flat.shape[1]), outs, True)
-    return source, [*steps, Step("RESHAPE", flat), Step("FULLY_CONNECTED", target, *constants),
-                    Step("RESHAPE", Activation((1, 1, outs, 1), target.scale, target.zero_point))]
+    return source, [
+        *steps,
+        Step("RESHAPE", flat),
+        Step("FULLY_CONNECTED", target, *constants),
+        Step("RESHAPE", Activation((1, 1, outs, 1), target.scale, target.zero_point)),
+    ]
 
 
 OPERATORS = {

@@ -32,9 +32,11 @@ def test_what_a_killed_process_left_does_not_stay_readable(tmp_path):
 
 def test_a_small_key_keeps_its_zeros(tmp_path, monkeypatch):
     monkeypatch.setattr(keys.secrets, "token_bytes", lambda size: (1).to_bytes(size, "big"))
-    assert keys.load_or_make(tmp_path / "one.key").secret == keys.load(tmp_path / "one.key").secret == PrivateKey(
-        (1).to_bytes(32, "big")
-    ).secret
+    assert (
+        keys.load_or_make(tmp_path / "one.key").secret
+        == keys.load(tmp_path / "one.key").secret
+        == PrivateKey((1).to_bytes(32, "big")).secret
+    )
     assert (tmp_path / "one.key").read_text() == "0" * 63 + "1\n"
 
 

@@ -49,11 +49,21 @@ def test_the_artifact_names_its_model_by_cid_and_the_cid_has_one_text():
     assert decode_text(encode_text(cid)) == cid
 
 
-@pytest.mark.parametrize("text", [
-    "", "b", FACTS["model"][:-1], FACTS["model"] + "a", FACTS["model"].upper(), "z" + FACTS["model"][1:],
-    FACTS["model"][:-1] + "0", FACTS["model"][:-1] + chr(ord(FACTS["model"][-1]) + 1), "bafybei" + FACTS["model"][7:],
-    FACTS["model"][:-1] + "é",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "b",
+        FACTS["model"][:-1],
+        FACTS["model"] + "a",
+        FACTS["model"].upper(),
+        "z" + FACTS["model"][1:],
+        FACTS["model"][:-1] + "0",
+        FACTS["model"][:-1] + chr(ord(FACTS["model"][-1]) + 1),
+        "bafybei" + FACTS["model"][7:],
+        FACTS["model"][:-1] + "é",
+    ],
+)
 def test_another_text_is_no_cid(text):
     with pytest.raises(ValueError, match="cid"):
         decode_text(text)
@@ -152,7 +162,7 @@ def test_bytes_that_are_no_model_are_refused_whatever_they_are():
 def with_header(**fields):
     names = ("magic", "size", "layers", "input", "output", "arena", "cid")
     values = dict(zip(names, HEADER.unpack_from(ARTIFACT), strict=True)) | fields
-    return HEADER.pack(*values.values()) + ARTIFACT[HEADER.size:]
+    return HEADER.pack(*values.values()) + ARTIFACT[HEADER.size :]
 
 
 def record(layer, at):
@@ -169,8 +179,8 @@ def with_record(layer, at, form, *values):
     return with_bytes(record(layer, at), form, *values)
 
 
-FIRST_CHANNELS, = struct.unpack_from("<I", ARTIFACT, record(0, 44))
-SECOND_SOURCE, = struct.unpack_from("<I", ARTIFACT, record(1, 28))
+(FIRST_CHANNELS,) = struct.unpack_from("<I", ARTIFACT, record(0, 44))
+(SECOND_SOURCE,) = struct.unpack_from("<I", ARTIFACT, record(1, 28))
 
 
 BAD = {
@@ -268,8 +278,9 @@ def test_no_artifact_that_passes_the_check_leaves_its_buffers(tmp_path):
     rng = random.Random(11)
     artifacts = [artifact for artifact, _ in BAD.values()] + [mutated(rng) for _ in range(6000)]
 
-    done = subprocess.run([tmp_path / "harness"], capture_output=True,
-                          input=b"".join(struct.pack("<I", len(a)) + a for a in artifacts))
+    done = subprocess.run(
+        [tmp_path / "harness"], capture_output=True, input=b"".join(struct.pack("<I", len(a)) + a for a in artifacts)
+    )
 
     assert done.returncode == 0, done.stderr.decode()[:2000]
     assert int(done.stdout) > 500

@@ -47,7 +47,7 @@ def test_what_the_file_does_not_say_is_as_on_a_new_site(tmp_path):
         (b"", "boards is missing"),
         (b"boards = [", "Invalid"),
         (b"\xff", "utf-8"),
-        (GOOD.encode() + b'speed = 1', "unknown field 'speed'; wanted boards, epoch_seconds"),
+        (GOOD.encode() + b"speed = 1", "unknown field 'speed'; wanted boards, epoch_seconds"),
         (b'boards = "a"', "boards: got 'a', wanted list[str]"),
         (b"boards = [1]", "boards: got [1], wanted list[str]"),
         (b"boards = []\nepoch_seconds = 1.5", "epoch_seconds: got 1.5, wanted <class 'int'>"),

@@ -39,13 +39,25 @@ ordinary window; 0.5 is guessing.
 def render_card(figures: dict, host: dict, held_out: int) -> str:
     measured = figures["figures"]
     kinds = [name.removeprefix("auc_float") for name in measured if name.startswith("auc_float")]
-    rows = [f"| AUC,{kind or ' mean of all'} | {measured[f'auc_float{kind}']:.3f} | {measured[f'auc_int8{kind}']:.3f} |"
-            for kind in kinds]
+    rows = [
+        f"| AUC,{kind or ' mean of all'} | {measured[f'auc_float{kind}']:.3f} | {measured[f'auc_int8{kind}']:.3f} |"
+        for kind in kinds
+    ]
     return CARD.format(
-        **figures["facts"], **figures["tolerance"], model=figures["model"], embedding=host["embedding"],
-        channels=", ".join(host["channels"]), offsets=list(host["offsets"]), shifts=list(host["shifts"]),
-        scale=host["scale"], zero_point=host["zero_point"], held_out=held_out,
+        **figures["facts"],
+        **figures["tolerance"],
+        model=figures["model"],
+        embedding=host["embedding"],
+        channels=", ".join(host["channels"]),
+        offsets=list(host["offsets"]),
+        shifts=list(host["shifts"]),
+        scale=host["scale"],
+        zero_point=host["zero_point"],
+        held_out=held_out,
         platform=", ".join(f"{name} {value}" for name, value in figures["platform"].items()),
-        error_of_the_mean_window=measured["error_of_the_mean_window"], error_float=measured["error_float"],
-        error_int8=measured["error_int8"], aucs="\n".join(rows),
-        losses=" ".join(f"{loss:.4f}" for loss in figures["losses"]))
+        error_of_the_mean_window=measured["error_of_the_mean_window"],
+        error_float=measured["error_float"],
+        error_int8=measured["error_int8"],
+        aucs="\n".join(rows),
+        losses=" ".join(f"{loss:.4f}" for loss in figures["losses"]),
+    )

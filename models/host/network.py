@@ -55,8 +55,12 @@ def encode(encoder, x):
             x = x @ pair[0].T + pair[1]
         else:
             groups = x.shape[-1] if name == "DEPTHWISE_CONV_2D" else 1
-            x = jax.lax.conv_general_dilated(x, pair[0], stride, "SAME", dimension_numbers=LAYOUTS[name],
-                                             feature_group_count=groups) + pair[1]
+            x = (
+                jax.lax.conv_general_dilated(
+                    x, pair[0], stride, "SAME", dimension_numbers=LAYOUTS[name], feature_group_count=groups
+                )
+                + pair[1]
+            )
         x = jax.nn.relu(x) if relu else x
         outputs.append(x)
     return outputs

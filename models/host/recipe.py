@@ -40,22 +40,41 @@ def build() -> dict[str, bytes]:
     artifact = compile_model(content)
     model = Model(artifact)
     facts = {
-        "tflite_bytes": len(content), "artifact_bytes": len(artifact), "macs": macs(content),
-        "input_bytes": model.input_bytes, "output_bytes": model.output_bytes, "arena_bytes": model.arena_bytes,
+        "tflite_bytes": len(content),
+        "artifact_bytes": len(artifact),
+        "macs": macs(content),
+        "input_bytes": model.input_bytes,
+        "output_bytes": model.output_bytes,
+        "arena_bytes": model.arena_bytes,
     }
     scale, zero = _embedding_scale(content)
     figures = {
-        "model": encode_text(model.cid), "facts": facts, "losses": [float(f"{loss:.6g}") for loss in losses],
-        "figures": _measure(parameters, model, scale, zero, ordinary), "tolerance": TOLERANCE,
+        "model": encode_text(model.cid),
+        "facts": facts,
+        "losses": [float(f"{loss:.6g}") for loss in losses],
+        "figures": _measure(parameters, model, scale, zero, ordinary),
+        "tolerance": TOLERANCE,
         "platform": describe_platform(),
     }
     host = {
-        "name": "host", "model": encode_text(model.cid), "window": [signals.WINDOW, 4], "sample_ms": 50,
-        "channels": signals.CHANNELS, "offsets": signals.OFFSETS, "shifts": signals.SHIFTS,
-        "embedding": network.EMBEDDING, "scale": scale, "zero_point": zero,
+        "name": "host",
+        "model": encode_text(model.cid),
+        "window": [signals.WINDOW, 4],
+        "sample_ms": 50,
+        "channels": signals.CHANNELS,
+        "offsets": signals.OFFSETS,
+        "shifts": signals.SHIFTS,
+        "embedding": network.EMBEDDING,
+        "scale": scale,
+        "zero_point": zero,
     }
-    return {"encoder.tflite": content, "encoder.ren": artifact, "host.json": _json(host),
-            "figures.json": _json(figures), "card.md": render_card(figures, host, HELD_OUT_TRACES * WINDOWS).encode()}
+    return {
+        "encoder.tflite": content,
+        "encoder.ren": artifact,
+        "host.json": _json(host),
+        "figures.json": _json(figures),
+        "card.md": render_card(figures, host, HELD_OUT_TRACES * WINDOWS).encode(),
+    }
 
 
 def describe_platform() -> dict[str, str]:
@@ -66,8 +85,11 @@ def describe_platform() -> dict[str, str]:
             first = file.read().split("\n\n")[0]
         facts = dict(re.findall(r"(cpu family|model)\s*: (\d+)", first))
         kind += [f"{name} {number}" for name, number in facts.items()]
-    return {"cpu": " ".join(kind), "python": platform.python_version(),
-            **{name: version(name) for name in ("jax", "jaxlib", "numpy")}}
+    return {
+        "cpu": " ".join(kind),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "numpy")},
+    }
 
 
 def _json(value: dict) -> bytes:
@@ -116,8 +138,9 @@ def _measure(parameters: dict, model: Model, scale: float, zero: int, ordinary: 
         "error_float": error(embed_float(held_out), held_out),
         "error_int8": error(embed_int8(held_out), held_out),
     }
-    spoiled = {kind: signals.quantize_windows(signals.inject_anomalies(SEED + 2, raw, kind))
-               for kind in signals.ANOMALIES}
+    spoiled = {
+        kind: signals.quantize_windows(signals.inject_anomalies(SEED + 2, raw, kind)) for kind in signals.ANOMALIES
+    }
     for name, embed in (("float", embed_float), ("int8", embed_int8)):
         score = _scorer(embed(ordinary))
         below = score(embed(held_out))
