@@ -198,18 +198,9 @@ class Settler:
     def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
         if posted.root != verdict.root or posted.evidence != verdict.evidence:
             raise Disagreement(f"epoch {posted.epoch}: the chain has another root than the evidence gives")
-        settled = Settled(
-            epoch=verdict.epoch,
-            windows=epochs.read_windows(self.folder / "evidence", verdict.epoch).count,
-            availability=verdict.availability,
-            leaves=verdict.leaves,
-            root=verdict.root,
-            total=verdict.total,
-            evidence=verdict.evidence,
-            minted=verdict.minted,
-            tx=posted.tx,
-            signers=self._signers(verdict, posted.tx),
-        )
+        windows = epochs.read_windows(self.folder / "evidence", verdict.epoch).count
+        signers = self._signers(verdict, posted.tx)
+        settled = Settled(**vars(verdict), windows=windows, tx=posted.tx, signers=signers)
         ledger.write(self._ledger, settled)
         return settled
 
