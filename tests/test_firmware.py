@@ -1,6 +1,7 @@
 """The firmware of each emulated board, on the board: `_tinyren` against other implementations, its link and console."""
 
 import ast
+import contextlib
 import random
 import socket
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from eth_hash.auto import keccak
 from mpremote.transport_serial import SerialTransport
+from serial import SerialException
 
 from boards.board import board_names, load_board
 from boards.build import build
@@ -177,7 +179,8 @@ def test_another_boot_draws_other_entropy_and_a_reset_ends_the_emulator_as_a_sup
     draw = {"expression": "bytes(b)", "setup": "b = bytearray(32)\nt.entropy(b)"}
     with Wired(wired.board.name, tmp_path) as other:
         assert other.value(**draw) != wired.value(**draw)
-        other.repl.exec_raw_no_follow("import machine\nmachine.reset()")
+        with contextlib.suppress(SerialException):  # the board may be gone before it confirms the line
+            other.repl.exec_raw_no_follow("import machine\nmachine.reset()")
         assert other.emulator.wait(30) == 0
 
 
