@@ -46,6 +46,7 @@ test: .venv/dev
 
 check: .venv/dev
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_rules.py
 

@@ -91,8 +91,14 @@ class Emulator:
             qmp = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
             # start_new_session: a terminal's Ctrl-C is for us, who then stop the emulators in order.
             self._process = _starter.submit(
-                subprocess.Popen, command + qmp, cwd=self.folder, start_new_session=True,
-                pass_fds=(theirs.fileno(), image.fileno()), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                subprocess.Popen,
+                command + qmp,
+                cwd=self.folder,
+                start_new_session=True,
+                pass_fds=(theirs.fileno(), image.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             ).result()
         ours.settimeout(ANSWER_S)
         self._qmp = ours.makefile("rw", encoding="utf-8")

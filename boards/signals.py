@@ -47,7 +47,7 @@ class HostSignals:
         self.clamped = 0
         self._cores = os.cpu_count() or 1
         self._thermal = self._read_thermal() is not None
-        thermal = "" if self._thermal else f" (which has no thermal sensor: {ROOM_C} degC throughout)"
+        thermal = "" if self._thermal else f" (no sensor: {ROOM_C} degC)"
         self.description = f"load, memory, cpu and temperature of the host{thermal}"
         psutil.cpu_percent()  # the first reading is the mean since boot
 

@@ -50,9 +50,7 @@ def _parts(sources: dict[Package, Source], files: dict[str, bytes]) -> list[byte
     return parts + [part for name, content in sorted(files.items()) for part in (name.encode(), content)]
 
 
-def _make(
-    sources: dict[Package, Source], work: Path, files: dict[str, bytes], ours: list[str], report: Report
-) -> None:
+def _make(sources: dict[Package, Source], work: Path, files: dict[str, bytes], ours: list[str], report: Report) -> None:
     for name, content in files.items():
         path = work / "frozen" / name
         path.parent.mkdir(parents=True, exist_ok=True)

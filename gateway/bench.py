@@ -1,8 +1,8 @@
 """`tinyren bench`: measures what the project has set itself targets for, and holds it beside them; it asserts nothing.
 
 Bytes and gas come out the same each time, instructions within 3 in 1,000 (each board makes its own key): more is a
-change of the code, the compiler or QEMU. Rates are this machine's at this moment; only the share, measured in turns with
-what it is a share of, can be compared. What is written names no host, no user and no path.
+change of the code, the compiler or QEMU. Rates are this machine's at this moment; only the share, measured in turns
+with what it is a share of, can be compared. What is written names no host, no user and no path.
 """
 
 import os

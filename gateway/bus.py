@@ -7,6 +7,7 @@ then sends again what was not acknowledged. An acknowledgement for a connection 
 ids start anew.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -36,7 +37,8 @@ class Bus:
     """One client: a thread of paho's receives, any thread may publish.
 
     Args:
-        name: client id; a name that is not empty keeps its session at the broker while it is away.
+        name: begins the client id, whose session the broker keeps while this is away. The rest follows from the
+            password: a broker lets a newcomer with the same id take the place, so strangers must not know it.
         account: (user, password).
         receive: called on paho's thread with topic, payload, receipt time in ms and the token for `ack`; to be quick.
         clock: the site's time in ms.
@@ -50,8 +52,13 @@ class Bus:
         self._topics: list[tuple[str, int]] = []
         self._connections = 0
         self._is_subscribed = threading.Event()
+        secret = hashlib.sha256(account[1].encode()).hexdigest()
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, name, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            f"{name}-{secret[:16]}",
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
         )
         self._client.username_pw_set(*account)
         self._client.max_queued_messages_set(MAX_OUTGOING)

@@ -15,6 +15,7 @@ from typing import Any
 
 from coincurve import PrivateKey
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
 from gateway import abi, jsonrpc
 from gateway.jsonrpc import RpcError
@@ -179,7 +180,8 @@ class Chain:
                 # Run it again on the state before it: a receipt does not tell the reason.
                 self.request("eth_call", [{**message, "from": account.address}, hex(block - 1)])
                 raise ChainError(f"{tx} reverted")
-        return Receipt(tx, block, int(found["gasUsed"], 16), found.get("contractAddress") or "")
+        made = found.get("contractAddress")  # in whatever case of letters the node writes it
+        return Receipt(tx, block, int(found["gasUsed"], 16), to_checksum_address(made) if made else "")
 
     def _send(self, message: dict[str, str], account: Any) -> str:
         price = int(self.request("eth_gasPrice", []), 16)

@@ -53,32 +53,34 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
     up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
     up.add_argument(
-        "--replay", type=Path, metavar="FILE.csv", help="sensor values from a recording, not from this host"
+        "--replay", type=readable, metavar="FILE.csv", help="sensor values from a recording, not from this host"
     )
     up.add_argument("--rpc", metavar="URL", help="settle on this chain (JSON-RPC), not on the embedded one")
     up.add_argument(
-        "--key", type=Path, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
+        "--key", type=readable, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
     )
     up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
     up.add_argument("--json", action="store_true", help="print one JSON object at the end")
     up.set_defaults(run=run_up)
 
     verify = commands.add_parser("verify", help="recompute an epoch from its evidence and compare with the chain")
-    verify.add_argument("site", type=Path, metavar="SITE")
-    verify.add_argument("--epoch", type=positive, required=True, metavar="N")
+    verify.add_argument("site", type=Path, metavar="SITE", help="the folder that `tinyren up` keeps")
+    verify.add_argument("--epoch", type=positive, required=True, metavar="N", help="number of a settled epoch")
     verify.add_argument("--rpc", metavar="URL", help="the chain to compare with (default: the site's own)")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=run_verify)
 
     emulate = commands.add_parser("emulate", help="one emulated board with its REPL on a pty, as a USB board has it")
-    emulate.add_argument("--board", required=True, metavar="B")
+    emulate.add_argument("--board", required=True, metavar="B", help="which, for instance qemu_virt_rv32")
     emulate.add_argument(
         "--state", type=Path, metavar="DIR", help="keep the board's EEPROM or flash here (default: forgotten)"
     )
     emulate.set_defaults(run=run_emulate)
 
     bench = commands.add_parser("bench", help="measure bytes, instructions, rates and gas; prints and writes them")
-    bench.add_argument("--out", type=Path, default=Path("bench/results.json"), metavar="FILE")
+    bench.add_argument(
+        "--out", type=Path, default=Path("bench/results.json"), metavar="FILE", help="(default: %(default)s)"
+    )
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
@@ -152,6 +154,14 @@ def seed(text: str) -> int:
     if not 0 <= value < 1 << 32:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from 0 to {(1 << 32) - 1}")
     return value
+
+
+def readable(text: str) -> Path:
+    """An argument that must be the path of a file that is there."""
+    path = Path(text)
+    if not path.exists() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a file that is there")
+    return path
 
 
 def new_progress() -> Progress:

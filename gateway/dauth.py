@@ -17,6 +17,7 @@ from gateway.enrolment import Enrolment, assign, plan_deeds
 from gateway.oracle.epoch import sign_digest
 from gateway.registry import Device
 from gateway.settlement import Deed, Settlement
+from gateway.web.view import short
 
 
 class DAuth:
@@ -93,9 +94,9 @@ class DAuth:
         name, key = to_checksum_address(device), self._keys[to_checksum_address(owner)]
         try:
             self._settlement.bind(deed, name, board, deadline_s, sign_digest(digest, key), signature)
-            self._say(f"{board} {name} is bound to deed {deed}")
+            self._say(f"{board} {short(name)} is bound to deed {deed}")
         except ChainError as error:
-            self._say(f"{board} {name} is not bound: {error}")
+            self._say(f"{board} {short(name)} is not bound: {error}")
 
     def _binding(
         self, device: bytes, deed: int, nonce: int, deadline_s: int

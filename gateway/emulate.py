@@ -1,4 +1,4 @@
-"""`tinyren emulate`: one emulated board with its REPL on a pty, as a USB board has it; joins no site and earns nothing."""
+"""`tinyren emulate`: one emulated board with its REPL on a pty, as a USB board has it; it joins no site."""
 
 import signal
 import tempfile

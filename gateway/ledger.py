@@ -5,28 +5,20 @@ A file that is missing or damaged is made again from the evidence (settler.py), 
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from gateway.oracle.rewards import Leaves
+from gateway.oracle.epoch import Verdict
 
 
 @dataclass(frozen=True)
-class Settled:
-    """One settled epoch. availability by device id; root, evidence 32 bytes; tx and signers as text; amounts in wei."""
+class Settled(Verdict):
+    """A verdict that is on the chain. windows: how many the epoch has; tx, signers: text, addresses in EIP-55."""
 
-    epoch: int
     windows: int
-    availability: Mapping[bytes, int]
-    leaves: Leaves
-    root: bytes
-    total: int
-    evidence: bytes
-    minted: int
     tx: str
     signers: tuple[str, ...]
 
@@ -73,5 +65,5 @@ def read(folder: Path, epoch: int) -> Settled | None:
             tx=str(fields["tx"]),
             signers=tuple(fields["signers"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

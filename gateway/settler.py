@@ -114,16 +114,23 @@ class Settler:
             Disagreement, EvidenceError, EvidenceDamaged: the evidence does not give the root that the chain has.
         """
         settled = self.settlement.epoch()
+        if settled > self._closed:
+            raise Disagreement(f"the chain has settled epoch {settled}, but the evidence ends with {self._closed}")
+        posted = {item.epoch: item for item in self.settlement.roots()} if settled else {}
         known = settled
-        while known and ledger.read(self._ledger, known) is None:
+        while known and self._kept(posted[known]) is None:
             known -= 1
-        last = ledger.read(self._ledger, known) if known else None
-        posted = {item.epoch: item for item in self.settlement.roots()} if known < settled else {}
+        last = self._kept(posted[known]) if known else None
         for number in range(known + 1, settled + 1):
             last = self._write(self._judge(number, last), posted[number])
         if last is not None:
             self._pay(last)
         self._last = last
+
+    def _kept(self, posted: PostedRoot) -> Settled | None:
+        """The ledger's copy of an epoch, if it is the chain's."""
+        kept = ledger.read(self._ledger, posted.epoch)
+        return kept if kept and kept.root == posted.root == epochs.root_of(kept.leaves) else None
 
     def _settle(self, number: int, previous: Settled | None) -> Settled | None:
         """Settle one closed epoch; None: asked to stop before there was a quorum."""
@@ -191,18 +198,9 @@ class Settler:
     def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
         if posted.root != verdict.root or posted.evidence != verdict.evidence:
             raise Disagreement(f"epoch {posted.epoch}: the chain has another root than the evidence gives")
-        settled = Settled(
-            epoch=verdict.epoch,
-            windows=epochs.read_windows(self.folder / "evidence", verdict.epoch).count,
-            availability=verdict.availability,
-            leaves=verdict.leaves,
-            root=verdict.root,
-            total=verdict.total,
-            evidence=verdict.evidence,
-            minted=verdict.minted,
-            tx=posted.tx,
-            signers=self._signers(verdict, posted.tx),
-        )
+        windows = epochs.read_windows(self.folder / "evidence", verdict.epoch).count
+        signers = self._signers(verdict, posted.tx)
+        settled = Settled(**vars(verdict), windows=windows, tx=posted.tx, signers=signers)
         ledger.write(self._ledger, settled)
         return settled
 

@@ -8,6 +8,7 @@ processes: mosquitto, the oracles, QEMU. Each of them ends with this process, al
 """
 
 import fcntl
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ from gateway.site_file import Site
 from gateway.status import Status
 from gateway.web.app import app
 from gateway.web.serve import PortInUse, serve
+from gateway.web.view import r1, short
 from gateway.windows import Windows
 
 ORACLES = 3
@@ -141,7 +143,11 @@ class RunningSite:
     def _start_intake(self, ends: ExitStack) -> None:
         clock = Clock()
         self.bus = Bus("gateway", self.broker.port, self.broker.account(), self._received, clock)
-        self.registry = Registry(self.folder / "state.sqlite")
+        try:
+            self.registry = Registry(self.folder / "state.sqlite")
+        except sqlite3.DatabaseError as error:
+            what = f"{error}; if it is damaged, move it away: devices announce themselves again"
+            raise CommandError(f"{self.folder / 'state.sqlite'}: {what}") from error
         ends.callback(self.registry.close)
         self._start_settler(ends)
         owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
@@ -221,7 +227,8 @@ class RunningSite:
         self.status.started_ms = self.epochs.clock()
         self._fleet_started_s = self.progress.elapsed_s()
         self.fleet.start()
-        self.progress.say(f"{len(boards)} emulated boards start; sensors: {self._signals.description}")
+        self.progress.say(f"{len(boards)} emulated boards start; their sensors are told:")
+        self.progress.say(f"  {self._signals.description}")
 
     def _watch(self) -> None:
         timings = self.status.timings
@@ -231,11 +238,14 @@ class RunningSite:
             if not self._is_complete:
                 self._bind_devices()
             self.status.follow()
+            for said in self.status.troubles():
+                self._notice(said)
             if timings.first_heartbeat is None and self.status.heard():
                 timings.first_heartbeat = self.progress.elapsed_s()
                 self.progress.say("the first heartbeat is verified and stored")
             if self._wanted is not None and self._settled_now >= self._wanted:
                 return
+        self.progress.say("ending")
 
     def _watch_processes(self) -> None:
         if not self.broker.is_running():
@@ -262,6 +272,8 @@ class RunningSite:
             self._is_ready = True
             self.intake.wake()
             self.progress.say(f"{here - waiting} of {boards} devices are ready: epoch {self.epochs.windows.epoch}")
+            if self._wanted is None:
+                self.progress.say("Ctrl-C ends it; the same command goes on with it")
 
     def _may_open(self, epoch: int) -> bool:
         return self._is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
@@ -271,6 +283,7 @@ class RunningSite:
             self.status.block = self.chain.mine()
             return self.status.block, self.chain.block_hash(self.status.block)
         except ChainError as error:
+            self.status.chain_error = str(error)
             raise ChainAway(str(error)) from error
 
     def _received(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
@@ -301,16 +314,11 @@ class RunningSite:
             f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
         )
         for claim in claims:
-            self.progress.say(f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {claim.owner}")
+            self.progress.say(f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
 
     def _notice(self, text: str) -> None:
         self.status.notes.append(text)
         self.progress.say(text)
-
-
-def r1(wei: int) -> str:
-    """Wei as R1 with four decimals, rounded down."""
-    return f"{wei // 10**18}.{wei % 10**18 // 10**14:04}"
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """SITE/site.toml: what a site was made with, and where its parts can be found while it runs. Holds no secret."""
 
+import json
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from gateway.errors import CommandError, Exit
 
@@ -50,8 +51,7 @@ def read(folder: Path) -> Site | None:
     for name, value in table.items():
         if name not in known:
             raise CommandError(f"{path}: unknown field {name!r}; wanted {', '.join(known)}", Exit.USAGE)
-        wanted = getattr(known[name].type, "__name__", "")
-        if type(value).__name__ != wanted:
+        if not _is_a(value, known[name].type):
             raise CommandError(f"{path}: {name}: got {value!r}, wanted {known[name].type}", Exit.USAGE)
     if "boards" not in table:
         raise CommandError(f"{path}: boards is missing", Exit.USAGE)
@@ -69,13 +69,19 @@ def write(folder: Path, site: Site) -> None:
     os.replace(part, folder / NAME)
 
 
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value of the file is of a field's type: bool, int, str, list[str] or dict[str, str]."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return type(value) is (get_origin(kind) or kind) and all(type(item) is str for item in items)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"

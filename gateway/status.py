@@ -23,6 +23,11 @@ from gateway.web.rpc import RpcError
 RECENT_WINDOWS = 24
 EPOCHS_KEPT = 1000
 NOTES_KEPT = 20
+TROUBLES = {
+    "no_space": "the disk is full: heartbeats are neither stored nor acknowledged; free some space",
+    "no_block": "no window can be opened, the chain gives no block",
+    "overload": "more messages come than can be dealt with; the newest are dropped",
+}
 
 
 @dataclass
@@ -40,12 +45,14 @@ class Status:
 
     Args:
         started_ms: site time when the boards were started in this run.
+        chain_error: why there was no newest block, the last time that there was none.
     """
 
     def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
         self.timings = Timings()
         self.started_ms = 0
         self.block = 0
+        self.chain_error = ""
         self.settled: deque[Settled] = deque(maxlen=EPOCHS_KEPT)
         self.claims: list[Claim] = []
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
@@ -54,6 +61,8 @@ class Status:
         self._opened: deque[tuple[int, int]] = deque(maxlen=RECENT_WINDOWS)
         self._answered: dict[bytes, deque[tuple[int, int]]] = {}
         self._first_ms: dict[bytes, int] = {}
+        self._counts = registry.rejected
+        self._told: dict[str, int] = {}
         self._version, self._news = 0, threading.Condition()
 
     def load(self, folder: Path, first: int) -> None:
@@ -78,6 +87,14 @@ class Status:
         with self._news:
             self._version += 1
             self._news.notify_all()
+
+    def troubles(self) -> list[str]:
+        """What kept the site from its work since the last call, each kind once an epoch; the page has the counts."""
+        before, self._counts, epoch = self._counts, self._registry.rejected, self._epochs.windows.epoch
+        grown = [reason for reason in TROUBLES if self._counts[reason] > before[reason]]
+        new = [reason for reason in grown if self._told.get(reason) != epoch]
+        self._told.update(dict.fromkeys(new, epoch))
+        return [TROUBLES[reason] + (f": {self.chain_error}" if reason == "no_block" else "") for reason in new]
 
     def heard(self) -> set[bytes]:
         """Devices whose heartbeat was accepted in this run."""

@@ -19,9 +19,10 @@ from gateway.evidence import EvidenceDamaged
 from gateway.oracle.availability import EvidenceError
 from gateway.progress import Progress
 from gateway.settler import Disagreement
-from gateway.site import RunningSite, r1
+from gateway.site import RunningSite
 from gateway.site_file import Site
 from gateway.web.serve import PortInUse, listen
+from gateway.web.view import r1, short
 from gateway.windows import MAX_WINDOWS
 
 T = TypeVar("T")
@@ -133,13 +134,13 @@ def _refuse_changes(kept: Site, arguments: Namespace, boards: list[str] | None, 
 
 def summary(result: dict[str, Any]) -> str:
     """The result for a person, its last line for a program."""
-    lines = [
-        f"  {row['id']}  {row['board']:<18} deed {row['deed']} slot {row['slot']}  {row['heartbeats']} heartbeats"
-        for row in result["devices"]
-    ]
-    for epoch in result["epochs"]:
+    lines = []
+    for row in result["devices"]:
+        place = f"deed {row['deed']} slot {row['slot']}" if row["deed"] else "no deed"
+        lines.append(f"  {short(row['id'])}  {row['board']:<16} {place}, {row['heartbeats']} heartbeats")
+    for epoch in result["epochs"][-EPOCHS_TOLD:]:
         shares = " ".join(str(value) for value in epoch["availability"].values())
-        lines.append(f"  epoch {epoch['epoch']}: availability {shares}, {r1(int(epoch['minted_wei']))} R1")
+        lines.append(f"  epoch {epoch['epoch']}: availability {shares}, {r1(epoch['minted_wei'])} R1")
     if result["rejected"]:
         lines.append("  rejected: " + ", ".join(f"{count} {reason}" for reason, count in result["rejected"].items()))
     minted = sum(int(epoch["minted_wei"]) for epoch in result["epochs"])

@@ -29,8 +29,10 @@ def compile_model(content: bytes) -> bytes:
     plan = plan_arena(graph, layers)
     sizes = [graph.tensors[graph.input].size, graph.tensors[graph.output].size, plan.arena_bytes]
     body = _Body(HEADER.size + RECORD.size * len(layers))
-    records = [_record(layer, body, inputs, target, scratch) for layer, inputs, target, scratch in
-               zip(layers, plan.inputs, plan.outputs, plan.scratch, strict=True)]
+    records = [
+        _record(layer, body, inputs, target, scratch)
+        for layer, inputs, target, scratch in zip(layers, plan.inputs, plan.outputs, plan.scratch, strict=True)
+    ]
     cid = RAW_SHA256_CID + hashlib.sha256(content).digest()
     size = HEADER.size + RECORD.size * len(layers) + len(body.content)
     for what, bytes_ in zip(("input", "output", "arena", "artifact"), (*sizes, size), strict=True):
@@ -65,5 +67,17 @@ def _record(layer: Layer, body: _Body, inputs: list[int], target: int, scratch: 
     weights = body.append(layer.weights)
     second = inputs[1] if len(inputs) > 1 else scratch
     shapes = layer.kernel + layer.stride + layer.dilation + layer.pad + layer.in_shape + layer.out_shape
-    return RECORD.pack(layer.kind, *layer.zeros, *layer.clamp, layer.flags, layer.broadcast, 0, *shapes,
-                       inputs[0], target, second, weights, table)
+    return RECORD.pack(
+        layer.kind,
+        *layer.zeros,
+        *layer.clamp,
+        layer.flags,
+        layer.broadcast,
+        0,
+        *shapes,
+        inputs[0],
+        target,
+        second,
+        weights,
+        table,
+    )

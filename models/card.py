@@ -75,8 +75,11 @@ TOLERANCES = {
     "accuracy": "{accuracy:.2f} (accuracy)",
 }
 TITLES = {"does": "What it does", "data": "Data", "licence": "Licence", "limits": "Limits"}
-ALT = {"curves.svg": "loss while training", "roc.svg": "anomalies found against false alarms",
-       "confusion.svg": "confusion matrix"}
+ALT = {
+    "curves.svg": "loss while training",
+    "roc.svg": "anomalies found against false alarms",
+    "confusion.svg": "confusion matrix",
+}
 
 
 def render_card(about: dict[str, str], facts: dict, found: dict, elsewhere: dict, files: list[str]) -> str:
@@ -129,7 +132,10 @@ def _table(groups: dict[str, dict]) -> str:
     """A row a figure of each group, a column a way."""
     lines = [f"| figure | {' | '.join(WAYS)} | {BASELINE} |", "|---" * (len(WAYS) + 2) + "|"]
     for group, figures in groups.items():
-        lines += [f"| {group + ': ' if group else ''}{name} | "
-                  + " | ".join(f"{row[way]:.4g}" if name == "error" else f"{row[way]:.3f}" for way in (*WAYS, BASELINE))
-                  + " |" for name, row in figures.items()]
+        lines += [
+            f"| {group + ': ' if group else ''}{name} | "
+            + " | ".join(f"{row[way]:.4g}" if name == "error" else f"{row[way]:.3f}" for way in (*WAYS, BASELINE))
+            + " |"
+            for name, row in figures.items()
+        ]
     return "\n".join(lines)

@@ -95,11 +95,21 @@ class _Writer:
             made.append((self._add_activation(f"{index}", step.output), step.output))
             operators.append(self._add_operator(codes.index(step.name), step, inputs, made[-1][0]))
         last = made[-1][0]
-        subgraph = self._table("SubGraph", Tensors=self._offsets(self.tensors), Inputs=self._ints([first]),
-                               Outputs=self._ints([last]), Operators=self._offsets(operators))
+        subgraph = self._table(
+            "SubGraph",
+            Tensors=self._offsets(self.tensors),
+            Inputs=self._ints([first]),
+            Outputs=self._ints([last]),
+            Operators=self._offsets(operators),
+        )
         opcodes = [self._add_code(name) for name in codes]
-        model = self._table("Model", Version=3, OperatorCodes=self._offsets(opcodes),
-                            Subgraphs=self._offsets([subgraph]), Buffers=self._offsets(self.buffers))
+        model = self._table(
+            "Model",
+            Version=3,
+            OperatorCodes=self._offsets(opcodes),
+            Subgraphs=self._offsets([subgraph]),
+            Buffers=self._offsets(self.buffers),
+        )
         self.builder.Finish(model, b"TFL3")
         return bytes(self.builder.Output())
 
@@ -127,10 +137,21 @@ class _Writer:
 
     def _add_tensor(self, name, shape, kind, scales, zeros, axis=0, buffer=0) -> int:
         quantization = self._table(
-            "QuantizationParameters", Scale=self.builder.CreateNumpyVector(np.array(scales, np.float32)),
-            ZeroPoint=self.builder.CreateNumpyVector(np.array(zeros, np.int64)), QuantizedDimension=axis)
-        self.tensors.append(self._table("Tensor", Shape=self._ints(shape), Type=kind, Buffer=buffer,
-                                        Name=self.builder.CreateString(name), Quantization=quantization))
+            "QuantizationParameters",
+            Scale=self.builder.CreateNumpyVector(np.array(scales, np.float32)),
+            ZeroPoint=self.builder.CreateNumpyVector(np.array(zeros, np.int64)),
+            QuantizedDimension=axis,
+        )
+        self.tensors.append(
+            self._table(
+                "Tensor",
+                Shape=self._ints(shape),
+                Type=kind,
+                Buffer=buffer,
+                Name=self.builder.CreateString(name),
+                Quantization=quantization,
+            )
+        )
         return len(self.tensors) - 1
 
     def _add_activation(self, name: str, activation: Activation) -> int:
@@ -141,8 +162,10 @@ class _Writer:
         """Tensors of all inputs; made: tensor and activation of the source and of each step so far."""
         chosen = step.inputs or (len(made) - 1,)
         source = made[next(item for item in chosen if isinstance(item, int))][1]
-        inputs = [made[item][0] if isinstance(item, int) else self._add_constant(f"{index}.{slot}", item)
-                  for slot, item in enumerate(chosen)]
+        inputs = [
+            made[item][0] if isinstance(item, int) else self._add_constant(f"{index}.{slot}", item)
+            for slot, item in enumerate(chosen)
+        ]
         constants = self._add_weights(index, source, step)
         if step.name == "TRANSPOSE_CONV":  # shape, weights, input, bias
             return [inputs[0], constants[0], inputs[1], constants[1]]
@@ -151,10 +174,12 @@ class _Writer:
     def _add_constant(self, name: str, item: np.ndarray | Constant) -> int:
         if isinstance(item, Constant):
             given, buffer = item.activation, self._add_buffer(item.values.astype("<i1").tobytes())
-            return self._add_tensor(name, given.shape, tflite.TensorType.INT8, [given.scale], [given.zero_point], 0,
-                                    buffer)
-        return self._add_tensor(name, item.shape, tflite.TensorType.INT32, [], [], 0,
-                                self._add_buffer(item.astype("<i4").tobytes()))
+            return self._add_tensor(
+                name, given.shape, tflite.TensorType.INT8, [given.scale], [given.zero_point], 0, buffer
+            )
+        return self._add_tensor(
+            name, item.shape, tflite.TensorType.INT32, [], [], 0, self._add_buffer(item.astype("<i4").tobytes())
+        )
 
     def _add_weights(self, index: int, source: Activation, step: Step) -> list[int]:
         if step.weights is None:
@@ -162,10 +187,24 @@ class _Writer:
         axis = 3 if step.name == "DEPTHWISE_CONV_2D" else 0
         zeros = [0] * len(step.scales)
         products = [np.float32(source.scale) * np.float32(scale) for scale in step.scales]
-        weights = self._add_tensor(f"{index}.w", step.weights.shape, tflite.TensorType.INT8, step.scales, zeros, axis,
-                                   self._add_buffer(step.weights.astype("<i1").tobytes()))
-        bias = self._add_tensor(f"{index}.b", step.bias.shape, tflite.TensorType.INT32, products, zeros, 0,
-                                self._add_buffer(step.bias.astype("<i4").tobytes()))
+        weights = self._add_tensor(
+            f"{index}.w",
+            step.weights.shape,
+            tflite.TensorType.INT8,
+            step.scales,
+            zeros,
+            axis,
+            self._add_buffer(step.weights.astype("<i1").tobytes()),
+        )
+        bias = self._add_tensor(
+            f"{index}.b",
+            step.bias.shape,
+            tflite.TensorType.INT32,
+            products,
+            zeros,
+            0,
+            self._add_buffer(step.bias.astype("<i4").tobytes()),
+        )
         return [weights, bias]
 
     def _add_operator(self, code: int, step: Step, inputs: list[int], output: int) -> int:
@@ -173,10 +212,13 @@ class _Writer:
         if step.name == "RESHAPE":
             fields["NewShape"] = self._ints(step.output.shape)
         if table := TABLES.get(step.name):
-            options = {"BuiltinOptionsType": getattr(tflite.BuiltinOptions, table),
-                       "BuiltinOptions": self._table(table, **fields)}
-        return self._table("Operator", OpcodeIndex=code, Inputs=self._ints(inputs), Outputs=self._ints([output]),
-                           **options)
+            options = {
+                "BuiltinOptionsType": getattr(tflite.BuiltinOptions, table),
+                "BuiltinOptions": self._table(table, **fields),
+            }
+        return self._table(
+            "Operator", OpcodeIndex=code, Inputs=self._ints(inputs), Outputs=self._ints([output]), **options
+        )
 
     def _add_code(self, name: str) -> int:
         code = getattr(tflite.BuiltinOperator, name)

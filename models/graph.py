@@ -32,8 +32,10 @@ OPTIONS = {
     "SUB": (tflite.SubOptions, ACTIVATION),
     "MUL": (tflite.MulOptions, ACTIVATION),
     "CONCATENATION": (tflite.ConcatenationOptions, (*ACTIVATION, "Axis")),
-    "STRIDED_SLICE": (tflite.StridedSliceOptions,
-                      ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")),
+    "STRIDED_SLICE": (
+        tflite.StridedSliceOptions,
+        ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask"),
+    ),
     "SOFTMAX": (tflite.SoftmaxOptions, ("Beta",)),
 }
 TYPES = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}

@@ -64,8 +64,10 @@ class Layer:
             return (TAP_BYTES if self.out_shape[:2] != (1, 1) else LONE_TAP_BYTES) * (-(-taps // 8) * 8)
         if self.kind != DEPTHWISE:
             return 0
-        ends = [(out - 1) * step + (count - 1) * gap for out, step, count, gap in
-                zip(self.out_shape, self.stride, self.kernel, self.dilation, strict=False)]
+        ends = [
+            (out - 1) * step + (count - 1) * gap
+            for out, step, count, gap in zip(self.out_shape, self.stride, self.kernel, self.dilation, strict=False)
+        ]
         inside = self.pad == (0, 0) and ends[0] < self.in_shape[0] and ends[1] < self.in_shape[1]
         return 0 if inside else taps
 
@@ -74,14 +76,20 @@ def demand_activation(operator: Operator, tensor: Tensor) -> None:
     """An int8 tensor of one scale, not too large; raises ModelRefused."""
     if tensor.kind != tflite.TensorType.INT8 or len(tensor.scales) != 1:
         kind = TYPE_NAMES.get(tensor.kind, tensor.kind)
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} is not an int8 activation of one scale "
-                           f"(type {kind}, {len(tensor.scales)} scales)")
+        raise ModelRefused(
+            f"{operator.where}: tensor {tensor.name} is not an int8 activation of one scale "
+            f"(type {kind}, {len(tensor.scales)} scales)"
+        )
     if tensor.scales[0] == 0 or not -128 <= tensor.zero_points[0] <= 127 or min(tensor.shape, default=1) < 1:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
-                           f"{tensor.zero_points[0]}, shape {tensor.shape}")
+        raise ModelRefused(
+            f"{operator.where}: tensor {tensor.name} has scale {tensor.scales[0]}, zero point "
+            f"{tensor.zero_points[0]}, shape {tensor.shape}"
+        )
     if tensor.size > BYTES_MAX:
-        raise ModelRefused(f"{operator.where}: tensor {tensor.name} of shape {tensor.shape} has {tensor.size} bytes, "
-                           f"wanted at most {BYTES_MAX}")
+        raise ModelRefused(
+            f"{operator.where}: tensor {tensor.name} of shape {tensor.shape} has {tensor.size} bytes, "
+            f"wanted at most {BYTES_MAX}"
+        )
 
 
 TYPE_NAMES = {code: name for name, code in vars(tflite.TensorType).items() if isinstance(code, int)}
@@ -91,11 +99,14 @@ def demand_fit(layer: Layer) -> None:
     """What a record's fields can hold (ARTIFACT.md); raises ModelRefused."""
     small = layer.kernel + layer.stride + layer.dilation
     if not all(1 <= value <= SMALL for value in small) or max(layer.pad) > SMALL:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
-                           f"padding {layer.pad}: wanted at most {SMALL} each")
+        raise ModelRefused(
+            f"{layer.where}: kernel {layer.kernel}, stride {layer.stride}, dilation {layer.dilation}, "
+            f"padding {layer.pad}: wanted at most {SMALL} each"
+        )
     if layer.kernel[0] * layer.kernel[1] * layer.in_shape[2] > TAPS_MAX:
-        raise ModelRefused(f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most "
-                           f"{TAPS_MAX} taps")
+        raise ModelRefused(
+            f"{layer.where}: kernel {layer.kernel} over {layer.in_shape[2]} channels, wanted at most {TAPS_MAX} taps"
+        )
     if not all(1 <= size <= LARGE for size in layer.in_shape + layer.out_shape):
         raise ModelRefused(f"{layer.where}: shape {layer.in_shape} to {layer.out_shape}: wanted 1 to {LARGE} each")
 

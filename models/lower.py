@@ -63,14 +63,17 @@ def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Te
         product = np.float32(source.scales[0]) * np.float32(weights.scales[0])
         return [float(product) / target.scales[0]] * count
     if len(weights.scales) not in (1, count) or (len(weights.scales) > 1 and weights.axis != axis):
-        raise ModelRefused(f"{operator.where}: weights {weights.name} have {len(weights.scales)} scales on axis "
-                           f"{weights.axis}, wanted 1 or {count} on axis {axis}")
+        raise ModelRefused(
+            f"{operator.where}: weights {weights.name} have {len(weights.scales)} scales on axis "
+            f"{weights.axis}, wanted 1 or {count} on axis {axis}"
+        )
     scales = weights.scales * count if len(weights.scales) == 1 else weights.scales
     return [source.scales[0] * scale / target.scales[0] for scale in scales]
 
 
-def _channels(graph: Graph, operator: Operator, taps: np.ndarray, zero: int, reals: list[float],
-              slot: int = 2) -> np.ndarray:
+def _channels(
+    graph: Graph, operator: Operator, taps: np.ndarray, zero: int, reals: list[float], slot: int = 2
+) -> np.ndarray:
     """int32[out channels, 3]: bias with the zero point folded in, multiplier, shift."""
     bias = np.zeros(taps.shape[1], np.int64)
     if len(operator.inputs) > slot and operator.inputs[slot] >= 0:
@@ -100,12 +103,35 @@ def _in_fours(taps: np.ndarray, of_taps: int) -> np.ndarray:
     return grown.reshape(-1, of_taps, grown.shape[1] // 4, 4).transpose(2, 0, 3, 1).reshape(-1)
 
 
-def _weighted(operator: Operator, kind: int, inputs: tuple, shapes: tuple[Shape, Shape], zeros: tuple[int, int],
-              clamp: tuple[int, int], taps: np.ndarray, channels: np.ndarray, **geometry) -> list[Layer]:
+def _weighted(
+    operator: Operator,
+    kind: int,
+    inputs: tuple,
+    shapes: tuple[Shape, Shape],
+    zeros: tuple[int, int],
+    clamp: tuple[int, int],
+    taps: np.ndarray,
+    channels: np.ndarray,
+    **geometry,
+) -> list[Layer]:
     arranged = _in_fours(taps, 4 if kind == CONV else 1)
     macs = shapes[1][0] * shapes[1][1] * taps.size
-    return [Layer(operator.where, kind, inputs, operator.output, *shapes, zeros, clamp, _narrow(taps, channels),
-                  weights=arranged, table=channels, macs=macs, **geometry)]
+    return [
+        Layer(
+            operator.where,
+            kind,
+            inputs,
+            operator.output,
+            *shapes,
+            zeros,
+            clamp,
+            _narrow(taps, channels),
+            weights=arranged,
+            table=channels,
+            macs=macs,
+            **geometry,
+        )
+    ]
 
 
 def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
@@ -131,17 +157,30 @@ def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     zero = source.zero_points[0]
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, axis))
     kind = DEPTHWISE if depthwise and count == in_c else CONV
-    return _weighted(operator, kind, operator.inputs[:1], (in_shape, out_shape), (zero, target.zero_points[0]),
-                     activation_clamp(operator, target), taps, channels, kernel=kernel, stride=stride,
-                     dilation=dilation, pad=pad)
+    return _weighted(
+        operator,
+        kind,
+        operator.inputs[:1],
+        (in_shape, out_shape),
+        (zero, target.zero_points[0]),
+        activation_clamp(operator, target),
+        taps,
+        channels,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        pad=pad,
+    )
 
 
 def _spread(operator: Operator, taps: np.ndarray, in_c: int) -> np.ndarray:
     """A depthwise kernel [taps, out] as a CONV's [taps * in_c, out], zero where channels do not meet."""
     count = taps.shape[1]
     if taps.size * in_c > BYTES_MAX or taps.shape[0] * in_c > TAPS_MAX:
-        raise ModelRefused(f"{operator.where}: {taps.size} weights over {in_c} channels with a multiplier of "
-                           f"{count // in_c}, wanted at most {BYTES_MAX} bytes as a convolution")
+        raise ModelRefused(
+            f"{operator.where}: {taps.size} weights over {in_c} channels with a multiplier of "
+            f"{count // in_c}, wanted at most {BYTES_MAX} bytes as a convolution"
+        )
     out = np.arange(count)
     spread = np.zeros((taps.shape[0], in_c, count), np.int8)
     spread[:, out // (count // in_c), out] = taps
@@ -160,8 +199,16 @@ def _lower_fully_connected(graph: Graph, operator: Operator, source: Tensor, tar
         raise ModelRefused(f"{operator.where}: weights {weights.shape} on {source.shape} do not give {target.shape}")
     zero, taps = source.zero_points[0], weights.data.T
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, 0))
-    return _weighted(operator, CONV, operator.inputs[:1], ((rows, 1, width), (rows, 1, count)),
-                     (zero, target.zero_points[0]), activation_clamp(operator, target), taps, channels)
+    return _weighted(
+        operator,
+        CONV,
+        operator.inputs[:1],
+        ((rows, 1, width), (rows, 1, count)),
+        (zero, target.zero_points[0]),
+        activation_clamp(operator, target),
+        taps,
+        channels,
+    )
 
 
 def _lower_transpose_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
@@ -180,8 +227,9 @@ def _lower_transpose_conv(graph: Graph, operator: Operator, source: Tensor, targ
         same = operator.options["Padding"] == tflite.Padding.SAME
         wanted = -(-out // step) if same else (out - taps) // step + 1
         if wanted != size:
-            raise ModelRefused(f"{operator.where}: input {in_shape}, kernel {kernel}, stride {stride} do not give "
-                               f"{out_shape}")
+            raise ModelRefused(
+                f"{operator.where}: input {in_shape}, kernel {kernel}, stride {stride} do not give {out_shape}"
+            )
         before.append(taps - 1 - (max((size - 1) * step + taps - out, 0) // 2 if same else 0))
     apart = tuple(out + taps - 1 for out, taps in zip(out_shape, kernel, strict=False)) + in_shape[2:]
     between = Temporary(operator.where, apart[0] * apart[1] * apart[2])
@@ -192,8 +240,20 @@ def _lower_transpose_conv(graph: Graph, operator: Operator, source: Tensor, targ
     taps = weights.data[:, ::-1, ::-1].reshape(count, -1).T
     reals = _multipliers(operator, source, weights, target, 0)
     channels = _channels(graph, operator, taps, zero, reals, slot=3)
-    return [copy, *_weighted(operator, CONV, (between,), (apart, out_shape), (zero, target.zero_points[0]), (-128, 127),
-                             taps, channels, kernel=kernel)]
+    return [
+        copy,
+        *_weighted(
+            operator,
+            CONV,
+            (between,),
+            (apart, out_shape),
+            (zero, target.zero_points[0]),
+            (-128, 127),
+            taps,
+            channels,
+            kernel=kernel,
+        ),
+    ]
 
 
 LOWER = {

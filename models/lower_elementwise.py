@@ -45,8 +45,9 @@ def _operand_shape(operator: Operator, tensor: Tensor, shape: tuple[int, ...]) -
     outer, outer_wanted = own[:-2], shape[:-2]
     whole = outer == outer_wanted or math.prod(outer) == 1
     if len(own) != len(shape) or not whole or any(a not in (1, b) for a, b in zip(folded, wanted, strict=True)):
-        raise ModelRefused(f"{operator.where}: operand {tensor.name} of shape {tensor.shape} does not spread over "
-                           f"{shape}")
+        raise ModelRefused(
+            f"{operator.where}: operand {tensor.name} of shape {tensor.shape} does not spread over {shape}"
+        )
     return sum(1 << i for i in range(3) if folded[i] == 1 != wanted[i]), folded
 
 
@@ -64,10 +65,22 @@ def _lower_binary(graph: Graph, operator: Operator, _: Tensor, target: Tensor) -
     table = (_mul_table if operator.name == "MUL" else _add_table)(operator, operands, target)
     fixed = operands[1].data
     shape = folded_shape(target.shape)
-    return [Layer(operator.where, MUL if operator.name == "MUL" else ADD, inputs if fixed is None else inputs[:1],
-                  operator.output, shape, shape, (0, target.zero_points[0]), activation_clamp(operator, target), minus,
-                  broadcasts[0] | broadcasts[1] << 3, weights=None if fixed is None else fixed.reshape(-1),
-                  table=np.array(table, np.int32))]
+    return [
+        Layer(
+            operator.where,
+            MUL if operator.name == "MUL" else ADD,
+            inputs if fixed is None else inputs[:1],
+            operator.output,
+            shape,
+            shape,
+            (0, target.zero_points[0]),
+            activation_clamp(operator, target),
+            minus,
+            broadcasts[0] | broadcasts[1] << 3,
+            weights=None if fixed is None else fixed.reshape(-1),
+            table=np.array(table, np.int32),
+        )
+    ]
 
 
 def _add_table(operator: Operator, operands: list[Tensor], target: Tensor) -> list[int]:
@@ -120,8 +133,10 @@ def _lower_sigmoid(graph: Graph, operator: Operator, source: Tensor, target: Ten
     """LOGISTIC and TANH: input in Q4.27, result in Q0.31, then 8 or 7 bits of it."""
     function, bits, zero = {"LOGISTIC": (logistic, 8, -128), "TANH": (tanh, 7, 0)}[operator.name]
     if (target.scales[0], target.zero_points[0]) != (1 / (1 << bits), zero):
-        raise ModelRefused(f"{operator.where}: output scale {target.scales[0]}, zero point {target.zero_points[0]}, "
-                           f"wanted 1/{1 << bits} and {zero}")
+        raise ModelRefused(
+            f"{operator.where}: output scale {target.scales[0]}, zero point {target.zero_points[0]}, "
+            f"wanted 1/{1 << bits} and {zero}"
+        )
     multiplier, shift = quantize_multiplier(bounded_multiplier(operator, source.scales[0] * (1 << 27)))
     radius, values = input_radius(4, shift), []
     for x in INPUTS:
@@ -138,11 +153,14 @@ def _lower_softmax(graph: Graph, operator: Operator, source: Tensor, target: Ten
     """The table holds exp(beta * scale * difference) for differences to the row's largest from -255 to 0, in Q0.31."""
     depth, beta = (source.shape or (1,))[-1], operator.options["Beta"]
     if source.shape != target.shape or depth > SOFTMAX_MAX:
-        raise ModelRefused(f"{operator.where}: {source.shape} to {target.shape}, wanted the same with rows of at most "
-                           f"{SOFTMAX_MAX}")
+        raise ModelRefused(
+            f"{operator.where}: {source.shape} to {target.shape}, wanted the same with rows of at most {SOFTMAX_MAX}"
+        )
     if (target.scales[0], target.zero_points[0]) != (1 / 256, -128):
-        raise ModelRefused(f"{operator.where}: output scale {target.scales[0]}, zero point {target.zero_points[0]}, "
-                           "wanted 1/256 and -128")
+        raise ModelRefused(
+            f"{operator.where}: output scale {target.scales[0]}, zero point {target.zero_points[0]}, "
+            "wanted 1/256 and -128"
+        )
     real = min(beta * source.scales[0] * (1 << 26), (1 << 31) - 1.0)
     if not real > 1:
         raise ModelRefused(f"{operator.where}: beta {beta} times scale {source.scales[0]}, wanted above 2^-26")
@@ -150,8 +168,11 @@ def _lower_softmax(graph: Graph, operator: Operator, source: Tensor, target: Ten
     radius = input_radius(5, shift)
     table = [exp_on_negative_values(high_mul(d << shift, multiplier), 5) if d >= -radius else 0 for d in range(-255, 1)]
     shape = folded_shape(source.shape)
-    return [Layer(operator.where, SOFTMAX, operator.inputs[:1], operator.output, shape, shape,
-                  table=np.array(table, np.int32))]
+    return [
+        Layer(
+            operator.where, SOFTMAX, operator.inputs[:1], operator.output, shape, shape, table=np.array(table, np.int32)
+        )
+    ]
 
 
 ELEMENTWISE_LOWER = {

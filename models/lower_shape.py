@@ -57,8 +57,21 @@ def _lower_pool(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     demand_same_scale(operator, [source, target])
     zero = source.zero_points[0]
     kind = AVERAGE if operator.name == "AVERAGE_POOL_2D" else MAX
-    return [Layer(operator.where, kind, operator.inputs[:1], operator.output, in_shape, out_shape, (zero, zero),
-                  activation_clamp(operator, target), kernel=kernel, stride=stride, pad=pad)]
+    return [
+        Layer(
+            operator.where,
+            kind,
+            operator.inputs[:1],
+            operator.output,
+            in_shape,
+            out_shape,
+            (zero, zero),
+            activation_clamp(operator, target),
+            kernel=kernel,
+            stride=stride,
+            pad=pad,
+        )
+    ]
 
 
 def _lower_mean(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
@@ -77,13 +90,33 @@ def _lower_mean(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     bits = min(count.bit_length() - 1, 32, 31 + shift)
     zero = source.zero_points[0]
     table = np.array([-zero * count, (multiplier << bits) // count, shift - bits], np.int64).astype(np.int32)
-    return [Layer(operator.where, MEAN, operator.inputs[:1], operator.output, (outer, count, inner), (outer, 1, inner),
-                  (zero, target.zero_points[0]), table=table)]
+    return [
+        Layer(
+            operator.where,
+            MEAN,
+            operator.inputs[:1],
+            operator.output,
+            (outer, count, inner),
+            (outer, 1, inner),
+            (zero, target.zero_points[0]),
+            table=table,
+        )
+    ]
 
 
-def copy_layer(operator: Operator, source: int, target: int | Temporary, counts: tuple, target_bytes: int, to: int,
-               to_steps: tuple, source_bytes: int | None = None, start: int = 0, steps: tuple | None = None,
-               fill: int | None = None) -> Layer:
+def copy_layer(
+    operator: Operator,
+    source: int,
+    target: int | Temporary,
+    counts: tuple,
+    target_bytes: int,
+    to: int,
+    to_steps: tuple,
+    source_bytes: int | None = None,
+    start: int = 0,
+    steps: tuple | None = None,
+    fill: int | None = None,
+) -> Layer:
     """A COPY of an array of `counts`; without start and steps it is all of the source. fill: the rest of the target.
 
     Raises ModelRefused if neighbouring dimensions do not join to four or fewer.
@@ -102,8 +135,17 @@ def copy_layer(operator: Operator, source: int, target: int | Temporary, counts:
         raise ModelRefused(f"{operator.where}: a region of {counts}, wanted at most {COPY_DIMENSIONS} dimensions")
     loops = [(1, 1, 1)] * (COPY_DIMENSIONS - len(loops)) + loops
     table = [source_bytes, target_bytes, start, to, *(value for loop in loops for value in loop)]
-    return Layer(operator.where, COPY, (source,), target, (1, 1, 1), (1, 1, 1), (fill or 0, 0),
-                 flags=0 if fill is None else FILL, table=np.array(table, np.int64).astype(np.int32))
+    return Layer(
+        operator.where,
+        COPY,
+        (source,),
+        target,
+        (1, 1, 1),
+        (1, 1, 1),
+        (fill or 0, 0),
+        flags=0 if fill is None else FILL,
+        table=np.array(table, np.int64).astype(np.int32),
+    )
 
 
 def _lower_concatenation(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
@@ -123,8 +165,11 @@ def _lower_concatenation(graph: Graph, operator: Operator, source: Tensor, targe
         ):
             raise ModelRefused(f"{operator.where}: {part.name} of shape {part.shape} is no part of {target.shape}")
         counts = (math.prod(part.shape[:axis]), part.shape[axis] * inner)
-        layers.append(copy_layer(operator, index, operator.output, counts, target.size, start * inner,
-                                 (target.shape[axis] * inner, 1)))
+        layers.append(
+            copy_layer(
+                operator, index, operator.output, counts, target.size, start * inner, (target.shape[axis] * inner, 1)
+            )
+        )
         start += part.shape[axis]
     if start != target.shape[axis]:
         raise ModelRefused(f"{operator.where}: parts of {start} together, wanted {target.shape[axis]} on axis {axis}")
@@ -145,8 +190,18 @@ def _lower_pad(graph: Graph, operator: Operator, source: Tensor, target: Tensor)
     demand_same_scale(operator, [source, target])
     steps = _row_major(target.shape)
     start = sum(before * step for (before, _), step in zip(ends, steps, strict=True))
-    return [copy_layer(operator, operator.inputs[0], operator.output, source.shape, target.size, start, steps,
-                       fill=target.zero_points[0])]
+    return [
+        copy_layer(
+            operator,
+            operator.inputs[0],
+            operator.output,
+            source.shape,
+            target.size,
+            start,
+            steps,
+            fill=target.zero_points[0],
+        )
+    ]
 
 
 def _lower_strided_slice(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
@@ -173,8 +228,20 @@ def _lower_strided_slice(graph: Graph, operator: Operator, source: Tensor, targe
     if math.prod(counts) != target.size:
         raise ModelRefused(f"{operator.where}: a slice of {counts} of {source.shape} does not give {target.shape}")
     shape = tuple(counts)
-    return [copy_layer(operator, operator.inputs[0], operator.output, shape, target.size, 0, _row_major(shape),
-                       source.size, start, tuple(steps))]
+    return [
+        copy_layer(
+            operator,
+            operator.inputs[0],
+            operator.output,
+            shape,
+            target.size,
+            0,
+            _row_major(shape),
+            source.size,
+            start,
+            tuple(steps),
+        )
+    ]
 
 
 SHAPE_LOWER = {

@@ -115,8 +115,9 @@ def _measure_anomalies(learnt: dict, seen: dict, spoiled: dict) -> tuple[dict, s
         if way in ("device", BASELINE):
             curves[way] = _roc(below, np.concatenate(list(above.values())))
     mean = {way: float(np.mean([row[way] for row in rows.values()])) for way in (*WAYS, BASELINE)}
-    picture = plot.line_chart("Anomalies found", "share of ordinary windows called anomalous",
-                              "share of anomalous windows found", curves)
+    picture = plot.line_chart(
+        "Anomalies found", "share of ordinary windows called anomalous", "share of anomalous windows found", curves
+    )
     return {"auc": mean} | {f"auc, {kind}": row for kind, row in rows.items()}, picture
 
 

@@ -89,8 +89,17 @@ def encode(network: Network, encoder: list, x) -> list:
             x = x @ pair[0].T + pair[1]
         else:
             groups = x.shape[-1] if layer.name == "DEPTHWISE_CONV_2D" else 1
-            x = jax.lax.conv_general_dilated(x, pair[0], (layer.stride, 1), "SAME", feature_group_count=groups,
-                                             dimension_numbers=LAYOUTS[layer.name]) + pair[1]
+            x = (
+                jax.lax.conv_general_dilated(
+                    x,
+                    pair[0],
+                    (layer.stride, 1),
+                    "SAME",
+                    feature_group_count=groups,
+                    dimension_numbers=LAYOUTS[layer.name],
+                )
+                + pair[1]
+            )
         x = jax.nn.relu(x) if layer.relu else x
         outputs.append(x)
     return outputs

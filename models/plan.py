@@ -55,8 +55,12 @@ def plan_arena(graph: Graph, layers: list[Layer]) -> Plan:
     def offset(name: int | Temporary) -> int:
         return buffers[name].offset if name in buffers else NONE
 
-    return Plan(arena_bytes, [[offset(name) for name in read] for read in reads], [offset(name) for name in writes],
-                [s.offset if s else NONE for s in scratch])
+    return Plan(
+        arena_bytes,
+        [[offset(name) for name in read] for read in reads],
+        [offset(name) for name in writes],
+        [s.offset if s else NONE for s in scratch],
+    )
 
 
 def _rename_reshapes(graph: Graph) -> list[int]:

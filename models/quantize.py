@@ -30,8 +30,11 @@ def quantize_chain(source: Activation, layers: list[FloatLayer], ranges: list[tu
     """The int8 steps for write_chain; ranges are each layer's smallest and largest output on the representative set."""
     steps, previous = [], source
     for layer, (low, high) in zip(layers, ranges, strict=True):
-        steps.append(_quantize_reshape(previous, layer) if layer.weights is None
-                     else _quantize_layer(previous, layer, _activation(layer.shape, low, high)))
+        steps.append(
+            _quantize_reshape(previous, layer)
+            if layer.weights is None
+            else _quantize_layer(previous, layer, _activation(layer.shape, low, high))
+        )
         previous = steps[-1].output
     return steps
 

@@ -118,16 +118,25 @@ def describe_platform() -> dict[str, str]:
             first = file.read().split("\n\n")[0]
         facts = dict(re.findall(r"(cpu family|model)\s*: (\d+)", first))
         kind += [f"{name} {number}" for name, number in facts.items()]
-    return {"cpu": " ".join(kind), "python": platform.python_version(),
-            **{name: version(name) for name in ("jax", "jaxlib", "numpy")}}
+    return {
+        "cpu": " ".join(kind),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "numpy")},
+    }
 
 
 def _make(recipe: Recipe, data: Data, report: Report) -> tuple[dict[str, bytes], dict]:
     """The files of a recipe but for its card, and its figures."""
     shape = recipe.network
     reals = measure.as_reals(recipe.quantize_windows(data.train))
-    parameters, losses = network.train(shape, reals, recipe.seed, recipe.steps, recipe.batch,
-                                       lambda fraction, loss: report(f"training {recipe.name}", fraction))
+    parameters, losses = network.train(
+        shape,
+        reals,
+        recipe.seed,
+        recipe.steps,
+        recipe.batch,
+        lambda fraction, loss: report(f"training {recipe.name}", fraction),
+    )
     content = _export(shape, parameters["encoder"], reals[:: max(1, len(reals) // REPRESENTATIVE)])
     artifact = compile_model(content)
     ways = measure.Ways(shape, parameters, content, artifact)
@@ -142,14 +151,24 @@ def _make(recipe: Recipe, data: Data, report: Report) -> tuple[dict[str, bytes],
     }  # fmt: skip
     curve = [((part + 1) * recipe.steps / len(losses), loss) for part, loss in enumerate(losses)]
     pictures["curves.svg"] = plot.line_chart("Loss while training", "step", "mean square", {"loss": curve})
-    files = {"encoder.tflite": content, "encoder.ren": artifact, f"{recipe.name}.json": _describe(recipe, ways),
-             "figures.json": _json(found)}
+    files = {
+        "encoder.tflite": content,
+        "encoder.ren": artifact,
+        f"{recipe.name}.json": _describe(recipe, ways),
+        "figures.json": _json(found),
+    }
     return files | {name: picture.encode() for name, picture in pictures.items()}, found
 
 
 def _facts(content: bytes, artifact: bytes, model: Model) -> dict[str, int]:
-    return {"tflite_bytes": len(content), "artifact_bytes": len(artifact), "macs": macs(content),
-            "input_bytes": model.input_bytes, "output_bytes": model.output_bytes, "arena_bytes": model.arena_bytes}
+    return {
+        "tflite_bytes": len(content),
+        "artifact_bytes": len(artifact),
+        "macs": macs(content),
+        "input_bytes": model.input_bytes,
+        "output_bytes": model.output_bytes,
+        "arena_bytes": model.arena_bytes,
+    }
 
 
 def _describe(recipe: Recipe, ways: measure.Ways) -> bytes:

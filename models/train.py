@@ -18,8 +18,9 @@ FOLDER = Path(__file__).resolve().parent
 RECIPES = ("host", "motion", "vibration")
 
 
-def write_model(name: str, out: Path, report: Callable[[str, float], None] | None = None,
-                elsewhere: Path | None = None) -> list[Path]:
+def write_model(
+    name: str, out: Path, report: Callable[[str, float], None] | None = None, elsewhere: Path | None = None
+) -> list[Path]:
     """Trains models/NAME and writes its files into out, each whole or not at all; their paths.
 
     Args:
@@ -44,8 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a shipped encoder.")
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for its files (default: models/NAME)")
-    parser.add_argument("--elsewhere", type=Path, metavar="DATA", help="folder of data sets that are not in the tree "
-                        "(har/ for motion, nab/ for vibration): measure the recipe on them too")
+    parser.add_argument(
+        "--elsewhere",
+        type=Path,
+        metavar="DATA",
+        help="folder of data sets that are not in the tree "
+        "(har/ for motion, nab/ for vibration): measure the recipe on them too",
+    )
     chosen = parser.parse_args(arguments)
     try:
         paths = write_model(chosen.name, chosen.out or FOLDER / chosen.name, elsewhere=chosen.elsewhere)

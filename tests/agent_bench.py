@@ -131,9 +131,7 @@ class Bench:
 def heartbeat(frame):
     """Fields of a heartbeat whose signature is its device's."""
     device_id, payload, signature, digest = wire.open_sign1(frame)
-    keys = [
-        coincurve.PublicKey.from_signature_and_message(signature + bytes([v]), digest, hasher=None) for v in (0, 1)
-    ]
+    keys = [coincurve.PublicKey.from_signature_and_message(signature + bytes([v]), digest, hasher=None) for v in (0, 1)]
     assert device_id in [keccak(key.format(compressed=False)[1:])[12:] for key in keys]
     return wire.decode_heartbeat(payload)
 

@@ -50,7 +50,8 @@ def random_conv(rng):
     in_c, out_c = rng.randint(1, 9), rng.randint(1, 10)
     constants = random_constants(rng, (out_c, *kernel, in_c), out_c, rng.random() < 0.7)
     return random_activation(rng, (1, *size, in_c)), [
-        Step("CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)]
+        Step("CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)
+    ]
 
 
 def random_conv_with_large_biases(rng):
@@ -69,15 +70,21 @@ def random_depthwise(rng):
     constants = random_constants(rng, (1, *kernel, out_c), out_c, rng.random() < 0.7)
     options["DepthMultiplier"] = multiplier
     return random_activation(rng, (1, *size, in_c)), [
-        Step("DEPTHWISE_CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)]
+        Step("DEPTHWISE_CONV_2D", random_activation(rng, (1, *outs, out_c)), *constants, options)
+    ]
 
 
 def random_fully_connected(rng, per_channel):
     rows, ins, outs = rng.randint(1, 3), rng.randint(1, 70), rng.randint(1, 20)
     constants = random_constants(rng, (outs, ins), outs, per_channel)
     return random_activation(rng, (rows, ins)), [
-        Step("FULLY_CONNECTED", random_activation(rng, (rows, outs)), *constants,
-             {"FusedActivationFunction": rng.choice(ACTS)})]
+        Step(
+            "FULLY_CONNECTED",
+            random_activation(rng, (rows, outs)),
+            *constants,
+            {"FusedActivationFunction": rng.choice(ACTS)},
+        )
+    ]
 
 
 def random_transpose_conv(rng):
@@ -89,7 +96,8 @@ def random_transpose_conv(rng):
     constants = random_constants(rng, (out_c, *kernel, in_c), out_c, rng.random() < 0.7)
     options = {"Padding": padding, "StrideH": stride[0], "StrideW": stride[1]}
     return random_activation(rng, (1, *size, in_c)), [
-        Step("TRANSPOSE_CONV", target, *constants, options, (np.array(target.shape, np.int32), 0))]
+        Step("TRANSPOSE_CONV", target, *constants, options, (np.array(target.shape, np.int32), 0))
+    ]
 
 
 def random_pool(rng, name):
@@ -118,11 +126,14 @@ def random_binary(rng, name):
     target = Activation(shape, scale, rng.randint(-128, 127))
     case = rng.randint(0, 3)
     if case == 0:
-        pool = Step("MAX_POOL_2D", source, options={
-            "FilterHeight": 2, "FilterWidth": 2, "StrideH": 1, "StrideW": 1, "Padding": SAME})
+        pool = Step(
+            "MAX_POOL_2D",
+            source,
+            options={"FilterHeight": 2, "FilterWidth": 2, "StrideH": 1, "StrideW": 1, "Padding": SAME},
+        )
         return source, [pool, Step(name, target, options=act, inputs=rng.choice([(0, 1), (1, 0), (1, 1)]))]
     bits = np.random.default_rng(rng.getrandbits(32))
-    spread = tuple(rng.choice([1, n]) for n in shape)[rng.randint(0, 3):]
+    spread = tuple(rng.choice([1, n]) for n in shape)[rng.randint(0, 3) :]
     other = random_activation(rng, spread)
     constant = Constant(other, bits.integers(-128, 128, spread, dtype=np.int8))
     if case == 1:
@@ -138,8 +149,10 @@ def random_concatenation(rng):
     relu = Step("RELU", like(source, shape))
     parts = [rng.randint(0, 1) for _ in range(rng.randint(1, 4))]
     out = [*shape[:axis], shape[axis] * (1 + len(parts)), *shape[axis + 1 :]]
-    return source, [relu, Step("CONCATENATION", like(source, out), options={"Axis": rng.choice([axis, axis - 4])},
-                               inputs=(1, *parts))]
+    return source, [
+        relu,
+        Step("CONCATENATION", like(source, out), options={"Axis": rng.choice([axis, axis - 4])}, inputs=(1, *parts)),
+    ]
 
 
 def random_pad(rng):
@@ -161,8 +174,14 @@ def random_strided_slice(rng):
         out.append(len(range(size)[slice(None if masks[0] else start, None if masks[1] else end, step)]))
         begins, ends, steps = [*begins, start], [*ends, end], [*steps, step]
     arrays = tuple(np.array(values, np.int32) for values in (begins, ends, steps))
-    return source, [Step("STRIDED_SLICE", like(source, out), inputs=(0, *arrays),
-                         options={"BeginMask": begin_mask, "EndMask": end_mask})]
+    return source, [
+        Step(
+            "STRIDED_SLICE",
+            like(source, out),
+            inputs=(0, *arrays),
+            options={"BeginMask": begin_mask, "EndMask": end_mask},
+        )
+    ]
 
 
 def random_softmax(rng):
@@ -176,7 +195,8 @@ def random_unary(rng, name):
     shape = (1, 256)  # one window holds every input
     source = Activation(shape, random_scale(rng, 0.001, 0.3), rng.randint(-128, 127))
     target = {"LOGISTIC": Activation(shape, 1 / 256, -128), "TANH": Activation(shape, 1 / 128, 0)}.get(
-        name, random_activation(rng, shape))
+        name, random_activation(rng, shape)
+    )
     return source, [Step(name, target)]
 
 
@@ -188,8 +208,12 @@ def random_chain(rng):
     outs = rng.randint(1, 9)
     target = random_activation(rng, (1, outs))
     constants = random_constants(rng, (outs, flat.shape[1]), outs, True)
-    return source, [*steps, Step("RESHAPE", flat), Step("FULLY_CONNECTED", target, *constants),
-                    Step("RESHAPE", like(target, (1, 1, outs, 1)))]
+    return source, [
+        *steps,
+        Step("RESHAPE", flat),
+        Step("FULLY_CONNECTED", target, *constants),
+        Step("RESHAPE", like(target, (1, 1, outs, 1))),
+    ]
 
 
 OPERATORS = {

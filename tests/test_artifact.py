@@ -22,7 +22,7 @@ MUTANTS = 2000  # of each artifact
 def with_header(**fields):
     names = ("magic", "size", "layers", "input", "output", "arena", "cid")
     values = dict(zip(names, HEADER.unpack_from(ARTIFACT), strict=True)) | fields
-    return HEADER.pack(*values.values()) + ARTIFACT[HEADER.size:]
+    return HEADER.pack(*values.values()) + ARTIFACT[HEADER.size :]
 
 
 def record(layer, at):
@@ -39,8 +39,8 @@ def with_record(layer, at, form, *values):
     return with_bytes(record(layer, at), form, *values)
 
 
-FIRST_CHANNELS, = struct.unpack_from("<I", ARTIFACT, record(0, 44))
-SECOND_SOURCE, = struct.unpack_from("<I", ARTIFACT, record(1, 28))
+(FIRST_CHANNELS,) = struct.unpack_from("<I", ARTIFACT, record(0, 44))
+(SECOND_SOURCE,) = struct.unpack_from("<I", ARTIFACT, record(1, 28))
 
 
 BAD = {

@@ -76,7 +76,7 @@ def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
     ("old", "new", "message"),
     [
         ("core =", "kore =", "core is missing, wanted str"),
-        ("core =", 'speed = 1\ncore =', "got unknown field speed"),
+        ("core =", "speed = 1\ncore =", "got unknown field speed"),
         ("heap_bytes = 131072", 'heap_bytes = "big"', "heap_bytes: got 'big', wanted int"),
         ("heap_bytes = 131072", "heap_bytes = 0", "heap_bytes: got 0, wanted more than 0"),
         ("heap_bytes = 131072", "heap_bytes = true", "heap_bytes: got True, wanted int"),

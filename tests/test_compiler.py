@@ -20,14 +20,21 @@ SLICE = tuple(np.array(values, np.int32) for values in ((0, 0, 0, 0), (1, 4, 4, 
 
 
 def pool(**options):
-    return Step("MAX_POOL_2D", options.pop("output", IMAGE), options={
-        "FilterHeight": 2, "FilterWidth": 2, "StrideH": 1, "StrideW": 1, "Padding": SAME} | options)
+    return Step(
+        "MAX_POOL_2D",
+        options.pop("output", IMAGE),
+        options={"FilterHeight": 2, "FilterWidth": 2, "StrideH": 1, "StrideW": 1, "Padding": SAME} | options,
+    )
 
 
 def convolution(shape, output, **options):
     constants = random_constants(random.Random(1), shape, shape[0], True)
-    return Step("CONV_2D", output, *constants, {"Padding": VALID, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1,
-                                                "DilationWFactor": 1} | options)
+    return Step(
+        "CONV_2D",
+        output,
+        *constants,
+        {"Padding": VALID, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1} | options,
+    )
 
 
 def mean(axes, shape):
@@ -36,39 +43,66 @@ def mean(axes, shape):
 
 REFUSED = {
     "a mean over axes that are not neighbours": (
-        IMAGE, mean((1, 3), (1, 4)), r"operator 0 MEAN version 2: axes \[1, 3\] of \(1, 4, 4, 8\), wanted neighbours"),
+        IMAGE,
+        mean((1, 3), (1, 4)),
+        r"operator 0 MEAN version 2: axes \[1, 3\] of \(1, 4, 4, 8\), wanted neighbours",
+    ),
     "a mean over an axis that is not there": (IMAGE, mean((4,), (1, 4, 4)), r"operator 0 MEAN .* axes \[4\]"),
     "long rows of a softmax": (
-        ROW, Step("SOFTMAX", Activation(ROW.shape, 1 / 256, -128), options={"Beta": 1.0}),
-        "SOFTMAX .* rows of at most 511"),
+        ROW,
+        Step("SOFTMAX", Activation(ROW.shape, 1 / 256, -128), options={"Beta": 1.0}),
+        "SOFTMAX .* rows of at most 511",
+    ),
     "a softmax of another scale": (
-        OTHER, Step("SOFTMAX", OTHER, options={"Beta": 1.0}), "SOFTMAX .* scale .*, wanted 1/256 and -128"),
+        OTHER,
+        Step("SOFTMAX", OTHER, options={"Beta": 1.0}),
+        "SOFTMAX .* scale .*, wanted 1/256 and -128",
+    ),
     "a sigmoid of another scale": (IMAGE, Step("LOGISTIC", OTHER), "LOGISTIC .* scale .*, wanted 1/256 and -128"),
     "a pool that changes the scale": (IMAGE, pool(output=OTHER), "MAX_POOL_2D .* differ in scale or zero point"),
     "a pool over more than a record holds": (
         Activation((1, 300, 1, 1), 0.1, 0),
         pool(output=Activation((1, 1, 1, 1), 0.1, 0), FilterHeight=300, FilterWidth=1, Padding=VALID),
-        r"MAX_POOL_2D .* kernel \(300, 1\).* wanted at most 255 each"),
+        r"MAX_POOL_2D .* kernel \(300, 1\).* wanted at most 255 each",
+    ),
     "a part of another scale": (
-        IMAGE, Step("CONCATENATION", like(OTHER, (1, 4, 8, 8)), options={"Axis": 2}, inputs=(0, 0)),
-        "CONCATENATION .* differ in scale or zero point"),
+        IMAGE,
+        Step("CONCATENATION", like(OTHER, (1, 4, 8, 8)), options={"Axis": 2}, inputs=(0, 0)),
+        "CONCATENATION .* differ in scale or zero point",
+    ),
     "parts of another shape": (
-        IMAGE, Step("CONCATENATION", like(IMAGE, (1, 4, 9, 8)), options={"Axis": 2}, inputs=(0, 0)),
-        "CONCATENATION .* wanted 9"),
+        IMAGE,
+        Step("CONCATENATION", like(IMAGE, (1, 4, 9, 8)), options={"Axis": 2}, inputs=(0, 0)),
+        "CONCATENATION .* wanted 9",
+    ),
     "a slice with stride 0": (
-        IMAGE, Step("STRIDED_SLICE", IMAGE, inputs=(0, *SLICE)), "STRIDED_SLICE .* stride 0 on axis 2"),
+        IMAGE,
+        Step("STRIDED_SLICE", IMAGE, inputs=(0, *SLICE)),
+        "STRIDED_SLICE .* stride 0 on axis 2",
+    ),
     "paddings that do not give the output": (
-        IMAGE, Step("PAD", IMAGE, inputs=(0, np.ones((4, 2), np.int32))), "PAD .* do not give"),
+        IMAGE,
+        Step("PAD", IMAGE, inputs=(0, np.ones((4, 2), np.int32))),
+        "PAD .* do not give",
+    ),
     "an operand that does not spread": (
-        IMAGE, Step("ADD", like(OTHER, (1, 4, 4, 9)), inputs=(0, 0)), r"ADD .* does not spread over \(1, 4, 4, 9\)"),
+        IMAGE,
+        Step("ADD", like(OTHER, (1, 4, 4, 9)), inputs=(0, 0)),
+        r"ADD .* does not spread over \(1, 4, 4, 9\)",
+    ),
     "a sum that grows": (IMAGE, Step("ADD", Activation(IMAGE.shape, 1e-9, 0), inputs=(0, 0)), "ADD .* wanted below 1"),
     "a tensor of a negative shape": (like(IMAGE, (1, 4, -4, 8)), pool(), r"tensor input has .* shape \(1, 4, -4, 8\)"),
     "a tensor larger than any board": (
-        like(IMAGE, (1, 4096, 4096, 8)), pool(), "tensor input .* has 134217728 bytes, wanted at most 16777216"),
+        like(IMAGE, (1, 4096, 4096, 8)),
+        pool(),
+        "tensor input .* has 134217728 bytes, wanted at most 16777216",
+    ),
     "weights of another depth": (IMAGE, convolution((4, 3, 3, 7), like(IMAGE, (1, 2, 2, 4))), "CONV_2D .* do not give"),
     "too many taps": (
-        like(IMAGE, (1, 64, 64, 64)), convolution((1, 64, 64, 64), like(IMAGE, (1, 1, 1, 1))),
-        "CONV_2D .* wanted at most 131064 taps"),
+        like(IMAGE, (1, 64, 64, 64)),
+        convolution((1, 64, 64, 64), like(IMAGE, (1, 1, 1, 1))),
+        "CONV_2D .* wanted at most 131064 taps",
+    ),
 }
 
 

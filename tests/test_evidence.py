@@ -4,6 +4,7 @@ import hashlib
 import os
 import resource
 import shutil
+from contextlib import contextmanager
 
 import cbor2
 import pytest
@@ -176,37 +177,43 @@ def test_a_batch_that_no_crash_could_be_told_from_is_refused(tmp_path):
     assert heartbeats_path(tmp_path, 1).read_bytes() == before
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files may not grow over 2,000 bytes: the kernel refuses what is beyond, after writing what is not."""
+    """Files may not grow over 2,000 bytes: the kernel refuses what is beyond, after writing what is not.
+
+    Not a fixture: it holds for the whole process, and pytest's own output may go to a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_stores_nothing_of_the_batch_and_the_next_one_is_stored(tmp_path, small_disk):
+def test_a_full_disk_stores_nothing_of_the_batch_and_the_next_one_is_stored(tmp_path):
     made = site(tmp_path, FIRST)
     before = heartbeats_path(tmp_path, 1).read_bytes()
-    with pytest.raises(EvidenceFull, match="no space left"):
+    with small_disk(), pytest.raises(EvidenceFull, match="no space left"):
         made.append([(T0, bytes(1000))] * 2)
     assert heartbeats_path(tmp_path, 1).read_bytes() == before
-    made.append(LAST)
-    small_disk()
+    with small_disk():
+        made.append(LAST)
     made.append(LAST)
     assert list(read(heartbeats_path(tmp_path, 1))) == FIRST + LAST + LAST
 
 
-def test_a_full_disk_opens_no_window_and_closes_no_epoch(tmp_path, small_disk):
+def test_a_full_disk_opens_no_window_and_closes_no_epoch(tmp_path):
     made = site(tmp_path, FIRST)
-    for number in range(2, 40):
-        try:
-            made.open_window(Window(number, T0, 1, bytes(32), bytes(14)))
-        except EvidenceFull:
-            break
-    whole = windows_path(tmp_path, 1).read_bytes()
-    with pytest.raises(EvidenceFull):
-        made.open_window(WINDOWS[0])
+    with small_disk():
+        for number in range(2, 40):
+            try:
+                made.open_window(Window(number, T0, 1, bytes(32), bytes(14)))
+            except EvidenceFull:
+                break
+        whole = windows_path(tmp_path, 1).read_bytes()
+        with pytest.raises(EvidenceFull):
+            made.open_window(WINDOWS[0])
     assert windows_path(tmp_path, 1).read_bytes() == whole
     assert made.epoch == 1
     assert not read_windows(windows_path(tmp_path, 1)).is_closed

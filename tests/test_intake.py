@@ -140,8 +140,14 @@ def test_kill_9_loses_no_acknowledged_heartbeat_and_stores_none_twice(tmp_path, 
     assert {frames[place] for place in acked} <= set(stored)
     registry = Registry(tmp_path / "state.sqlite")
     Epochs(
-        again, registry, Ingest(registry.devices, registry.progress), windows.Windows(60, 60_000), Clock(),
-        lambda: BLOCK, lambda beacon, window_ms: None, lambda epoch: None,
+        again,
+        registry,
+        Ingest(registry.devices, registry.progress),
+        windows.Windows(60, 60_000),
+        Clock(),
+        lambda: BLOCK,
+        lambda beacon, window_ms: None,
+        lambda epoch: None,
     ).resume()
     assert registry.progress[A.id].heartbeats == len(stored)
 

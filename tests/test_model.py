@@ -46,11 +46,21 @@ def test_the_artifact_names_its_model_by_cid_and_the_cid_has_one_text():
     assert decode_text(encode_text(cid)) == cid
 
 
-@pytest.mark.parametrize("text", [
-    "", "b", FACTS["model"][:-1], FACTS["model"] + "a", FACTS["model"].upper(), "z" + FACTS["model"][1:],
-    FACTS["model"][:-1] + "0", FACTS["model"][:-1] + chr(ord(FACTS["model"][-1]) + 1), "bafybei" + FACTS["model"][7:],
-    FACTS["model"][:-1] + "é",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "b",
+        FACTS["model"][:-1],
+        FACTS["model"] + "a",
+        FACTS["model"].upper(),
+        "z" + FACTS["model"][1:],
+        FACTS["model"][:-1] + "0",
+        FACTS["model"][:-1] + chr(ord(FACTS["model"][-1]) + 1),
+        "bafybei" + FACTS["model"][7:],
+        FACTS["model"][:-1] + "é",
+    ],
+)
 def test_another_text_is_no_cid(text):
     with pytest.raises(ValueError, match="cid"):
         decode_text(text)

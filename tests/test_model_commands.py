@@ -138,7 +138,7 @@ def test_compile_writes_the_artifact_beside_the_model_or_where_it_is_told(model,
     path = model(HOST.read_bytes())
 
     assert command("compile", path) == 0
-    assert command("compile", path, "-o", tmp_path / "x" , "--json") == 0
+    assert command("compile", path, "-o", tmp_path / "x", "--json") == 0
 
     assert path.with_suffix(".ren").read_bytes() == (tmp_path / "x").read_bytes() == compile_model(HOST.read_bytes())
     assert Model((tmp_path / "x").read_bytes()).output_bytes == 16

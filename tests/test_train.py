@@ -89,8 +89,11 @@ def test_every_measured_window_gave_the_reference_and_the_device_the_same_bytes(
 
 
 def test_a_linear_head_on_the_devices_embedding_of_har_reaches_what_was_asked():
-    thirds = [found["figures"]["accuracy"]["device"] for name, found in read("motion", "elsewhere.json").items()
-              if name.startswith("har")]
+    thirds = [
+        found["figures"]["accuracy"]["device"]
+        for name, found in read("motion", "elsewhere.json").items()
+        if name.startswith("har")
+    ]
 
     assert len(thirds) == 3
     assert min(thirds) >= HAR_WANTED

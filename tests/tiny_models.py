@@ -35,8 +35,14 @@ class Network:
         _, h, w, c = self.activations[at].shape
         out = Activation((1, -(-h // stride), -(-w // stride), out_c), 1 / 60, -128 if act == RELU else 3)
         shape = (1, kernel, kernel, out_c) if depthwise else (out_c, kernel, kernel, c)
-        options = {"Padding": SAME, "StrideH": stride, "StrideW": stride, "FusedActivationFunction": act,
-                   "DilationHFactor": 1, "DilationWFactor": 1}
+        options = {
+            "Padding": SAME,
+            "StrideH": stride,
+            "StrideW": stride,
+            "FusedActivationFunction": act,
+            "DilationHFactor": 1,
+            "DilationWFactor": 1,
+        }
         options |= {"DepthMultiplier": 1} if depthwise else {}
         taps = kernel * kernel * (1 if depthwise else c)
         name = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
@@ -46,8 +52,16 @@ class Network:
         """Average over the image, FULLY_CONNECTED, SOFTMAX."""
         given = self.activations[at]
         _, h, w, c = given.shape
-        at = self.add("AVERAGE_POOL_2D", like(given, (1, 1, 1, c)), [at], Padding=VALID, StrideH=h, StrideW=w,
-                      FilterHeight=h, FilterWidth=w)
+        at = self.add(
+            "AVERAGE_POOL_2D",
+            like(given, (1, 1, 1, c)),
+            [at],
+            Padding=VALID,
+            StrideH=h,
+            StrideW=w,
+            FilterHeight=h,
+            FilterWidth=w,
+        )
         at = self.add("RESHAPE", like(given, (1, c)), [at])
         at = self.add("FULLY_CONNECTED", Activation((1, count), 0.1, 5), [at], self.constants((count, c), count, c))
         self.add("SOFTMAX", Activation((1, count), 1 / 256, -128), [at], Beta=1.0)

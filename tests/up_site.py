@@ -75,7 +75,7 @@ class Up:
             if is_so(state := self.state()):
                 return state
             time.sleep(0.1)
-        raise AssertionError(state)
+        raise AssertionError({name: state[name] for name in ("rejected", "timings_s", "notes")})
 
     def family(self):
         """Every process under this one, by what it is."""

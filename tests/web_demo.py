@@ -60,9 +60,18 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
     missed = {1: {3, 4, 11, 17, 18}, 2: set(range(12))}
     devices = [
         {
-            "id": identity, "ren": "0xai_Anm-Zn753LusVaBilc6HCwcCm_zbLc4o2VnygVsW-BeY", "board": board, "core": core,
-            "firmware": "1.25.0", "model": "bafkreihdwdcef", "deed": deed, "slot": slot, "source": source,
-            "heartbeats": 43 - 5 * index, "first_heartbeat_s": 4.2, "inferences": 1_248 - 31 * index,
+            "id": identity,
+            "ren": "0xai_Anm-Zn753LusVaBilc6HCwcCm_zbLc4o2VnygVsW-BeY",
+            "board": board,
+            "core": core,
+            "firmware": "1.25.0",
+            "model": "bafkreihdwdcef",
+            "deed": deed,
+            "slot": slot,
+            "source": source,
+            "heartbeats": 43 - 5 * index,
+            "first_heartbeat_s": 4.2,
+            "inferences": 1_248 - 31 * index,
             "last_heartbeat_ms": now_ms - 2_000 - index * 5_500,
             "recent": [0 if window in missed.get(index, ()) else 1 for window in range(24)],
             "earned_wei": str(sum(row[index] for row in AVAILABILITY) * REWARD_WEI // (255 * (4 if deed == 1 else 1))),
@@ -71,7 +80,11 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
     ]
     epochs = [
         {
-            "epoch": number, "windows": 12, "windows_open": 12, "state": "settled", "signers": SIGNERS,
+            "epoch": number,
+            "windows": 12,
+            "windows_open": 12,
+            "state": "settled",
+            "signers": SIGNERS,
             "availability": {board[0]: value for board, value in zip(BOARDS, values, strict=True)},
             "root": f"0x{number}21f2c8ae913ea6e594cd2b2e9d18925a3944fa36ab6888ee536ae8b57ae30",
             "tx": f"0x{number}bc0e02bc3828e9cb8dfa705e1c6793048b7e8233bd1f153b7f4bc5e2befe18f",
@@ -79,15 +92,36 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
         }
         for number, values in enumerate(AVAILABILITY, 1)
     ]
-    open_epoch = {"epoch": 4, "windows": 12, "windows_open": 7, "state": "open", "availability": {}, "root": None,
-                  "tx": None, "signers": [], "minted_wei": None}
+    open_epoch = {
+        "epoch": 4,
+        "windows": 12,
+        "windows_open": 7,
+        "state": "open",
+        "availability": {},
+        "root": None,
+        "tx": None,
+        "signers": [],
+        "minted_wei": None,
+    }
     earned = [str(sum(int(d["earned_wei"]) for d in devices if d["deed"] == deed)) for deed in (1, 2)]
     return {
-        **empty_snapshot(), "devices": devices, "epochs": [*epochs, open_epoch], "chain": {"id": 1337, "block": 1_204},
-        "owners": [{"owner": owner, "deeds": [deed], "earned_wei": wei, "claimed_wei": wei}
-                   for owner, deed, wei in zip(OWNERS, (1, 2), earned, strict=True)],
-        "claims": [{"deed": deed, "owner": OWNERS[deed - 1], "amount_wei": earned[deed - 1],
-                    "tx": f"0x{deed}da705e1c6793048b7e8233bd1f153b7f4bc5e2befe18fb{deed:017}"} for deed in (1, 2)],
+        **empty_snapshot(),
+        "devices": devices,
+        "epochs": [*epochs, open_epoch],
+        "chain": {"id": 1337, "block": 1_204},
+        "owners": [
+            {"owner": owner, "deeds": [deed], "earned_wei": wei, "claimed_wei": wei}
+            for owner, deed, wei in zip(OWNERS, (1, 2), earned, strict=True)
+        ],
+        "claims": [
+            {
+                "deed": deed,
+                "owner": OWNERS[deed - 1],
+                "amount_wei": earned[deed - 1],
+                "tx": f"0x{deed}da705e1c6793048b7e8233bd1f153b7f4bc5e2befe18fb{deed:017}",
+            }
+            for deed in (1, 2)
+        ],
         "rejected": {"stale beacon": 3, "sequence not greater": 1},
         "notes": ["The chain is embedded (py-evm); its blocks are this gateway's own."],
     }

@@ -22,7 +22,7 @@ def cid_of(content: bytes) -> bytes:
 def encode_text(cid: bytes) -> str:
     """The 59-character text of a 36-byte CID; ValueError for other bytes."""
     if len(cid) != CID_BYTES or not cid.startswith(PREFIX):
-        raise ValueError(f"cid: got {cid[:CID_BYTES + 1].hex()}, wanted {PREFIX.hex()} and 32 bytes")
+        raise ValueError(f"cid: got {cid[: CID_BYTES + 1].hex()}, wanted {PREFIX.hex()} and 32 bytes")
     return "b" + base64.b32encode(cid).decode().rstrip("=").lower()
 
 

@@ -46,7 +46,7 @@ async def answer(request: Request, call: Callable[[str, Any], Any]) -> Response:
 
 def _parse(body: bytes) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
-        raise RpcError(INVALID_REQUEST, f"more than {MOST_BRACKETS} lists and objects")
+        raise RpcError(PARSE_ERROR, f"the body holds more than {MOST_BRACKETS} lists and objects")
     try:
         message: Any = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -77,8 +77,21 @@ def _fetch(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         wanted = Path(scratch, "requirements.txt")
         wanted.write_text(REQUIREMENT.format(sha256=SHA256))
-        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "-q", "--no-deps",
-                   "--only-binary=:all:", "--require-hashes", "-r", str(wanted), "-d", scratch]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "-q",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+            "-r",
+            str(wanted),
+            "-d",
+            scratch,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no message"]
