@@ -45,7 +45,7 @@ def table(results):
 def write_table(path, results):
     """Put the table between the two markers of a Markdown file; raises CheckFailed if they are not there once each."""
     path = Path(path)
-    text = path.read_text()
+    text = path.read_text(errors="replace")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise CheckFailed(f"{path}: wanted one line {BEGIN} and after it one {END}")
     before, rest = text.split(BEGIN)
