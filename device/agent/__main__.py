@@ -40,7 +40,7 @@ def parse(arguments):
     parser.add_argument("--ca", metavar="FILE", help="TLS: certificates (PEM) of who may vouch for the broker")
     parser.add_argument("--board", default="cpython", help="board name that is announced (default: %(default)s)")
     parser.add_argument("--model", type=Path, metavar="FILE",
-                        help="compiled encoder, or .tflite with --fast; host.json lies beside it")  # fmt: skip
+                        help="compiled encoder, or .tflite with --fast; its FOLDER.json lies beside it")  # fmt: skip
     parser.add_argument("--fast", action="store_true", help="run the model by tflite-runtime, which signs no receipt")
     options = parser.parse_args(arguments)
     host, _, number = options.broker.rpartition(":")
@@ -98,7 +98,7 @@ def main(arguments=None) -> int:
         tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
         port = Port(options.host, options.number, options.board, tls=tls)
         model = open_model(options)
-        facts = json.loads(options.model.with_name("host.json").read_text())
+        facts = json.loads(options.model.with_name(options.model.resolve().parent.name + ".json").read_text())
         source = open_named_source(options)
         agent = start(port, FileMemory(options.store), source, model, facts["offsets"], facts["shifts"])
         me = agent.identity
