@@ -49,7 +49,6 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
-        self.restarts = 0
         self._command, self._log = command, log
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff()
@@ -75,7 +74,6 @@ class Child:
         code = self._process.poll() if self._process else None
         if code is None or not self._backoff.ended():
             return None
-        self.restarts += 1
         self.start()
         return f"{self.name} ended (code {code}) and was started again"
 

@@ -166,10 +166,6 @@ class Settlement:
             if len(page) < PAGE:
                 return found
 
-    def ever_bound(self, block: int | None = None) -> frozenset[int]:
-        """The deeds to which a device was ever bound up to the end of `block` or now: each has a leaf."""
-        return frozenset(event.arguments["deed"] for event in self.chain.events(self._devices, "Bound", 0, block))
-
     def epoch(self) -> int:
         """The last epoch posted; 0 before the first."""
         return int(self.chain.call(self._settlement, "epoch"))

@@ -23,7 +23,6 @@ class Need:
 
     command: str
     package: str
-    why: str
     library: str = ""
 
     def is_met(self) -> bool:
@@ -36,17 +35,17 @@ class Need:
 
 
 NEEDS = (
-    Need("mosquitto", "mosquitto", "the site's MQTT broker"),
-    Need("qemu-system-arm", "qemu-system-arm", "the emulated Arm boards"),
-    Need("qemu-system-riscv32", "qemu-system-misc", "the emulated RISC-V board"),
-    Need("arm-none-eabi-gcc", "gcc-arm-none-eabi", "firmware of the Arm boards"),
-    Need("arm-none-eabi-gcc", "libnewlib-arm-none-eabi", "firmware of the Arm boards", "libc.a"),
-    Need("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "firmware of the RISC-V board"),
-    Need("riscv64-unknown-elf-gcc", "picolibc-riscv64-unknown-elf", "firmware of the RISC-V board", "picolibc.specs"),
-    Need("gcc", "gcc", "mpy-cross and the kernels of the verifier"),
-    Need("gcc", "libc6-dev", "mpy-cross and the kernels of the verifier", "crt1.o"),
-    Need("make", "make", "firmware"),
-    Need("xz", "xz-utils", "MicroPython's source package"),
+    Need("mosquitto", "mosquitto"),
+    Need("qemu-system-arm", "qemu-system-arm"),
+    Need("qemu-system-riscv32", "qemu-system-misc"),
+    Need("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    Need("arm-none-eabi-gcc", "libnewlib-arm-none-eabi", "libc.a"),
+    Need("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+    Need("riscv64-unknown-elf-gcc", "picolibc-riscv64-unknown-elf", "picolibc.specs"),
+    Need("gcc", "gcc"),
+    Need("gcc", "libc6-dev", "crt1.o"),
+    Need("make", "make"),
+    Need("xz", "xz-utils"),
 )
 
 

@@ -13,7 +13,7 @@ from models.graph import Graph, ModelRefused, Operator, Tensor
 
 CONV, DEPTHWISE, AVERAGE, MAX, MEAN, ADD, MUL, LOOKUP, SOFTMAX, COPY = range(1, 11)
 ELEMENTWISE = (ADD, MUL, LOOKUP, SOFTMAX)
-NARROW, MINUS_FIRST, MINUS_SECOND, FILL = 1, 1, 2, 1  # flags, each of its kinds
+NARROW, MINUS_SECOND, FILL = 1, 2, 1  # flags, each of its kinds
 TAP_BYTES, LONE_TAP_BYTES = 5, 2  # of CONV's scratch: device/native/int8.h
 SMALL, LARGE, TAPS_MAX = 255, 65535, 131064
 BYTES_MAX = 16 << 20

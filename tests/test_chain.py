@@ -366,7 +366,6 @@ def test_a_crash_after_any_transaction_never_does_a_thing_twice(chain, after):
     assert [(item.deed, item.owner, item.amount_wei) for item in settlement.claims()] == [(1, A, 100), (2, B, 50)]
     assert (settlement.balance(A), settlement.balance(B), settlement.minted()) == (100, 50, 150)
     assert [item.devices for item in settlement.bindings().values()] == [(address_of(item),) for item in DEVICES[:2]]
-    assert settlement.ever_bound() == {1, 2}
 
 
 def test_what_somebody_else_did_in_between_is_done(chain):
@@ -400,7 +399,6 @@ def test_bindings_are_those_of_the_asked_block(shared):
     assert shared.settlement.bindings(before)[1].devices == ()
     assert shared.settlement.bindings(before + 1)[1].devices == (address_of(DEVICES[0]),)
     assert (now[1].owner, now[1].devices) == (B, ())
-    assert shared.settlement.ever_bound(before) == frozenset() and shared.settlement.ever_bound() == {1}
 
 
 def test_contracts_of_other_oracles_or_of_another_chain_are_refused(shared, chain):

@@ -87,5 +87,5 @@ def test_a_program_that_may_not_be_run_is_missing(path):
 
 
 def test_a_compiler_without_its_library_is_named_by_the_librarys_package():
-    assert Need("gcc", "libc6-dev", "", "crt1.o").is_met()
-    assert not Need("gcc", "libnothing-dev", "", "nothing-of-this-name.o").is_met()
+    assert Need("gcc", "libc6-dev", "crt1.o").is_met()
+    assert not Need("gcc", "libnothing-dev", "nothing-of-this-name.o").is_met()
