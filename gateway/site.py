@@ -175,6 +175,8 @@ class RunningSite:
         if not self.bus.wait_subscribed(SUBSCRIBE_S):  # boards announce themselves once: somebody has to listen by then
             raise CommandError(f"the broker took no subscription within {SUBSCRIBE_S} s; see {self.folder / 'broker'}")
         self.epochs.resume()
+        if cut_bytes := self.epochs.evidence.cut_bytes:
+            self._notice(f"a crash had torn the end of the evidence: {cut_bytes} bytes of no whole item are cut")
         _run_thread(ends, "settler", self.settler.run, self.settler.stop)
         _run_thread(ends, "intake", lambda: self.intake.run(self.bus, self.epochs), self.intake.stop)
 
