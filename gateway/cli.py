@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
+    add_edil(commands)
     return root
 
 

@@ -14,14 +14,14 @@ READS = const(8)
 BUSY_MS = const(5)
 
 
-def start(port, memory, source, model, offsets, shifts) -> Agent:
+def start(port, memory, source, model, offsets, shifts, vector=None) -> Agent:
     """Open the store, count this boot and make the agent.
 
     Args:
         port: `_tinyren`, or port.Port on CPython.
         memory: where key, boot number and owner are kept (store.Store).
         source: of samples (sampling.Sampler). model: the encoder, as `_tinyren.Model`.
-        offsets, shifts: one integer a channel, the model's.
+        offsets, shifts: one integer a channel, the model's. vector: function -> integers for EDIL's rounds of kind 5.
     Raises:
         StoreError: the boot could not be counted.
     """
@@ -29,7 +29,7 @@ def start(port, memory, source, model, offsets, shifts) -> Agent:
     secret = store.open(lambda: identity.new_secret(port.entropy))
     now_ms = port.ticks_ms()
     sampler = Sampler(source, model, offsets, shifts, now_ms)
-    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms)
+    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector)
 
 
 def step(agent, port, buffer) -> int:

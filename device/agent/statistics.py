@@ -45,4 +45,32 @@ def check_fits(manifest):
     if manifest.kind not in (rounds.INFERENCE, rounds.VECTOR):
         reach = manifest.clip * manifest.clip * manifest.windows
         if reach > largest(manifest.digits):
-            raise WireError("malformed", f"windows: sums reach {reach}, wanted at most {largest(manifest.digits)}")
+            raise WireError("malformed", f"windows: got sums up to {reach}, wanted at most {largest(manifest.digits)}")
+
+
+def add_window(manifest, sums, z, x, label, add_moments):
+    """Add one window to a round's sums, the values of EDIL.md, section 4, in their order.
+
+    Args:
+        manifest: rounds.Manifest of a kind that check_fits took, not of kind 5. sums: array('i') of count_values.
+        z: int8[width], the embedding; x: int8[n], the window; both bytes-like and read only. label: its class.
+        add_moments: the port's (sums, z, x, clip).
+    """
+    width, clip = manifest.width, manifest.clip
+    if manifest.kind == rounds.INFERENCE:
+        for index in range(width):
+            sums[index] = hold(z[index], clip)
+        return
+    rows = memoryview(x)[manifest.first_row : manifest.first_row + manifest.rows]
+    native = moments(width) + manifest.rows * (1 + width)
+    add_moments(memoryview(sums)[:native], z, rows, clip)
+    if manifest.kind == rounds.CLASSES:
+        sums[native + label] += 1
+        start = native + manifest.classes + label * width
+        for index in range(width):
+            sums[start + index] += hold(z[index], clip)
+
+
+def hold(byte: int, clip: int) -> int:
+    """A byte of int8 (0..255), held to -clip..clip."""
+    return max(-clip, min(clip, byte - 256 if byte > 127 else byte))
