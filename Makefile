@@ -3,12 +3,13 @@
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
 # make bench   measure; prints, and writes bench/results.json
+# make release-check  1,000 inputs of every model on every board; TINYREN_MLPERF_TINY=DIR names further models
 # make lock    resolve requirements*.lock anew
 # make clean   remove .venv and .cache (never a site)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench lock clean
+.PHONY: help setup up test check bench release-check lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -8
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -53,6 +54,10 @@ check: .venv/dev
 bench: .venv/dev
 	@$(BIN)/tinyren setup
 	@$(BIN)/tinyren bench $(ARGS)
+
+release-check: .venv/dev
+	@$(BIN)/tinyren setup
+	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/test_qualify.py -o timeout=7200 $(ARGS)
 
 lock: .venv/bin/pip
 	@$(BIN)/pip install -q uv

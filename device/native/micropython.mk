@@ -2,7 +2,7 @@
 # REN_KERNELS, what runs an encoder, knows nothing of MicroPython or a board; natmod/Makefile builds it too.
 # A board's mpconfigboard.mk sets TINYREN_KERNELS_ONLY where no agent runs; boards/unix.py sets TINYREN_UNIX.
 
-REN_KERNELS := int8.c int8_depthwise.c int8_elementwise.c int8_pool.c model.c model_check.c
+REN_KERNELS := int8.c int8_depthwise.c int8_elementwise.c int8_pool.c model.c model_buffers.c model_check.c sha256.c
 
 ifeq ($(TINYREN_KERNELS_ONLY),1)
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c mod_kernels.c mod_model.c)

@@ -14,8 +14,17 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = ("int8.c", "int8_depthwise.c", "int8_elementwise.c", "int8_pool.c", "model.c", "model_check.c")
-HEADERS = ("int8.h", "int8_block.h", "int8_output.h", "int8_scale.h", "model.h", "model_record.h")
+SOURCES = (
+    "int8.c",
+    "int8_depthwise.c",
+    "int8_elementwise.c",
+    "int8_pool.c",
+    "model.c",
+    "model_buffers.c",
+    "model_check.c",
+    "sha256.c",
+)
+HEADERS = tuple(sorted(path.name for path in FOLDER.glob("int8*.h"))) + ("model.h", "model_record.h", "sha256.h")
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 CID_BYTES = 36
 
