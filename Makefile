@@ -2,13 +2,14 @@
 # make test    set everything up and run the tests (ARGS="-k wire")
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
+# make mutants break the contracts on purpose, one line each; every one must be noticed
 # make bench   measure; prints, and writes bench/results.json
 # make lock    resolve requirements*.lock anew
 # make clean   remove .venv and .cache (never a site)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench lock clean
+.PHONY: help setup up test check mutants bench lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -8
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -49,6 +50,9 @@ check: .venv/dev
 	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_rules.py
+
+mutants: .venv/dev
+	@$(BIN)/python -m contracts.mutants
 
 bench: .venv/dev
 	@$(BIN)/tinyren setup
