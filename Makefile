@@ -3,13 +3,14 @@
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
 # make mutants break the contracts on purpose, one line each; every one must be noticed
+# make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
 # make lock    resolve requirements*.lock anew
 # make clean   remove .venv and .cache (never a site)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check mutants bench lock clean
+.PHONY: help setup up test check mutants slither bench lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -9
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -53,6 +54,9 @@ check: .venv/dev
 
 mutants: .venv/dev
 	@$(BIN)/python -m contracts.mutants
+
+slither: .venv/dev
+	@$(BIN)/python -m contracts.slither
 
 bench: .venv/dev
 	@$(BIN)/tinyren setup

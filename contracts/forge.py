@@ -8,16 +8,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from contracts.compile import HERE, CompileError, install, node
 
+Run = partial[subprocess.CompletedProcess[str]]
+
 PARTS = ("foundry.toml", "solc", "src", "test")
 
 
-def forge(*arguments: str, changed: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `forge test`; what it says is in stdout and stderr.
+@contextmanager
+def project(changed: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """A folder as forge wants it, as long as it is needed; what comes runs a program in it, npm's forge as `forge`.
 
     Args:
         changed: other texts of files, by their path below this folder.
@@ -25,25 +30,26 @@ def forge(*arguments: str, changed: Mapping[str, str] | None = None) -> subproce
         CompileError: as contracts.compile.install, or there is no forge for this machine.
     """
     modules = install()
-    program = modules / "@foundry-rs" / "forge-linux-amd64" / "bin" / "forge"
-    if not program.is_file():
+    programs = modules / "@foundry-rs" / "forge-linux-amd64" / "bin"
+    if not programs.is_dir():
         raise CompileError("npm has no forge for this machine; contracts/package.json names the one for Linux on amd64")
+    path = os.pathsep.join([str(programs), str(Path(node()).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1", "NO_COLOR": "1"}
     with tempfile.TemporaryDirectory(prefix="forge-", dir=modules.parent) as name:
         folder = Path(name)
         for part in PARTS:
             copy = shutil.copytree if (HERE / part).is_dir() else shutil.copy
             copy(HERE / part, folder / part)
-        for path, text in (changed or {}).items():
-            (folder / path).write_text(text)
+        for file, text in (changed or {}).items():
+            (folder / file).write_text(text)
         (folder / "node_modules").symlink_to(modules)
-        return _run(program, folder, arguments)
+        yield partial(subprocess.run, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def _run(program: Path, folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(node()).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1", "NO_COLOR": "1"}
-    command = [str(program), "test", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def forge(*arguments: str, changed: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `forge test` in a project; what it says is in stdout and stderr. Raises CompileError as project does."""
+    with project(changed) as run:
+        return run(["forge", "test", *arguments])
 
 
 if __name__ == "__main__":
