@@ -2,6 +2,8 @@
 # make test    set everything up and run the tests (ARGS="-k wire")
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
+# make mutants break the contracts on purpose, one line each; every one must be noticed
+# make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
 # make release-check  1,000 inputs of every model on every board; TINYREN_MLPERF_TINY=DIR names further models
 # make lock    resolve requirements*.lock anew
@@ -9,7 +11,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench release-check lock clean
+.PHONY: help setup up test check mutants slither bench release-check lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -17,7 +19,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -10
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -50,6 +52,12 @@ check: .venv/dev
 	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_rules.py
+
+mutants: .venv/dev
+	@$(BIN)/python -m contracts.mutants
+
+slither: .venv/dev
+	@$(BIN)/python -m contracts.slither
 
 bench: .venv/dev
 	@$(BIN)/tinyren setup
