@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boards.board import Board, BoardError
-from boards.build import KEPT_FIRMWARES, NATIVE, digest_of, mpy_cross, run_make
+from boards.build import ERROR_LINE, KEPT_FIRMWARES, NATIVE, digest_of, mpy_cross, run_make
 from boards.sources import MICROPYTHON, Report, cache_folder, get_sources, locked
 
 MODULE = "tinyren_model"
@@ -144,6 +144,15 @@ def compiler_version(compiler: str, package: str) -> bytes:
     if not shutil.which(compiler):
         raise BoardError(f"{compiler} is not installed: apt-get install {package}")
     return subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+
+
+def compile_c(command: list[str]) -> None:
+    """Run a C compiler; raises BoardError with its first error."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.splitlines() or ["no reason given"]
+        errors = [line for line in lines if ERROR_LINE.search(line) and not line.startswith("collect2: ")]
+        raise BoardError(f"{command[0]} failed: {(errors or lines)[0]}")
 
 
 def keep_built(name: str, parts: Iterable[bytes], product: str, make: Callable[[Path], None]) -> Path:

@@ -1,10 +1,13 @@
 """The result of `tinyren bench` as a table of 80 columns, each figure beside its target; it measures nothing."""
 
+import textwrap
 from typing import Any
 
 Path = tuple[str, ...]
 
+COLUMNS = 80
 LABEL, CELL = 25, 11
+MODEL_LABEL, MODEL_CELLS = 14, (14, 9, 8, 8, 8)
 
 # Label, and where the figure stands in a board's part of the result.
 BOARD_ROWS: tuple[tuple[str, Path], ...] = (
@@ -75,6 +78,11 @@ TARGETS: dict[Path, str] = {
     ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
     ("edil", "head_ms"): "edil_head_ms",
 }
+WORST = {
+    "kernel_bytes": "largest of the kernels",
+    "tflm_ratio": "ratio to TFLM, worst",
+    "tflm_arena": "arena over TFLM's, worst",
+}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -92,6 +100,7 @@ def table(result: dict[str, Any]) -> str:
     for label, path in BOARD_ROWS:
         cells = [f"{_shown(_at(board, path)):>{CELL}}" for board in boards] if path else []
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
+    lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
     places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
     rows = [(label, _at(result, path) if path else None, TARGETS.get(path, "")) for label, path in places]
@@ -114,3 +123,40 @@ def _shown(value: float | str, as_percent: bool = False) -> str:
     if as_percent:
         return f"{100 * value:.1f} %"
     return f"{value:,}"
+
+
+def _models(result: dict[str, Any], judged: dict[str, str]) -> list[str]:
+    """A heading, then each model with a line a board: instructions of a run, and each way's for a MAC."""
+    lines = [_model_cells("MODELS", ("instructions", "a MAC", "bare C", "TFLM", "ratio"))]
+    for name, model in result["models"].items():
+        tflm = f" (TFLM {model['tflm_arena_bytes']:,})" if model["tflm_arena_bytes"] else ""
+        lines.append(f"{name}: {model['macs']:,} MAC; bytes of arena {model['arena_bytes']:,}{tflm},")
+        lines.append(f"  of artifact {model['artifact_bytes']:,}, of .tflite {model['tflite_bytes']:,}")
+        lines += [line for row in model["boards"].values() for line in _model_lines(row)]
+    sizes = ", ".join(f"{name.removeprefix('qemu_')} {size:,}" for name, size in result["kernel_bytes"].items())
+    lines += textwrap.wrap(f"all kernels, bytes: {sizes}", COLUMNS, subsequent_indent="  ")
+    worst = [(label, name) for name, label in WORST.items() if name in judged]
+    return lines + [
+        f"{label:<{LABEL}}{_shown(_at(result, ('targets', name, 'got'))):>{CELL}}{judged[name]}"
+        for label, name in worst
+    ]
+
+
+def _model_lines(row: dict[str, Any]) -> list[str]:
+    counts = (row.get(name) for name in ("per_mac", "bare_per_mac", "tflm_per_mac", "ratio"))
+    whole = f"{row['instructions']:,}" if "instructions" in row else "skipped"
+    cells = (whole, *("" if count is None else f"{count:.2f}" for count in counts))
+    judged = row.get("per_mac", row["bare_per_mac"])
+    verdict = ""
+    if row["wanted"] is not None and judged is not None:
+        verdict = f"  <= {row['wanted']:.1f} {'ok' if judged <= row['wanted'] else 'MISSED'}"
+    lines = [(_model_cells(f"  {row['core']}", cells) + verdict).rstrip()]
+    if "skipped" in row:
+        lines.append("    " + textwrap.shorten(row["skipped"], COLUMNS - 4, placeholder="..."))
+    return lines
+
+
+def _model_cells(label: str, cells: tuple[str, ...]) -> str:
+    return label.ljust(MODEL_LABEL) + "".join(
+        f"{cell:>{width}}" for cell, width in zip(cells, MODEL_CELLS, strict=True)
+    )

@@ -7,9 +7,9 @@ from edil_bench import OWNER, enrolled, enrolment, gather, manifest, open_update
 from test_store import Memory, PowerCut
 
 from device.agent import rounds
-from device.agent.sampling import SAMPLE_MS, WINDOW_SAMPLES
+from device.agent.sampling import SAMPLE_MS
 
-WINDOW_MS = SAMPLE_MS * WINDOW_SAMPLES
+WINDOW_MS = SAMPLE_MS * 32
 SEND_MS = 10 * SAMPLE_MS  # a part each time that the bench acknowledges
 
 

@@ -20,13 +20,10 @@ from . import eip712, hkdf, rounds, statistics, wire
 from .errors import StoreError, WireError
 from .identity import compress, device_id
 from .mqtt import QUEUE
-from .sampling import CHANNELS, WINDOW_SAMPLES
 from .update import Update
 from .upload import Upload
 
 ANSWERS_QUEUED = QUEUE // 2  # with fewer messages waiting one more answer is queued; above that it is left out
-
-_WINDOW_BYTES = WINDOW_SAMPLES * CHANNELS
 
 
 class Enrolment:
@@ -170,7 +167,7 @@ class Edil:
             statistics.check_fits(manifest)
         except WireError:
             return "bounds"
-        if manifest.kind == rounds.DECODER and manifest.first_row + manifest.rows > _WINDOW_BYTES:
+        if manifest.kind == rounds.DECODER and manifest.first_row + manifest.rows > self._sampler.input_bytes:
             return "bounds"
         return None
 

@@ -3,7 +3,7 @@
 # them too.
 # A board's mpconfigboard.mk sets TINYREN_KERNELS_ONLY where no agent runs; boards/unix.py sets TINYREN_UNIX.
 
-REN_KERNELS := int8.c int8_depthwise.c int8_elementwise.c int8_pool.c model.c model_check.c
+REN_KERNELS := int8.c int8_depthwise.c int8_elementwise.c int8_pool.c model.c model_buffers.c model_check.c sha256.c
 REN_EDIL := chacha20.c edil.c edil_ring.c
 MOD_SHARED := mod_arguments.c mod_edil.c mod_model.c
 

@@ -16,11 +16,13 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 SOURCES = (
     "chacha20.c", "edil.c", "edil_ring.c", "edil_sum.c",
-    "int8.c", "int8_depthwise.c", "int8_elementwise.c", "int8_pool.c", "model.c", "model_check.c",
+    "int8.c", "int8_depthwise.c", "int8_elementwise.c", "int8_pool.c",
+    "model.c", "model_buffers.c", "model_check.c", "sha256.c",
 )  # fmt: skip
 HEADERS = (
     "chacha20.h", "edil.h", "edil_ring.h", "edil_sum.h", "tune.h",
-    "int8.h", "int8_block.h", "int8_output.h", "int8_scale.h", "model.h", "model_record.h",
+    "int8.h", "int8_block.h", "int8_output.h", "int8_pairs.h", "int8_scale.h",
+    "model.h", "model_record.h", "sha256.h",
 )  # fmt: skip
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 CID_BYTES = 36

@@ -1,6 +1,6 @@
 """Samples that are no live sensor's: computed waves, a recording, a microphone's file. Their names say what they are.
 
-A file is played again and again, a sample each 50 ms, whatever time it was recorded at.
+A recording is played again and again, a row whenever a sample is due, whatever time it was recorded at.
 """
 
 import csv
@@ -8,8 +8,6 @@ import wave
 from array import array
 from math import isqrt
 from pathlib import Path
-
-from ..sampling import SAMPLE_MS
 
 INT16_MAX = 32767
 LABEL_MAX = 255
@@ -81,7 +79,7 @@ def _label(text, number):
 
 
 class Sound:
-    """A WAV file, 16-bit PCM, its first channel; each 50 ms: root mean square, peak, mean step, crossings of zero.
+    """A WAV file, 16-bit PCM, first channel; of each sample_ms: root mean square, peak, mean step, crossings of zero.
 
     All four are at most 32767 and none is below 0; the step is the mean distance of neighbours.
 
@@ -89,14 +87,14 @@ class Sound:
         ValueError: not such a file, or shorter than a sample.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, sample_ms):
         try:
             self._file = wave.open(str(path), "rb")
         except (wave.Error, EOFError) as error:
             raise ValueError(f"{path}: not a WAV file of PCM: {error}") from error
         if self._file.getsampwidth() != 2:
             raise ValueError(f"{path}: got {8 * self._file.getsampwidth()} bits, wanted 16")
-        self._frames = max(1, self._file.getframerate() * SAMPLE_MS // 1000)
+        self._frames = max(1, self._file.getframerate() * sample_ms // 1000)
         if self._file.getnframes() < self._frames:
             raise ValueError(f"{path}: got {self._file.getnframes()} frames, wanted {self._frames}")
         self.name = f"sound {Path(path).name}"
