@@ -6,7 +6,7 @@ from boards.board import Board
 from boards.sources import ROOT
 from models.frozen import frozen_module
 
-HOST_ONLY = {"port.py", "__main__.py"}  # of device/agent: what runs on CPython alone
+HOST_ONLY = {"port.py", "plain.py", "__main__.py"}  # of device/agent: what runs on CPython alone
 PACKAGES = ("agent", "drivers")
 MODEL = ROOT / "models" / "host"
 

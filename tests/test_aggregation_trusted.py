@@ -10,9 +10,11 @@ from edil_rounds import DEADLINE_MS, GATEWAY, NOW_MS, OWNER_ADDRESS, Agent, Gate
 from edil_web import serve_edil
 
 from device.agent.errors import WireError
+from device.agent.plain import sign_plain
 from gateway import curve
-from gateway.aggregation import messages
+from gateway.aggregation import messages, trusted
 from gateway.aggregation.aggregate import Refused
+from gateway.aggregation.known import MAX_OPEN
 from gateway.aggregation.messages import Plain
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.trusted import TrustedRounds
@@ -54,7 +56,7 @@ class Scene:
     def give(self, number, digest, values=None, sign=None):
         agent = AGENTS[number]
         plain = Plain(digest, tuple(values or VALUES[number]))
-        self.rounds.give(messages.sign_plain(plain, agent.id, sign or agent.sign))
+        self.rounds.give(sign_plain(*plain, agent.id, sign or agent.sign))
 
     def state(self):
         return [self.store.trusted(), [self.store.trusted_devices(row.digest) for row in self.store.trusted()]]
@@ -153,7 +155,25 @@ def test_late_values_too_few_devices_and_unknown_rounds(scene):
     with pytest.raises(KeyError):
         scene.give(1, bytes(32))
     with pytest.raises(WireError):
-        messages.open_trusted_set(messages.sign_plain(Plain(digest, (1,)), AGENTS[0].id, AGENTS[0].sign))
+        messages.open_trusted_set(sign_plain(digest, (1,), AGENTS[0].id, AGENTS[0].sign))
+
+
+def test_so_many_may_be_open_at_once_and_of_those_that_ended_the_last_are_kept(scene, monkeypatch):
+    monkeypatch.setattr(trusted, "ROUNDS_KEPT", 3)
+    opened = [scene.rounds.open(scene.configuration(name=f"{number}")) for number in range(MAX_OPEN)]
+    with pytest.raises(Refused) as caught:
+        scene.rounds.open(scene.configuration(name="one more"))
+    assert caught.value.reason == "space" and len(scene.rounds.rounds()) == MAX_OPEN
+    scene.give(0, opened[1])
+    for digest in opened[1:]:
+        scene.rounds.close(digest)
+    last = scene.rounds.open(scene.configuration(name="last"))
+    kept = [opened[0], *opened[-3:], last]
+    assert [row["digest"] for row in scene.rounds.rounds()] == [digest.hex() for digest in kept]
+    assert scene.store.trusted_devices(opened[1]) == []
+    scene.store.close()
+    scene.start()
+    assert [row["digest"] for row in scene.rounds.rounds()] == [digest.hex() for digest in kept]
 
 
 def test_over_http_the_mode_is_named_too_and_the_rounds_of_edil_have_none_of_it(tmp_path, scene):
@@ -164,7 +184,7 @@ def test_over_http_the_mode_is_named_too_and_the_rounds_of_edil_have_none_of_it(
         digest = client.post("/edil/trusted", json=scene.configuration()).json()
         for number in (0, 1):
             plain = Plain(bytes.fromhex(digest), tuple(VALUES[number]))
-            frame = messages.sign_plain(plain, AGENTS[number].id, AGENTS[number].sign)
+            frame = sign_plain(*plain, AGENTS[number].id, AGENTS[number].sign)
             assert client.post("/edil/trusted/values", json={"plain": frame.hex()}).status_code == 200
         assert client.get(f"/edil/trusted/{digest}/closed").json()["error"] == "closed"
         gateway.now_ms = DEADLINE_MS + 1

@@ -86,7 +86,8 @@ def test_a_round_goes_from_enrolment_to_a_published_head(capsys, files, gateway)
 
     code, _, error = open_sums(capsys, files, gateway, digest)
     assert code == Exit.TRUST and f"got none of holder 1 ({HOLDER_KEY})" in error and not (files / "sums").exists()
-    assert run(capsys, "edil", "watch", digest, "--gateway", gateway.url, "--timeout", 1)[0] == Exit.TIMEOUT
+    code, _, error = run(capsys, "edil", "watch", digest, "--gateway", gateway.url, "--timeout", 1)
+    assert code == Exit.TIMEOUT and "0 shares; nothing opens before every share-holder has answered" in error
     assert shareholder(capsys, files, gateway)[:2] == (0, {"answered": 1, "refused": 0, "waiting": 0})
     assert run(capsys, "edil", "watch", digest, "--gateway", gateway.url, "--timeout", 5)[0] == 0
 

@@ -26,12 +26,22 @@ ROUND_BYTES = 4 * 1024 + 1536  # in the ring of 1024: the work, 152 sums, and wh
 SENDING_BYTES = 2048  # header, and the parts that wait for the broker
 
 
-def embedding():
+def window_of_samples():
     """int8 of a window of nothing but SAMPLE."""
     values = [(raw - offset) >> shift for raw, offset, shift in zip(SAMPLE, OFFSETS, SHIFTS, strict=True)]
-    window, out = bytes(max(-128, min(127, value)) & 0xFF for value in values) * 32, bytearray(MODEL.output_bytes)
-    MODEL.run(window, out)
+    return array("b", [max(-128, min(127, value)) for value in values] * 32)
+
+
+def embedding():
+    """int8 of a window of nothing but SAMPLE."""
+    out = bytearray(MODEL.output_bytes)
+    MODEL.run(window_of_samples().tobytes(), out)
     return array("b", out).tolist()
+
+
+def moments(z):
+    """The embedding, and its products."""
+    return z + [z[i] * z[j] for i in range(len(z)) for j in range(i, len(z))]
 
 
 class Site:
@@ -88,9 +98,9 @@ class Site:
         self.broker.stop()
 
 
-@pytest.fixture(params=["qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32"])
-def site(request, tmp_path):
-    site = Site(request.param, tmp_path)
+@pytest.fixture(scope="module", params=["qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32"])
+def site(request, tmp_path_factory):
+    site = Site(request.param, tmp_path_factory.mktemp(request.param))
     try:
         site.begin()
         yield site
@@ -115,9 +125,8 @@ def test_a_board_enrols_sends_what_its_holders_can_read_and_after_a_reset_never_
     update, ciphertext = gather(site.gateway.seen)[0]
     assert update[:4] == (rounds.open_manifest(frame)[0].digest, enrolment()[1], 0, WINDOWS)
     z = embedding()
-    products = [z[i] * z[j] for i in range(len(z)) for j in range(i, len(z))]
     opened = open_update(frame, enrolment()[1], site, update, ciphertext)
-    assert opened == ([WINDOWS * value for value in z + products], WINDOWS, 1) and any(z)
+    assert opened == ([WINDOWS * value for value in moments(z)], WINDOWS, 1) and any(z)
 
     site.begin()  # a reset while the ciphertext is on its way: the round is spent
     made = len(gather(site.gateway.seen))
@@ -126,6 +135,25 @@ def test_a_board_enrols_sends_what_its_holders_can_read_and_after_a_reset_never_
     assert site.ask("round", manifest(round=2, windows=1)) == "joined"
     site.until(lambda: site.inferences() and len(gather(site.gateway.seen)) > made)
     assert gather(site.gateway.seen)[-1][0][0] == rounds.open_manifest(manifest(round=2, windows=1))[0].digest
+
+
+def test_a_board_encrypts_what_fits_a_decoder_and_single_embeddings(site):
+    """After the test above: the board is bound, and its windows hold nothing but SAMPLE."""
+    z, x = embedding(), window_of_samples()[5:9].tolist()
+    decoder = {"round": 11, "kind": rounds.DECODER, "first_row": 5, "rows": 4, "windows": 1, "digits": 2}
+    single = {"round": 12, "kind": rounds.INFERENCE, "windows": 2, "digits": 1}
+    for asked, wanted in (
+        (decoder, [moments(z) + x + [r * value for r in x for value in z]]),
+        (single, [z, z]),
+    ):
+        frame, before = manifest(**asked), len(gather(site.gateway.seen))
+        assert [site.ask("enrol", enrolment()[0]), site.ask("round", frame)] == ["enrolled", "joined"]
+        for index, values in enumerate(wanted):
+            site.until(lambda made=before + index: site.inferences() and len(gather(site.gateway.seen)) > made)
+            update, ciphertext = gather(site.gateway.seen)[before + index]
+            assert update[2:4] == (index, 1)
+            assert open_update(frame, enrolment()[1], site, update, ciphertext) == (values, 1, 1)
+            site.send("taken", rounds.encode_taken(update[0], index, "stored"))
 
 
 # Goes on where RUN_AGENT ends, with its agent and `step`. Figures are bytes on the heap.

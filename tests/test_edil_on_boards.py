@@ -3,18 +3,20 @@ no allocation, as many instructions whatever the secrets are; and the curve's tw
 
 import ast
 import random
+from contextlib import ExitStack
+from functools import cache
 
 import coincurve
 import pytest
-from edil_boards import Board, check_heap, check_refusals, check_vectors, open_host
+from edil_boards import check_heap, check_refusals, check_vectors, open_host
 from edil_refusals import SETUP
 
 from boards.board import agent_board_names, board_names
 
-# Counts each message repeats times, with the counter as fine as it goes.
+# Counts each message repeats times, with the counter as fine as it goes meanwhile.
 COUNT = """
 from machine import mem32
-if {prescale}: mem32[{prescale}] = 0
+if {prescale}: prescale, mem32[{prescale}] = mem32[{prescale}], 0
 s_keys, e_key, values = bytearray(64), bytearray(32), array("i", [0] * 1000)
 def measure(keys, noise, value):
     s_keys[:], e_key[:] = keys, noise
@@ -27,14 +29,21 @@ def measure(keys, noise, value):
 secrets = (bytes(64), bytes(32), -128), (key + other, noise, 127), (b"\\xff" * 64, other, 0)
 measure(*secrets[0])  # MicroPython remembers where it found a name
 print([measure(*secret) for secret in secrets])
+if {prescale}: mem32[{prescale}] = prescale
 """
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
-@pytest.fixture(scope="module", params=[*board_names(), "unix"])
-def host(request, tmp_path_factory):
-    with open_host("firmware", request.param, tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+@pytest.fixture(scope="module")
+def boot(tmp_path_factory):
+    """A host by its name, booted once."""
+    with ExitStack() as ends:
+        yield cache(lambda name: ends.enter_context(open_host("firmware", name, tmp_path_factory.mktemp(name))))
+
+
+@pytest.fixture(params=[*board_names(), "unix"])
+def host(request, boot):
+    return boot(request.param)
 
 
 def test_every_vector_is_encrypted_to_its_bytes(host):
@@ -49,11 +58,11 @@ def test_neither_encryption_nor_moments_allocate(host):
     check_heap(host)
 
 
-@pytest.fixture(scope="module", params=agent_board_names())
-def firmware(request, tmp_path_factory):
-    with Board("firmware", request.param, tmp_path_factory.mktemp(request.param)) as board:
-        board.exec(SETUP + "import _tinyren as t")
-        yield board
+@pytest.fixture(params=agent_board_names())
+def firmware(request, boot):
+    board = boot(request.param)
+    board.exec(SETUP + "import _tinyren as t")
+    return board
 
 
 def test_an_encryption_takes_as_many_instructions_whatever_its_secrets_are(firmware):
@@ -67,12 +76,12 @@ def test_an_encryption_takes_as_many_instructions_whatever_its_secrets_are(firmw
     assert min(counts) * tick / repeats > 500_000
 
 
-def test_an_encryption_for_two_holders_takes_at_most_800_000_instructions_on_a_cortex_m3(tmp_path):
-    with Board("firmware", "qemu_mps2_an385", tmp_path) as board:
-        counter = board.board.emulator["counter"]
-        setup = SETUP + "values = array('i', [-4000000] * 340)"
-        call = "encrypt(1024, key + other, key, noise, values, 3, 8, work)"
-        assert board.repl.count(counter["address"], call, setup) * counter["nanoseconds"] <= 800_000
+def test_an_encryption_for_two_holders_takes_at_most_800_000_instructions_on_a_cortex_m3(boot):
+    board = boot("qemu_mps2_an385")
+    counter = board.board.emulator["counter"]
+    setup = SETUP + "values = array('i', [-4000000] * 340)"
+    call = "encrypt(1024, key + other, key, noise, values, 3, 8, work)"
+    assert board.repl.count(counter["address"], call, setup) * counter["nanoseconds"] <= 800_000
 
 
 def test_keys_are_agreed_and_recovered_as_by_coincurve(firmware):

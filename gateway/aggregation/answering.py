@@ -33,6 +33,12 @@ class Answering:
         """A round has another embedding."""
         self._idle.discard(manifest)
 
+    def forget(self, manifest: bytes) -> None:
+        """A round was dropped."""
+        self._idle.discard(manifest)
+        if manifest in self._products:
+            self._products.pop(manifest).close()
+
     def tell(self, manifest: rounds.Manifest, frame: bytes, head: Head) -> None:
         """Take a round's head, whose signature was checked, once.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from device.agent import rounds, wire
 from gateway.aggregation.messages import Enrolment
-from gateway.aggregation.updates import Round
+from gateway.aggregation.updates import STORED, Round
 
 RETRY_MS = 15_000
 AGAIN = {"unbound", "holders", "store"}  # cured by a binding, by the enrolment, or by the next try
@@ -32,7 +32,26 @@ class Invitations:
     ) -> None:
         self._enrolments, self._rounds, self._frames = enrolments, known, frames
         self._said: dict[bytes, dict[bytes, str]] = {}
+        self._refused: dict[bytes, dict[bytes, str]] = {}
         self._next_ms = 0
+
+    def answered(self, device: bytes, manifest: bytes, status: str) -> None:
+        """The gateway has said to a device that it knows what became of its update."""
+        if manifest not in self._rounds:
+            return
+        refused = self._refused.setdefault(manifest, {})
+        refused.pop(device, None)
+        if status != STORED and (device, 0) not in self._rounds[manifest].taken:
+            refused[device] = status
+
+    def refused(self, manifest: bytes) -> dict[bytes, str]:
+        """Why devices of which nothing is stored were refused last, by id."""
+        return dict(self._refused.get(manifest, {}))
+
+    def forget(self, manifest: bytes) -> None:
+        """A round was dropped."""
+        self._said.pop(manifest, None)
+        self._refused.pop(manifest, None)
 
     def heard(self, device: bytes, digest: bytes, status: str) -> bool:
         """A device said what it did with an enrolment or a round; False: with one that is not known here."""

@@ -1,7 +1,12 @@
-"""What a gateway knows of enrolments and rounds, as its store has it; judges new rounds, and gathers what one sums."""
+"""What a gateway knows of enrolments and rounds, as its store has it; judges new rounds, and gathers what one sums.
+
+Of rounds that are done it keeps ROUNDS_KEPT, the newest; done is one that failed, that all its share-holders answered,
+whose embeddings all have logits, or a part PART_KEPT_MS after its deadline. What is open or unanswered is never
+dropped, nor a data owner's newest round, whose number the next one has to exceed.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from device.agent import rounds
@@ -9,11 +14,12 @@ from gateway.aggregation import messages
 from gateway.aggregation.aggregate import Contribution, Refused
 from gateway.aggregation.invitations import JOINED
 from gateway.aggregation.messages import Enrolment
-from gateway.aggregation.rounds_store import OPEN, RoundsStore, StoredRound
+from gateway.aggregation.rounds_store import CLOSED, ENDED, FAILED, OPEN, PART, RoundsStore, StoredRound
 from gateway.aggregation.updates import Round
 
 MAX_OPEN = 16
-ROUNDS_REMEMBERED = 64
+ROUNDS_KEPT = 64
+PART_KEPT_MS = 7 * 24 * 3600 * 1000
 CONFIDENTIALITY = "encrypted-on-device"
 SHOWN = ("round", "kind", "ring", "k_min", "windows", "deadline_ms")
 
@@ -22,8 +28,7 @@ class Known:
     """Read from the store once; from then on whoever writes there tells this too.
 
     Attributes:
-        enrolments: by digest. rounds: by M, in the order in which they were opened; of those before the last
-            ROUNDS_REMEMBERED it is not known any more whose ciphertexts they hold.
+        enrolments: by digest. rounds: by M, in the order in which they were opened.
         frames, data_owners: manifest's frame, and its signer, by M.
     """
 
@@ -35,19 +40,41 @@ class Known:
         self.data_owners: dict[bytes, bytes] = {}
         for digest, owner, frame in store.enrolments():
             self.enrolments[digest] = messages.open_enrolment(frame, owner)
-        kept = store.rounds()
-        for number, row in enumerate(kept):
+        for row in store.rounds():
             manifest, data_owner, *_ = rounds.open_manifest(row.frame)
             found = Round(row.manifest, manifest, store.weights(row.manifest), row.state == OPEN)
-            if found.is_open or number >= len(kept) - ROUNDS_REMEMBERED:
-                for device, index, digest in store.places(row.manifest):
-                    found.keep(device, index, digest)
+            for device, index, digest in store.places(row.manifest):
+                found.keep(device, index, digest)
             self.remember(row.frame, found, data_owner)
 
     def remember(self, frame: bytes, found: Round, data_owner: bytes) -> None:
         """A round that is in the store."""
         self.frames[found.digest], self.data_owners[found.digest] = frame, data_owner
         self.rounds[found.digest] = found
+
+    def drop_old(self, now_ms: int) -> Iterator[bytes]:
+        """Forget the oldest rounds that are done, all but ROUNDS_KEPT; the digest of each. Raises StoreFull."""
+        if len(self.rounds) <= ROUNDS_KEPT:
+            return
+        newest: dict[bytes, int] = {}
+        for digest, owner in self.data_owners.items():
+            newest[owner] = max(newest.get(owner, 0), self.rounds[digest].manifest.round)
+        done = [digest for digest, found in self.rounds.items() if self._is_done(found, now_ms)]
+        for digest in done[:-ROUNDS_KEPT]:
+            if self.rounds[digest].manifest.round < newest[self.data_owners[digest]]:
+                self._store.drop_round(digest)
+                for known in (self.rounds, self.frames, self.data_owners):
+                    known.pop(digest)
+                yield digest
+
+    def _is_done(self, found: Round, now_ms: int) -> bool:
+        kept = self._store.round(found.digest)
+        if kept.state == CLOSED:
+            given = self._store.shares(found.digest, hashlib.sha256(kept.set_frame).digest())
+            return len(given) >= len(self.enrolment_of(found.manifest.holders).holders) - 1
+        if kept.state == ENDED:
+            return not self._store.unanswered(found.digest, 1)
+        return kept.state == FAILED or (kept.state == PART and now_ms > found.manifest.deadline_ms + PART_KEPT_MS)
 
     def enrolment_of(self, holders: bytes) -> Enrolment:
         """One that names these share-holders (their keys' digest). Raises Refused: there is none."""
@@ -86,12 +113,18 @@ class Known:
 
 
 def describe(
-    found: Round, kept: StoredRound, data_owner: bytes, devices: Iterable[bytes], said: Mapping[bytes, str]
+    found: Round,
+    kept: StoredRound,
+    data_owner: bytes,
+    devices: Iterable[bytes],
+    said: Mapping[bytes, str],
+    refused: Mapping[bytes, str],
 ) -> dict[str, Any]:
     """A round for a page: JSON values, bytes in hex.
 
     Args:
         devices: whose ciphertexts are stored, by id. said: what devices said they did with the round.
+        refused: why the last update of a device was not stored.
     """
     return {
         "digest": found.digest.hex(),
@@ -105,5 +138,6 @@ def describe(
         "devices": [device.hex() for device in devices],
         "joined": sum(status == JOINED for status in said.values()),
         "said": {device.hex(): status for device, status in said.items()},
+        "refused": {device.hex(): reason for device, reason in refused.items()},
         "set": hashlib.sha256(kept.set_frame).hexdigest() if kept.set_frame else None,
     }

@@ -225,12 +225,6 @@ def open_head(frame: bytes) -> Signed:
     return signed._replace(body=Head(manifest, rows, struct.unpack(f"<{classes}i", bias)))
 
 
-def sign_plain(plain: Plain, device: bytes, sign: Sign) -> bytes:
-    """A device's values in the clear, signed -> frame; for gateway-trusted rounds only."""
-    values = struct.pack(f"<{len(plain.values)}i", *plain.values)
-    return bytes(sign1(cbor.encode({PLAIN: [plain.round, values]}), device, sign))
-
-
 def open_plain(frame: bytes) -> Signed:
     """Take a device's values in the clear apart; `body` is a Plain. Raises WireError."""
     signed, (digest, values) = _open(frame, PLAIN, "plain", PLAIN_MAX_BYTES, (bytes, bytes))

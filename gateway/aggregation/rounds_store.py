@@ -3,7 +3,8 @@
 Rules:
 1. Each call is one transaction and returns after the sync, so what is acknowledged afterwards survives a power cut.
 2. A call that finds no space raises StoreFull and keeps nothing.
-3. Nothing is overwritten but a round's state, by `close_round`: a ciphertext, head or share that is there stays.
+3. Nothing is overwritten but a round's state, by `close_round`: a ciphertext, head or share that is there stays until
+   its whole round is dropped (known.py says which).
 """
 
 import sqlite3
@@ -132,6 +133,11 @@ class RoundsStore:
         statement = "UPDATE round SET state = ?, why = ?, set_frame = ?, aggregate = ? WHERE manifest = ?"
         self._write((statement, [(state, why, set_frame, aggregate, manifest)]))
 
+    def drop_round(self, manifest: bytes) -> None:
+        """Forget a round and everything of it."""
+        tables = ("round", "weight", "ciphertext", "share", "head", "answer")
+        self._write(*((f"DELETE FROM {table} WHERE manifest = ?", [(manifest,)]) for table in tables))
+
     def add(self, ciphertexts: Iterable[Ciphertext]) -> None:
         """Keep ciphertexts, one sync for all of them."""
         self._write(("INSERT INTO ciphertext VALUES (?, ?, ?, ?, ?, ?, ?, ?)", list(ciphertexts)))
@@ -216,6 +222,11 @@ class RoundsStore:
             ("INSERT INTO trusted_device VALUES (?, ?)", [(digest, device)]),
             ("UPDATE trusted SET total = ? WHERE digest = ?", [(total, digest)]),
         )
+
+    def drop_trusted(self, digest: bytes) -> None:
+        """Forget a gateway-trusted round."""
+        tables = ("trusted", "trusted_device")
+        self._write(*((f"DELETE FROM {table} WHERE digest = ?", [(digest,)]) for table in tables))
 
     def close_trusted(self, digest: bytes, state: str, set_frame: bytes) -> None:
         self._write(("UPDATE trusted SET state = ?, set_frame = ? WHERE digest = ?", [(state, set_frame, digest)]))

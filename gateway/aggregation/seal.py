@@ -120,6 +120,40 @@ class CkksSum:
         return b"" if self._total is None else bytes(self._total.serialize())
 
 
+def make_ckks_key() -> bytes:
+    """A data owner's CKKS context with its secret key, for sums of 4096 values up to 2^31 of 256 devices, exact."""
+    made = tenseal.context(tenseal.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 60])
+    made.global_scale = 2**40
+    return bytes(made.serialize(save_secret_key=True, save_galois_keys=False, save_relin_keys=False))
+
+
+def public_part(key: bytes) -> bytes:
+    """What a gateway gets of such a key: all but the secret. Raises ValueError: it is no such key."""
+    content = _open_key(key).serialize(save_secret_key=False, save_galois_keys=False, save_relin_keys=False)
+    return bytes(content)
+
+
+def read_sum(key: bytes, total: bytes, length: int) -> list[int]:
+    """The values of a total, as many as `length`. Raises ValueError: it is none under this key."""
+    try:
+        values = tenseal.ckks_vector_from(_open_key(key), total).decrypt()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"total: {error}, wanted one under this key") from None
+    if len(values) != length:
+        raise ValueError(f"total: got {len(values)} values, wanted {length}")
+    return [round(value) for value in values]
+
+
+def _open_key(key: bytes) -> tenseal.Context:
+    try:
+        opened = tenseal.context_from(key)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"key: {error}, wanted what `edil trusted keygen` wrote") from None
+    if not opened.is_private():
+        raise ValueError("key: got a context without its secret key, wanted what `edil trusted keygen` wrote")
+    return opened
+
+
 def context_of(ring: Ring) -> sealapi.SEALContext:
     """SEAL's context of a ring for BFV, one prime, no keys.
 

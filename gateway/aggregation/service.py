@@ -33,16 +33,7 @@ from gateway.aggregation.aggregate import Part, Refused
 from gateway.aggregation.answering import Answering
 from gateway.aggregation.invitations import Invitations, encode_label
 from gateway.aggregation.known import Known, describe
-from gateway.aggregation.rounds_store import (
-    CLOSED,
-    ENDED,
-    FAILED,
-    PART,
-    Answer,
-    Ciphertext,
-    RoundsStore,
-    StoreFull,
-)
+from gateway.aggregation.rounds_store import CLOSED, ENDED, FAILED, PART, Answer, Ciphertext, RoundsStore, StoreFull
 from gateway.aggregation.trusted import TrustedRounds
 from gateway.aggregation.updates import Item, Round, Taken, Updates
 from gateway.registry import Device
@@ -117,6 +108,7 @@ class Aggregation:
             self._known.check_new(manifest, data_owner, self._clock())
             self._keep(self._store.keep_round, digest, frame, by_device, is_part, self._clock())
             self._known.remember(frame, Round(digest, manifest, by_device, True), data_owner)
+            self._attempt(self._drop_old)
             self._invitations.hurry()
         self.on_change()
         return digest
@@ -148,7 +140,8 @@ class Aggregation:
         with self._lock:
             found, kept = self._rounds[manifest], self._store.round(manifest)
             said = self._invitations.said(manifest)
-            shown = describe(found, kept, self._known.data_owners[manifest], self._store.devices(manifest), said)
+            data_owner, devices = self._known.data_owners[manifest], self._store.devices(manifest)
+            shown = describe(found, kept, data_owner, devices, said, self._invitations.refused(manifest))
             shown["shares"] = sorted(self._shares(manifest, kept.set_frame))
             shown["has_head"] = self._store.head(manifest) is not None
             shown["answers"] = self._store.count_answers(manifest)
@@ -226,6 +219,8 @@ class Aggregation:
             self.rejected += batch.rejected
         for device, manifest, index, answer in batch.answers:
             answer = "space" if (manifest, device, index) in failed else answer
+            if device in self._devices:
+                self._invitations.answered(device, manifest, answer)
             self._publish(wire.topic(device, "taken"), rounds.encode_taken(manifest, index, answer))
 
     def turn(self) -> bool:
@@ -258,6 +253,11 @@ class Aggregation:
         except Refused as error:
             self.rejected[error.reason] += 1
         return False
+
+    def _drop_old(self) -> None:
+        for digest in self._known.drop_old(self._clock()):
+            self._invitations.forget(digest)
+            self._answering.forget(digest)
 
     def _close(self, found: Round) -> None:
         digest, is_part = found.digest, self._store.round(found.digest).is_part

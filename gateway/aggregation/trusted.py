@@ -13,7 +13,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from coincurve import PrivateKey
@@ -21,6 +21,7 @@ from coincurve import PrivateKey
 from gateway import curve
 from gateway.aggregation import messages
 from gateway.aggregation.aggregate import Refused
+from gateway.aggregation.known import MAX_OPEN, ROUNDS_KEPT
 from gateway.aggregation.messages import GATEWAY_TRUSTED, TrustedSet
 from gateway.aggregation.rounds_store import CLOSED, FAILED, OPEN, RoundsStore, StoredTrusted, StoreFull
 from gateway.registry import Device
@@ -76,13 +77,16 @@ class TrustedRounds:
                 return digest
             if configuration["deadline_ms"] <= self._clock():
                 raise Refused("late", f"deadline_ms: got {configuration['deadline_ms']}, wanted later")
+            if sum(found.state == OPEN for found in self._rounds.values()) >= MAX_OPEN:
+                raise Refused("space", f"rounds: got {MAX_OPEN} that are open, wanted fewer")
             make_sum(configuration, b"")
             self._keep(self._store.keep_trusted, digest, text)
             self._rounds[digest] = StoredTrusted(digest, text, OPEN, b"", b"")
+            self._drop_old()
         return digest
 
     def give(self, frame: bytes) -> None:
-        """Take a device's values (messages.sign_plain); they are in the total on the disk when this returns.
+        """Take a device's values (device/agent/plain.py); they are in the total on the disk when this returns.
 
         Raises:
             WireError: malformed. KeyError: no such round.
@@ -163,6 +167,13 @@ class TrustedRounds:
             raise Refused("twice", f"{name}: got it twice, wanted it once")
         if not signed.is_by(signed.signer):
             raise Refused("signature", f"{name}: got values that it did not sign")
+
+    def _drop_old(self) -> None:
+        ended = [digest for digest, found in self._rounds.items() if found.state != OPEN]
+        for digest in ended[:-ROUNDS_KEPT]:
+            with suppress(StoreFull):  # then it is dropped when the next one is opened
+                self._store.drop_trusted(digest)
+                del self._rounds[digest]
 
     def _sign(self, digest: bytes) -> bytes:
         return self._key.sign_recoverable(digest, hasher=None)

@@ -1,4 +1,4 @@
-"""The arguments of `tinyren edil` and `tinyren shareholder`; what they do is in commands.py."""
+"""The arguments of `tinyren edil` and `tinyren shareholder`; what they do is in commands.py and trusted.py."""
 
 import argparse
 from collections.abc import Callable
@@ -30,6 +30,7 @@ def add_edil(commands: Any) -> None:
     _add_asking(verbs)
     _add_reading(verbs)
     _add_using(verbs)
+    _add_trusted(verbs.add_parser("trusted", help="NOT encrypted by devices: the gateway reads each one's values"))
 
 
 def _add_asking(verbs: Any) -> None:
@@ -130,6 +131,45 @@ def _add_using(verbs: Any) -> None:
     _finish(demo, "run_demo")
 
 
+def _add_trusted(trusted: argparse.ArgumentParser) -> None:
+    """Gateway-trusted rounds (EDIL.md, section 8): verbs of their own, so that none is ever taken for another."""
+    verbs = trusted.add_subparsers(metavar="VERB", required=True, help="keygen, announce, watch or open")
+    keygen = verbs.add_parser("keygen", help="make a data owner's CKKS key for gateway-trusted rounds")
+    keygen.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="where it is kept, mode 0600")
+    _finish(keygen, "run_keygen", "trusted")
+
+    announce = verbs.add_parser("announce", help="open a gateway-trusted round at one gateway")
+    announce.add_argument("--confidentiality", required=True, choices=["gateway-trusted"], help="say it in words")
+    _add_trusted_key(announce)
+    announce.add_argument("--name", required=True, metavar="TEXT", help="what the round is called")
+    for name, text in (("values", "how many a device sends, to 4096"), ("bound", "largest magnitude of a value")):
+        announce.add_argument(f"--{name}", type=_positive, required=True, metavar="N", help=text)
+    announce.add_argument("--k-min", type=_positive, default=8, metavar="N", help="devices, at least (default: 8)")
+    announce.add_argument("--deadline-s", type=_positive, default=600, metavar="N", help="from now (default: 600)")
+    announce.add_argument("--gateway", default=URL, metavar="URL", help="its page (default: %(default)s)")
+    _finish(announce, "run_announce", "trusted")
+
+    watch = verbs.add_parser("watch", help="follow a gateway-trusted round until its deadline has closed it")
+    _add_trusted_round(watch)
+    watch.add_argument("--timeout", type=_positive, default=600, metavar="S", help="then code 7 (default: 600)")
+    _finish(watch, "run_watch", "trusted")
+
+    opened = verbs.add_parser("open", help="check a gateway-trusted round's record and decrypt its sum")
+    _add_trusted_key(opened)
+    _add_trusted_round(opened)
+    opened.add_argument("-o", "--out", type=Path, metavar="FILE", help="the sum as JSON (default: stdout)")
+    _finish(opened, "run_open", "trusted")
+
+
+def _add_trusted_key(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--key", type=Path, required=True, metavar="FILE", help="what `edil trusted keygen` wrote")
+
+
+def _add_trusted_round(command: argparse.ArgumentParser) -> None:
+    command.add_argument("round", metavar="R", help="the round's digest, 64 hex digits")
+    command.add_argument("--gateway", default=URL, metavar="URL", help="its page (default: %(default)s)")
+
+
 def _add_key(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument("--key", type=Path, required=True, metavar="FILE", help=f"64 hex digits, {what}")
 
@@ -153,17 +193,17 @@ def _add_counting(command: argparse.ArgumentParser, least: int, required: bool) 
                          help="devices in any sum, whatever k_min is (default: %(default)s)")  # fmt: skip
 
 
-def _finish(command: argparse.ArgumentParser, name: str) -> None:
+def _finish(command: argparse.ArgumentParser, name: str, module: str = "commands") -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.set_defaults(run=_late(name))
+    command.set_defaults(run=_late(module, name))
 
 
-def _late(name: str) -> Callable[[argparse.Namespace], int]:
-    """A function of commands.py, which is imported, and numpy with it, only when it is called."""
+def _late(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A function of a module here, which is imported, and numpy with it, only when it is called."""
 
     def run(arguments: argparse.Namespace) -> int:
         try:
-            commands = import_module("gateway.edil.commands")
+            commands = import_module(f"gateway.edil.{module}")
         except ModuleNotFoundError as error:
             raise CommandError(f"{error.name} is not installed: pip install tinyren[edil]", Exit.USAGE) from error
         return int(getattr(commands, name)(arguments))

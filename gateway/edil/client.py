@@ -14,7 +14,7 @@ from device.agent import rounds
 TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 16 << 20
 PRINTED_CHARACTERS = 200
-_KINDS = {"digest": str, "state": str, "devices": list, "said": dict, "shares": list}
+_KINDS = {"digest": str, "state": str, "devices": list, "said": dict, "refused": dict, "shares": list}
 
 
 class GatewayAway(Exception):
@@ -105,6 +105,23 @@ class Gateway:
 
     def tell_head(self, frame: bytes) -> None:
         self._request("heads", {"head": frame.hex()})
+
+    def announce_trusted(self, configuration: Mapping[str, Any]) -> str:
+        """Open a gateway-trusted round; its digest R in hex, as the gateway tells it."""
+        return printable(self._request("trusted", configuration))
+
+    def trusted(self, digest: bytes) -> dict[str, Any]:
+        """Status of a gateway-trusted round."""
+        found = self._get("trusted", "rounds")
+        for row in map(self._row, found if isinstance(found, list) else ()):
+            if row.get("digest") == digest.hex():
+                return row
+        raise GatewayRefused("unknown", f"{self.url}: unknown: no such gateway-trusted round")
+
+    def closed_trusted(self, digest: bytes) -> tuple[bytes, bytes]:
+        """(record's frame, encrypted total) of a closed gateway-trusted round."""
+        body = self._request(f"trusted/{digest.hex()}/closed")
+        return self._bytes(body, "set"), self._bytes(body, "total")
 
     def label(self, device: bytes, class_: int | None) -> None:
         self._request("labels", {"device": device.hex(), "class": class_})

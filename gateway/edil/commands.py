@@ -126,7 +126,8 @@ def run_watch(arguments: Namespace) -> int:
             show(arguments, row, line)
             return Exit.FAILED if row["state"] == "failed" else Exit.OK
         if time.monotonic() > end_s:
-            raise CommandError(f"after {arguments.timeout} s: {line}", Exit.TIMEOUT)
+            missing = "; nothing opens before every share-holder has answered" if row.get("state") == "closed" else ""
+            raise CommandError(f"after {arguments.timeout} s: {line}{missing}", Exit.TIMEOUT)
         time.sleep(WATCH_S)
 
 
@@ -222,6 +223,8 @@ def describe(row: dict[str, Any]) -> str:
     said: dict[str, int] = {}
     for status in row.get("said", {}).values():
         said[str(status)] = said.get(str(status), 0) + 1
+    for reason in row.get("refused", {}).values():
+        said[f"refused: {reason}"] = said.get(f"refused: {reason}", 0) + 1
     parts = [f"round {row.get('round')} is {row.get('state')}", f"{len(row.get('devices', ()))} devices stored"]
     parts += [f"{count} {status}" for status, count in sorted(said.items())]
     parts.append(f"{len(row.get('shares', ()))} shares")

@@ -79,7 +79,8 @@ class Holder:
         except (GatewayAway, GatewayRefused) as error:
             self._tell(seen, "", str(error))
             return counts | {"waiting": 1}
-        seen.told.pop("", None)
+        if seen.told.pop("", None):
+            self._say(f"{gateway.url} answers again")
         names = [(printable(row.get("digest")), printable(row.get("set"))) for row in closed]
         for name, closed_set in names:
             if outcome := self._consider(gateway, seen, name, closed_set):
