@@ -38,13 +38,12 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="COMMAND", required=True)
 
     setup = commands.add_parser("setup", help="install system packages and build the firmware, nothing else")
+    setup.add_argument("--aarch64", action="store_true", help="also what runs models as programs for 64-bit Arm")
     setup.add_argument("--json", action="store_true", help="print what stands as one JSON object")
     setup.set_defaults(run=run_setup)
 
     up = commands.add_parser("up", help="run a site: broker, chain, oracles, page and emulated boards")
-    up.add_argument(
-        "--site", type=Path, default=Path("site"), metavar="DIR", help="where the site is kept (default: site)"
-    )
+    up.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="where it is kept (default: site)")
     up.add_argument(
         "--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)"
     )
@@ -135,9 +134,7 @@ BOARDS_HELP = "which boards; cpython, unix_x64 and aarch64 are processes of this
 
 def add_check_options(command: argparse.ArgumentParser, inputs: int) -> None:
     command.add_argument("--boards", default="all", metavar="A,B", help=BOARDS_HELP)
-    command.add_argument(
-        "--inputs", type=positive, default=inputs, metavar="N", help="how many inputs (default: %(default)s)"
-    )
+    command.add_argument("--inputs", type=positive, default=inputs, metavar="N", help="how many (default: %(default)s)")
     command.add_argument("--seed", type=seed, default=1, metavar="S", help="inputs are made from it (default: 1)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -184,9 +181,12 @@ def print_json(value: object) -> None:
 
 
 def run_setup(arguments: argparse.Namespace) -> int:
+    from gateway.system import AARCH64_NEEDS, ensure_packages
     from gateway.up import set_up
 
     progress = new_progress()
+    if arguments.aarch64:
+        ensure_packages(progress.say, AARCH64_NEEDS)
     firmwares = set_up(progress)
     if arguments.json:
         rows = [{**vars(firmware), "elf": str(firmware.elf)} for firmware in firmwares]

@@ -118,12 +118,19 @@ def _written(call: Any, **options: Any) -> dict[str, Any]:
 
 
 def qualify(arguments: Namespace, progress: Progress) -> list[dict[str, Any]]:
-    """Check every shipped model and every file given, on every board; a result each, as check_file gives it."""
+    """Check every shipped model and every file given, on every board; a result each, as check_file gives it.
+
+    Raises:
+        CommandError: as check_file's, behind the file's path.
+    """
     table = load_models("qualify")
     results = []
     for path in [*table.shipped_models(), *arguments.models]:
         progress.say(f"{path.parent.name}/{path.name}")
-        results.append(check_file(path, arguments, progress))
+        try:
+            results.append(check_file(path, arguments, progress))
+        except CommandError as error:
+            raise CommandError(f"{path}: {str(error).removeprefix(f'{path}: ')}", error.code) from error
         results[-1]["name"] = table.model_name(path)
     if arguments.write_readme:
         _told(lambda: table.write_table(arguments.write_readme, results))
