@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.cstore_commands import add_cstore
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
+from gateway.r1fs_commands import add_r1fs
 
 VERSION = "0.1.0"
 
@@ -84,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
+    add_cstore(commands)
+    add_r1fs(commands)
     return root
 
 

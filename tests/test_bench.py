@@ -87,6 +87,8 @@ def test_the_table_has_80_columns_and_says_what_instructions_are_not(snapshot):
         ("heap_bytes", lambda result: result["boards"]["qemu_virt_rv32"]["heap_bytes"].update(agent=24577)),
         ("sign_instructions", lambda result: result["boards"]["qemu_mps2_an385"]["instructions"].update(sign=1200001)),
         ("gateway_share", lambda result: result["gateway"].update(share=0.399)),
+        ("r1fs_share", lambda result: result["r1fs"].update(share=0.599)),
+        ("cstore_writes", lambda result: result["cstore"]["writers_32"].update(writes_per_s=1999)),
     ],
 )
 def test_one_too_many_is_a_missed_target(snapshot, name, worsen):

@@ -17,7 +17,7 @@ SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)
 KEY = "1f" * 32
 
 
-COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify"]
+COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs"]
 
 
 def commands():
