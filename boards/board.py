@@ -28,6 +28,9 @@ class Board:
     The budgets are in bytes: flash = code, constants and initial data; ram = data and bss, which holds the heap.
     toolchain: compiler, the Debian package that holds it, and further arguments of make. emulator: boards/emulator.py.
     natmod: how stock MicroPython is built and emulated here to take native modules (boards/natmod.py); None: it is not.
+    model: memory that our firmware does not use, where a model to be checked lies: its address, its bytes, and whether
+    it is RAM, so that buffers can lie there too; None: there is none, and the model lies on the heap.
+    bare: how a program without MicroPython is built and emulated here (boards/bare.py); None: it is not.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Board:
     store: str | None = None
     i2c_bus: int | None = None
     natmod: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
+    bare: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -51,6 +56,8 @@ class Board:
 TOOLCHAIN = {"compiler": str, "package": str, "make": list}
 EMULATOR = {"program": str, "package": str, "arguments": list, "image": dict, "sensors": bool, "counter": dict}
 NATMOD = {"arch": str, "make": list, "arguments": list, "free_address": int}
+MODEL = {"address": int, "bytes": int, "is_ram": bool}
+BARE = {"flags": list, "sources": list, "machine": list, "code_address": int, "ram_address": int, "ram_bytes": int}
 KINDS = {
     "core": str,
     "runs": str,
@@ -63,6 +70,8 @@ KINDS = {
     "emulator": dict,
     "i2c_bus": int,
     "natmod": dict,
+    "model": dict,
+    "bare": dict,
 }
 OPTIONAL = {field.name for field in fields(Board) if field.default is not MISSING}
 
@@ -97,11 +106,12 @@ def parse_board(name: str, text: str) -> Board:
     _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL)
     _check_table(f"{name}/board.toml: toolchain", table["toolchain"], TOOLCHAIN)
     _check_table(f"{name}/board.toml: emulator", table["emulator"], EMULATOR)
-    if "natmod" in table:
-        _check_table(f"{name}/board.toml: natmod", table["natmod"], NATMOD)
-    for field, kinds in (("runs", RUNS), ("store", STORES)):
-        if field in table and table[field] not in kinds:
-            raise BoardError(f"{name}/board.toml: {field}: got {table[field]!r}, wanted {' or '.join(kinds)}")
+    for field, kinds in (("natmod", NATMOD), ("model", MODEL), ("bare", BARE)):
+        if field in table:
+            _check_table(f"{name}/board.toml: {field}", table[field], kinds)
+    for field, choices in (("runs", RUNS), ("store", STORES)):
+        if field in table and table[field] not in choices:
+            raise BoardError(f"{name}/board.toml: {field}: got {table[field]!r}, wanted {' or '.join(choices)}")
     if table.get("runs", "agent") == "agent":
         _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL - {"source", "store"})
     for field in ("flash_budget_bytes", "ram_budget_bytes", "heap_bytes"):

@@ -41,7 +41,8 @@ def open_source():
 
 try:
     model = _tinyren.Model(host_model.ARTIFACT)
-    agent = start(_tinyren, open_memory(), open_source(), model, host_model.OFFSETS, host_model.SHIFTS)
+    wants = host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS
+    agent = start(_tinyren, open_memory(), open_source(), model, *wants)
     print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
     run(agent, _tinyren)
 except Exception as error:

@@ -38,6 +38,6 @@ class FileMemory:
 
 memory = FileMemory(os.getenv("TINYREN_STORE"))
 model = _tinyren.Model(host_model.ARTIFACT)
-agent = start(_tinyren, memory, LinkSource(), model, host_model.OFFSETS, host_model.SHIFTS)
+agent = start(_tinyren, memory, LinkSource(), model, host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS)
 print("device", hexlify(agent.identity.id).decode())
 run(agent, _tinyren)

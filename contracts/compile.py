@@ -78,7 +78,7 @@ def compile_sources(
     outputs = {path: {"*": ["abi", "evm.bytecode.object"]} for path in wanted}
     settings = {**SETTINGS, "outputSelection": outputs, "optimizer": {"enabled": optimize, "runs": 200}}
     request = {"language": "Solidity", "sources": contents, "settings": settings}
-    answer = json.loads(_run([_node(), "-e", SCRIPT], cwd=modules.parent, text=json.dumps(request)))
+    answer = json.loads(_run([node(), "-e", SCRIPT], cwd=modules.parent, text=json.dumps(request)))
     warned = {} if warnings else files
     problems = [item["formattedMessage"] for item in answer.get("errors", []) if _refuses(item, warned)]
     if problems:
@@ -119,13 +119,14 @@ def install() -> Path:
     return folder / "node_modules"
 
 
-def _node() -> str:
+def node() -> str:
+    """The path of a node program; the wheel's where the machine has none."""
     return shutil.which("node") or str(_wheel() / "bin" / "node")
 
 
 def _npm() -> list[str]:
     found = shutil.which("npm")
-    return [found] if found else [_node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return [found] if found else [node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def _wheel() -> Path:

@@ -17,7 +17,7 @@ from gateway.curve import keccak
 from gateway.oracle import merkle
 from gateway.oracle.consensus import Root
 from gateway.oracle.epoch import root_digest, sign_digest
-from gateway.settlement import EPOCH_CAP_WEI, Settlement, deploy
+from gateway.settlement import EPOCH_CAP_WEI, NOBODY, Settlement, deploy
 
 SNAPSHOT = Path(__file__).parent / "gas.json"
 DEADLINE = 2**40
@@ -51,9 +51,9 @@ def _measure(chain: Chain) -> dict[str, int]:
     oracles = sorted(ORACLES, key=lambda key: address_of(key).lower())
     deeds, receipt = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
     found["deploy NodeDeed"] = receipt.gas
-    devices, receipt = chain.deploy("Devices", deeds.address, key=PAYER)
+    devices, receipt = chain.deploy("Devices", deeds.address, 0, key=PAYER)
     found["deploy Devices"] = receipt.gas
-    arguments = (deeds.address, [address_of(key) for key in oracles], 2, EPOCH_CAP_WEI)
+    arguments = (deeds.address, [address_of(key) for key in oracles], 2, EPOCH_CAP_WEI, 0, NOBODY)
     contract, receipt = chain.deploy("Settlement", *arguments, key=PAYER)
     found["deploy Settlement and R1"] = receipt.gas
     known = {"deeds": deeds.address, "devices": devices.address, "settlement": contract.address}

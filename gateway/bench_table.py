@@ -1,10 +1,13 @@
 """The result of `tinyren bench` as a table of 80 columns, each figure beside its target; it measures nothing."""
 
+import textwrap
 from typing import Any
 
 Path = tuple[str, ...]
 
+COLUMNS = 80
 LABEL, CELL = 25, 11
+MODEL_LABEL, MODEL_CELLS = 14, (14, 9, 8, 8, 8)
 
 # Label, and where the figure stands in a board's part of the result.
 BOARD_ROWS: tuple[tuple[str, Path], ...] = (
@@ -18,7 +21,13 @@ BOARD_ROWS: tuple[tuple[str, Path], ...] = (
     ("  CBOR and COSE", ("instructions", "heartbeat_parts", "message")),
     ("  SHA-256", ("instructions", "heartbeat_parts", "hash")),
     ("  MQTT, in and out", ("instructions", "heartbeat_parts", "mqtt")),
+    ("EDIL, N=1024 (target: M3)", ("edil", "instructions", "1024")),
+    ("  N = 2048", ("edil", "instructions", "2048")),
+    ("  N = 4096", ("edil", "instructions", "4096")),
+    ("  key agreement", ("edil", "instructions", "ecdh")),
+    ("  recovery of a signer", ("edil", "instructions", "recover")),
     ("MEMORY, bytes", ()),
+    ("EDIL, N = 1024, and stack", ("edil", "ram_bytes", "1024")),
     ("heap of the running agent", ("heap_bytes", "agent")),
     ("  arena of the model", ("heap_bytes", "arena")),
     ("  free, with a REPL", ("heap_bytes", "free")),
@@ -27,7 +36,12 @@ BOARD_ROWS: tuple[tuple[str, Path], ...] = (
     ("RAM with all of the heap", ("ram_bytes", "used")),
     ("  budget", ("ram_bytes", "budget")),
 )
-BOARD_TARGETS: dict[Path, str] = {("instructions", "sign"): "sign_instructions", ("heap_bytes", "agent"): "heap_bytes"}
+BOARD_TARGETS: dict[Path, str] = {
+    ("instructions", "sign"): "sign_instructions",
+    ("heap_bytes", "agent"): "heap_bytes",
+    ("edil", "instructions", "1024"): "edil_instructions",
+    ("edil", "ram_bytes", "1024"): "edil_ram_bytes",
+}
 ROWS: tuple[tuple[str, Path], ...] = (
     ("HEARTBEAT AND AGENT, bytes", ()),
     ("heartbeat, an hour after the third boot", ("heartbeat_bytes", "typical")),
@@ -60,12 +74,36 @@ ROWS: tuple[tuple[str, Path], ...] = (
     ("1 writer", ("cstore", "cluster_one_writer", "writes_per_s")),
     ("  p99, ms", ("cstore", "cluster_one_writer", "p99_ms")),
 )
+EDIL_ROWS: tuple[tuple[str, Path], ...] = (
+    ("EDIL AT THE GATEWAY, on one core", ()),
+    ("updates verified, stored and summed, a second", ("updates_per_s",)),
+    ("  without waiting for disk and others", ("updates_per_core_s",)),
+    ("ciphertexts checked and summed, a second", ("ciphertexts_per_s",)),
+    ("  residues summed by numpy", ("numpy_per_s",)),
+    ("  sums of stock TenSEAL CKKS", ("ckks", "sums_per_s")),
+    ("encrypted head 16 x 64, ms", ("head_ms",)),
+    ("  by stock TenSEAL CKKS", ("ckks", "head_ms")),
+    ("bytes of a ciphertext", ("ciphertext_bytes",)),
+    ("  of stock TenSEAL CKKS", ("ckks", "ciphertext_bytes")),
+    ("upload of a device, one round, bytes", ("round", "upload_bytes")),
+    ("  Flower's SecAgg+, four rounds", ("secagg", "upload_bytes")),
+    ("16 clients, computation of all, s", ("round", "seconds")),
+    ("  Flower's SecAgg+", ("secagg", "seconds")),
+)
 TARGETS: dict[Path, str] = {
     ("heartbeat_bytes", "worst"): "heartbeat_bytes",
     ("mpy_bytes", "all"): "mpy_bytes",
     ("gateway", "share"): "gateway_share",
     ("r1fs", "share"): "r1fs_share",
     ("cstore", "writers_32", "writes_per_s"): "cstore_writes",
+    ("edil", "updates_per_core_s"): "edil_updates_per_core_s",
+    ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
+    ("edil", "head_ms"): "edil_head_ms",
+}
+WORST = {
+    "kernel_bytes": "largest of the kernels",
+    "tflm_ratio": "ratio to TFLM, worst",
+    "tflm_arena": "arena over TFLM's, worst",
 }
 
 
@@ -84,8 +122,10 @@ def table(result: dict[str, Any]) -> str:
     for label, path in BOARD_ROWS:
         cells = [f"{_shown(_at(board, path)):>{CELL}}" for board in boards] if path else []
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
+    lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
-    rows = [(label, _at(result, path) if path else None, path) for label, path in ROWS]
+    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
+    rows = [(label, _at(result, path) if path else None, path) for label, path in places]
     rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
     for label, value, path in rows:
         cell = "" if value is None else f"{_shown(value, path[-1:] == ('share',)):>{CELL}}"
@@ -96,10 +136,49 @@ def table(result: dict[str, Any]) -> str:
 def _at(value: Any, path: Path) -> Any:
     for name in path:
         value = value[name]
-    return value
+    return "skipped" if value is None else value
 
 
-def _shown(value: float, as_percent: bool = False) -> str:
+def _shown(value: float | str, as_percent: bool = False) -> str:
+    if isinstance(value, str):
+        return value
     if as_percent:
         return f"{100 * value:.1f} %"
     return f"{value:,}"
+
+
+def _models(result: dict[str, Any], judged: dict[str, str]) -> list[str]:
+    """A heading, then each model with a line a board: instructions of a run, and each way's for a MAC."""
+    lines = [_model_cells("MODELS", ("instructions", "a MAC", "bare C", "TFLM", "ratio"))]
+    for name, model in result["models"].items():
+        tflm = f" (TFLM {model['tflm_arena_bytes']:,})" if model["tflm_arena_bytes"] else ""
+        lines.append(f"{name}: {model['macs']:,} MAC; bytes of arena {model['arena_bytes']:,}{tflm},")
+        lines.append(f"  of artifact {model['artifact_bytes']:,}, of .tflite {model['tflite_bytes']:,}")
+        lines += [line for row in model["boards"].values() for line in _model_lines(row)]
+    sizes = ", ".join(f"{name.removeprefix('qemu_')} {size:,}" for name, size in result["kernel_bytes"].items())
+    lines += textwrap.wrap(f"all kernels, bytes: {sizes}", COLUMNS, subsequent_indent="  ")
+    worst = [(label, name) for name, label in WORST.items() if name in judged]
+    return lines + [
+        f"{label:<{LABEL}}{_shown(_at(result, ('targets', name, 'got'))):>{CELL}}{judged[name]}"
+        for label, name in worst
+    ]
+
+
+def _model_lines(row: dict[str, Any]) -> list[str]:
+    counts = (row.get(name) for name in ("per_mac", "bare_per_mac", "tflm_per_mac", "ratio"))
+    whole = f"{row['instructions']:,}" if "instructions" in row else "skipped"
+    cells = (whole, *("" if count is None else f"{count:.2f}" for count in counts))
+    judged = row.get("per_mac", row["bare_per_mac"])
+    verdict = ""
+    if row["wanted"] is not None and judged is not None:
+        verdict = f"  <= {row['wanted']:.1f} {'ok' if judged <= row['wanted'] else 'MISSED'}"
+    lines = [(_model_cells(f"  {row['core']}", cells) + verdict).rstrip()]
+    if "skipped" in row:
+        lines.append("    " + textwrap.shorten(row["skipped"], COLUMNS - 4, placeholder="..."))
+    return lines
+
+
+def _model_cells(label: str, cells: tuple[str, ...]) -> str:
+    return label.ljust(MODEL_LABEL) + "".join(
+        f"{cell:>{width}}" for cell, width in zip(cells, MODEL_CELLS, strict=True)
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cstore_commands import add_cstore
+from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 from gateway.r1fs_commands import add_r1fs
@@ -83,40 +84,48 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", type=Path, default=Path("bench/results.json"), metavar="FILE", help="(default: %(default)s)"
     )
+    bench.add_argument("--models", type=Path, metavar="DIR",
+                       help="a folder of further .tflite files (default: those of TINYREN_MLPERF_TINY)")  # fmt: skip
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
     add_cstore(commands)
     add_r1fs(commands)
+    add_edil(commands)
     return root
 
 
 def add_model(commands: Any) -> None:
-    """The commands of models: `model compile|check|bench|train` and `qualify`."""
-    model = commands.add_parser("model", help="compile, check, measure or train an int8 model")
+    """The commands of models: `model compile|check|bench|train|export` and `qualify`."""
+    model = commands.add_parser("model", help="compile, check, measure, train or export an int8 model")
     verbs = model.add_subparsers(metavar="VERB", required=True)
 
     compile_ = verbs.add_parser("compile", help="a .tflite into the artifact that devices run")
-    compile_.add_argument("model", type=Path, metavar="M.tflite")
+    compile_.add_argument("model", type=Path, metavar="M.tflite", help="an int8 model")
     compile_.add_argument("-o", "--out", type=Path, metavar="FILE", help="(default: beside the model, .ren)")
     compile_.add_argument("--json", action="store_true", help="print one JSON object")
     compile_.set_defaults(run=run_model_compile)
 
-    check = verbs.add_parser("check", help="compare a model on boards with tflite-runtime, every byte")
-    check.add_argument("model", type=Path, metavar="M.tflite")
-    add_check_options(check, 200)
-    check.set_defaults(run=run_model_check)
+    for verb, inputs, text in (
+        ("check", 200, "compare a model on boards with tflite-runtime, every byte"),
+        ("bench", 2, "instructions, arena and artifact of a model on boards"),
+    ):
+        check = verbs.add_parser(verb, help=text)
+        check.add_argument("model", type=Path, metavar="M.tflite", help="an int8 model")
+        add_check_options(check, inputs)
+        check.set_defaults(run=run_model_check)
 
-    measure = verbs.add_parser("bench", help="instructions, arena and artifact of a model on boards")
-    measure.add_argument("model", type=Path, metavar="M.tflite")
-    add_check_options(measure, 2)
-    measure.set_defaults(run=run_model_check)
-
-    train = verbs.add_parser("train", help="train a shipped model again and write its files")
-    train.add_argument("name", metavar="NAME", help="its folder in models/")
-    train.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: models/NAME)")
+    train = verbs.add_parser("train", help="train a shipped model again, export it and write its files")
     train.add_argument("--elsewhere", type=Path, metavar="DATA", help="data sets that are not in the tree")
+    train.add_argument("--parameters-only", action="store_true", help="write the float parameters and export nothing")
     train.set_defaults(run=run_model_train)
+    export = verbs.add_parser("export", help="a shipped model's float parameters into int8, artifact, figures and card")
+    export.add_argument("--parameters", type=Path, metavar="DIR", help="where they are (default: models/NAME)")
+    export.set_defaults(run=run_model_export)
+    for command in (train, export):
+        command.add_argument("name", metavar="NAME", help="its folder in models/")
+        command.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: models/NAME)")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
 
     qualify = commands.add_parser("qualify", help="check every shipped model on every board: the matrix of README.md")
     qualify.add_argument("models", type=Path, nargs="*", metavar="M.tflite", help="further models")
@@ -127,8 +136,11 @@ def add_model(commands: Any) -> None:
     qualify.set_defaults(run=run_qualify)
 
 
+BOARDS_HELP = "which boards; cpython, unix_x64 and aarch64 are processes of this computer (default: all)"
+
+
 def add_check_options(command: argparse.ArgumentParser, inputs: int) -> None:
-    command.add_argument("--boards", default="all", metavar="A,B", help="which boards, cpython too (default: all)")
+    command.add_argument("--boards", default="all", metavar="A,B", help=BOARDS_HELP)
     command.add_argument(
         "--inputs", type=positive, default=inputs, metavar="N", help="how many inputs (default: %(default)s)"
     )
@@ -224,7 +236,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     from gateway.up import set_up
 
     progress = new_progress()
-    result = bench(progress, set_up(progress))
+    result = bench(progress, set_up(progress), arguments.models)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     progress.say(f"written to {arguments.out}")
@@ -260,8 +272,20 @@ def run_model_check(arguments: argparse.Namespace) -> int:
 def run_model_train(arguments: argparse.Namespace) -> int:
     from gateway.model import train
 
-    for path in train(arguments, new_progress()):
-        print(f"{path}: {path.stat().st_size:,} bytes")
+    return show_written(train(arguments, new_progress()), arguments.json)
+
+
+def run_model_export(arguments: argparse.Namespace) -> int:
+    from gateway.model import export
+
+    return show_written(export(arguments, new_progress()), arguments.json)
+
+
+def show_written(result: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        print_json(result)
+    else:
+        print("\n".join(f"{path}: {size:,} bytes" for path, size in result["files"].items()))
     return Exit.OK
 
 

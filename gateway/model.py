@@ -6,7 +6,9 @@ missing.
 """
 
 import importlib
+import json
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,13 @@ LINE_CHARACTERS = 400
 
 def compile_file(arguments: Namespace) -> dict[str, Any]:
     """Compile a .tflite and write its artifact, whole or not at all; what was written."""
-    check, artifact = _models("check"), _models("artifact")
+    check, artifact = load_models("check"), load_models("artifact")
     content = _read(check, arguments.model)
     compiled: bytes = _told(lambda: artifact.compile_model(content))
     out: Path = arguments.out or arguments.model.with_suffix(".ren")
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_bytes(compiled)
-    partial.replace(out)
+    fresh = out.with_name(f".{out.name}.partial")
+    fresh.write_bytes(compiled)
+    fresh.replace(out)
     return {
         "file": str(out),
         "model": encode_text(cid_of(content)),
@@ -44,7 +46,7 @@ def check_file(path: Path, arguments: Namespace, progress: Progress) -> dict[str
     Raises:
         CommandError: the model is refused, or nothing could run it.
     """
-    check = _models("check")
+    check = load_models("check")
     content = _read(check, path)
 
     def compare() -> dict[str, Any]:
@@ -61,28 +63,63 @@ def check_file(path: Path, arguments: Namespace, progress: Progress) -> dict[str
 
 def exit_code(*results: dict[str, Any]) -> Exit:
     """OK only if every board that ran gave the reference's bytes, for each result of check_file."""
-    is_identical = _models("check").is_identical
+    is_identical = load_models("check").is_identical
     return Exit.OK if all(is_identical(result) for result in results) else Exit.FAILED
 
 
-def train(arguments: Namespace, progress: Progress) -> list[Path]:
-    """Train a shipped model and write its files; their paths."""
-    trainer = _models("train")
+def train(arguments: Namespace, progress: Progress) -> dict[str, Any]:
+    """Train a shipped model and write its files, or its float parameters alone; what was written.
+
+    Args:
+        arguments: name; out, elsewhere: folders or None; parameters_only.
+    """
+    trainer = load_models("train")
+    out = _model_folder(trainer, arguments)
+    call = partial(trainer.train_model, arguments.name, out, progress.step)
+    return _written(call, elsewhere=arguments.elsewhere, parameters_only=arguments.parameters_only)
+
+
+def export(arguments: Namespace, progress: Progress) -> dict[str, Any]:
+    """Make a shipped model's int8 files of float parameters that were trained before; what was written.
+
+    Args:
+        arguments: name; parameters, out: folders or None.
+    """
+    trainer = load_models("train")
+    out = _model_folder(trainer, arguments)
+    source = arguments.parameters or trainer.FOLDER / arguments.name
+    return _written(partial(trainer.export_model, arguments.name, source, out, progress.step))
+
+
+def _model_folder(trainer: Any, arguments: Namespace) -> Path:
+    """Where the files of a shipped model go; raises CommandError if there is no such model."""
     if arguments.name not in trainer.RECIPES:
         raise CommandError(f"model: got {arguments.name!r}, wanted one of {', '.join(trainer.RECIPES)}", Exit.USAGE)
-    out = arguments.out or trainer.FOLDER / arguments.name
+    folder: Path = arguments.out or trainer.FOLDER / arguments.name
+    return folder
+
+
+def _written(call: Any, **options: Any) -> dict[str, Any]:
+    """{"files": {path: bytes}, "figures": figures.json or None} of a call that writes a model's files."""
+    refusals = (
+        load_models("recipe").DataMissing,
+        load_models("trained").ParametersRefused,
+        load_models("quantize").NotQuantizable,
+        *_refusals(),
+    )
     try:
-        paths: list[Path] = trainer.write_model(arguments.name, out, progress.step, arguments.elsewhere)
-    except trainer.DataMissing as error:
+        paths = call(**options)
+    except refusals as error:
         raise CommandError(_line(str(error)), Exit.USAGE) from error
     except ModuleNotFoundError as error:
         raise CommandError(f"{error.name} is not installed: {EXTRA}", Exit.USAGE) from error
-    return paths
+    figures = [json.loads(path.read_text()) for path in paths if path.name == "figures.json"]
+    return {"files": {str(path): path.stat().st_size for path in paths}, "figures": figures[0] if figures else None}
 
 
 def qualify(arguments: Namespace, progress: Progress) -> list[dict[str, Any]]:
     """Check every shipped model and every file given, on every board; a result each, as check_file gives it."""
-    table = _models("qualify")
+    table = load_models("qualify")
     results = []
     for path in [*table.shipped_models(), *arguments.models]:
         progress.say(f"{path.parent.name}/{path.name}")
@@ -113,7 +150,7 @@ def _row_text(row: dict[str, Any]) -> str:
     return f"{row['core']:10} {same}, {row['instructions']:,} instructions{per_mac}"
 
 
-def _models(name: str) -> Any:
+def load_models(name: str) -> Any:
     """The module models.NAME, of which each needs packages that a site does not."""
     try:
         return importlib.import_module(f"models.{name}")
@@ -148,9 +185,9 @@ def _refusals() -> tuple[type[Exception], ...]:
     shared = importlib.import_module("device.native.shared")
     return (
         BoardError,
-        _models("graph").ModelRefused,
-        _models("check").CheckFailed,
-        _models("reference").ReferenceFailed,
+        load_models("graph").ModelRefused,
+        load_models("check").CheckFailed,
+        load_models("reference").ReferenceFailed,
         shared.NativeError,
         shared.ArtifactError,
     )

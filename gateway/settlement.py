@@ -16,6 +16,7 @@ from gateway.oracle.rewards import ND_REWARD_WEI
 
 # No epoch can earn more: there are at most 46,224 Node Deeds (Ratio1's tokenomics).
 EPOCH_CAP_WEI = 46_224 * ND_REWARD_WEI
+NOBODY = "0x" + "00" * 20
 PAGE = 100
 
 
@@ -68,8 +69,14 @@ def deploy(
     known: Mapping[str, str],
     save: Callable[[str, str], None],
     epoch_cap_wei: int = EPOCH_CAP_WEI,
+    delay_s: int = 0,
+    guardian: str = NOBODY,
+    cool_down_s: int = 0,
 ) -> Contracts:
     """Create a site's contracts that are not in `known` (field of Contracts -> address); `key` pays and is admin.
+
+    A root is in force `delay_s` after it was posted, and `guardian` may veto it until then; a device that left a deed
+    is not bound again for `cool_down_s`. All three are for good. A site of one's own needs none of them.
 
     `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save`
     leaves a contract that nobody uses.
@@ -85,8 +92,9 @@ def deploy(
             save(name, have[name])
 
     ensure("deeds", "NodeDeed", address_of(key))
-    ensure("devices", "Devices", have["deeds"])
-    ensure("settlement", "Settlement", have["deeds"], list(oracles), threshold, epoch_cap_wei)
+    ensure("devices", "Devices", have["deeds"], cool_down_s)
+    settled = (have["deeds"], list(oracles), threshold, epoch_cap_wei, delay_s, guardian)
+    ensure("settlement", "Settlement", *settled)
     if "r1" not in have:
         have["r1"] = chain.call(Contract("Settlement", have["settlement"]), "r1")
         save("r1", have["r1"])
@@ -229,8 +237,8 @@ class Settlement:
         return int(self.chain.call(self._r1, "balanceOf", owner))
 
     def minted(self) -> int:
-        """All R1 there is, in wei."""
-        return int(self.chain.call(self._r1, "totalSupply"))
+        """All R1 ever minted, in wei."""
+        return int(self.chain.call(self._settlement, "minted"))
 
     def _once(self, done: Callable[[], bool], contract: Contract, function: str, *arguments: object) -> Receipt | None:
         """Send unless it is done; None if it was, also if somebody else did it in between."""

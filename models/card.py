@@ -40,9 +40,10 @@ ENTERS = (
     "{zero_point}."
 )
 MADE = (
-    "**How it was made.** `python -m models.train {name}`: an auto-encoder of ordinary windows, trained with JAX, "
+    "**How it was made.** `tinyren model train {name}`: an auto-encoder of ordinary windows, trained with JAX, "
     "seeded, in one thread; then int8 quantisation after training. Training sees no label. On one machine every run "
-    "gives the same bytes; on another the figures should stay within {tolerances} of these. These files were made on "
+    "gives the same bytes; on another the figures should stay within {tolerances} of these. The parameters "
+    "(`parameters.f32`) were trained on {trained_on}; `tinyren model export {name}` made the other files of them on "
     "{platform}."
 )
 ELSEWHERE = """
@@ -98,7 +99,8 @@ def render_card(about: dict[str, str], facts: dict, found: dict, elsewhere: dict
         **{name: _wrap(f"**{title}.** {about[name]}") for name, title in TITLES.items()},
         enters=_wrap(ENTERS.format(**facts, listed=", ".join(facts["channels"]))),
         made=_wrap(MADE.format(
-            name=facts["name"], platform=_platform(found["platform"]),
+            name=facts["name"], trained_on=_platform(found["trained_on"]),
+            platform="the same" if found["platform"] == found["trained_on"] else _platform(found["platform"]),
             tolerances=" and ".join(TOLERANCES[name].format(**found["tolerance"]) for name in kinds))),
         figures=_table({"": found["figures"]}), meanings="\n".join(_wrap(f"* {meaning}", "  ") for meaning in meanings),
         elsewhere=_elsewhere(elsewhere),

@@ -1,6 +1,8 @@
 """Reads a .tflite file as plain values; refuses, by name, whatever the int8 kernels do not compute.
 
 Operators are taken in file order; operator codes that no operator uses are ignored (real models list such codes).
+Tables of a flatbuffer may overlap or point back, so a small file can name endless ones: each count is bounded before
+anything of it is read, and constants are views of the file, never copies.
 Source: TensorFlow Lite schema v3 (package `tflite`), TFLite int8 quantisation specification.
 """
 
@@ -38,6 +40,9 @@ OPTIONS = {
     ),
     "SOFTMAX": (tflite.SoftmaxOptions, ("Beta",)),
 }
+OPERATORS_MAX, TENSORS_MAX, INPUTS_MAX, RANK_MAX = 1024, 4096, 255, 8
+SCALES_MAX = 1 << 18  # of all tensors together
+NAME_MAX = 1000  # bytes of a name that are kept: it only serves messages
 TYPES = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}
 NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
 
@@ -94,14 +99,21 @@ def read_graph(content: bytes) -> Graph:
         raise ModelRefused(f"file: not a whole flatbuffer ({type(error).__name__})") from None
 
 
+def _demand_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise ModelRefused(f"{what}: got {count}, wanted at most {most}")
+
+
 def _read(model: tflite.Model) -> Graph:
     if model.SubgraphsLength() != 1:
         raise ModelRefused(f"subgraphs: got {model.SubgraphsLength()}, wanted 1")
     subgraph = model.Subgraphs(0)
+    _demand_count("tensors", subgraph.TensorsLength(), TENSORS_MAX)
+    _demand_count("operators", subgraph.OperatorsLength(), OPERATORS_MAX)
     for what, count in (("inputs", subgraph.InputsLength()), ("outputs", subgraph.OutputsLength())):
         if count != 1:
             raise ModelRefused(f"{what}: got {count}, wanted 1")
-    tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
+    tensors = _read_tensors(model, subgraph)
     operators = tuple(_read_operator(model, subgraph, i) for i in range(subgraph.OperatorsLength()))
     graph = Graph(tensors, operators, subgraph.Inputs(0), subgraph.Outputs(0))
     _demand_tensors("model", graph, (graph.input, graph.output))
@@ -117,19 +129,31 @@ def _demand_tensors(where: str, graph: Graph, indices: Iterable[int]) -> None:
             raise ModelRefused(f"{where}: tensor {index}, wanted 0 to {len(graph.tensors) - 1}")
 
 
+def _read_tensors(model: tflite.Model, subgraph: tflite.SubGraph) -> tuple[Tensor, ...]:
+    tensors, scales = [], 0
+    for index in range(subgraph.TensorsLength()):
+        raw = subgraph.Tensors(index)
+        q = raw.Quantization()
+        scales += max(q.ScaleLength(), q.ZeroPointLength()) if q else 0
+        _demand_count("scales of all tensors", scales, SCALES_MAX)
+        tensors.append(_read_tensor(model, raw))
+    return tuple(tensors)
+
+
 def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
-    name = raw.Name().decode()
+    name = raw.Name()[:NAME_MAX].decode(errors="replace")
+    _demand_count(f"tensor {name}: dimensions", raw.ShapeLength(), RANK_MAX)
     shape = tuple(raw.Shape(i) for i in range(raw.ShapeLength()))
     buffer = model.Buffers(raw.Buffer())
     data = None
     if buffer.DataLength() and raw.Type() in TYPES:
-        flat = np.frombuffer(buffer.DataAsNumpy().tobytes(), TYPES[raw.Type()])
+        flat = buffer.DataAsNumpy().view(TYPES[raw.Type()])
         if flat.size != math.prod(shape) or min(shape, default=1) < 0:
             raise ModelRefused(f"tensor {name}: got {flat.size} values, wanted shape {shape}")
         data = flat.reshape(shape)
     q = raw.Quantization()
-    scales = tuple(q.Scale(i) for i in range(q.ScaleLength())) if q else ()
-    zeros = tuple(q.ZeroPoint(i) for i in range(q.ZeroPointLength())) if q else ()
+    scales = tuple(q.ScaleAsNumpy().tolist()) if q and q.ScaleLength() else ()
+    zeros = tuple(q.ZeroPointAsNumpy().tolist()) if q and q.ZeroPointLength() else ()
     if len(scales) != len(zeros) or not all(math.isfinite(scale) and scale >= 0 for scale in scales):
         raise ModelRefused(f"tensor {name}: scales {scales[:3]}, zero points {zeros[:3]}: wanted as many, none below 0")
     return Tensor(name, shape, raw.Type(), data, scales, zeros, q.QuantizedDimension() if q else 0)
@@ -139,7 +163,7 @@ def _read_operator(model: tflite.Model, subgraph: tflite.SubGraph, index: int) -
     raw = subgraph.Operators(index)
     code = model.OperatorCodes(raw.OpcodeIndex())
     builtin = code.BuiltinCode()
-    name = code.CustomCode().decode() if builtin == tflite.BuiltinOperator.CUSTOM else NAMES.get(builtin, str(builtin))
+    name = _custom_name(code) if builtin == tflite.BuiltinOperator.CUSTOM else NAMES.get(builtin, str(builtin))
     where = f"operator {index} {name} version {code.Version()}"
     if name not in VERSIONS:
         raise ModelRefused(f"{where}: wanted one of {', '.join(VERSIONS)}")
@@ -147,8 +171,13 @@ def _read_operator(model: tflite.Model, subgraph: tflite.SubGraph, index: int) -
         raise ModelRefused(f"{where}: wanted version {VERSIONS[name]} or lower")
     if raw.OutputsLength() != 1 or raw.InputsLength() < 1:
         raise ModelRefused(f"{where}: got {raw.InputsLength()} inputs and {raw.OutputsLength()} outputs")
+    _demand_count(f"{where}: inputs", raw.InputsLength(), INPUTS_MAX)
     inputs = tuple(raw.Inputs(i) for i in range(raw.InputsLength()))
     return Operator(where, name, inputs, raw.Outputs(0), _read_options(raw, where, name))
+
+
+def _custom_name(code: tflite.OperatorCode) -> str:
+    return code.CustomCode()[:NAME_MAX].decode(errors="replace")
 
 
 def _read_options(raw: tflite.Operator, where: str, name: str) -> dict[str, int]:

@@ -57,6 +57,34 @@ class Layer:
     macs: int = 0
 
     @property
+    def constant_bytes(self) -> int:
+        """What the artifact holds of the layer beside its record."""
+        return sum(array.nbytes for array in (self.weights, self.table) if array is not None)
+
+    @property
+    def lead_bytes(self) -> int | None:
+        """How far before its input the output must begin to overwrite only what was read; None: it never may.
+
+        CONV and DEPTHWISE read from a patch's first byte on, and CONV writes two outputs at a time. Below the padding
+        each row is like the one before it.
+        """
+        if self.kind not in (CONV, DEPTHWISE):
+            return None
+        (rows, width, channels), (_, in_w, in_c) = self.out_shape, self.in_shape
+
+        def first_read(row: int, column: int) -> int:
+            y, x = row * self.stride[0] - self.pad[0], column * self.stride[1] - self.pad[1]
+            return (max(0, y) * in_w + max(0, x)) * in_c
+
+        bend = self.pad[0] // self.stride[0]
+        group = 2 if self.kind == CONV else 1
+        return max(
+            (row * width + column + group) * channels - min(first_read(row, column), first_read(row + 1, 0))
+            for row in (max(0, min(row, rows - 1)) for row in (bend - 1, bend, bend + 1, rows))
+            for column in range(width)
+        )
+
+    @property
     def scratch_bytes(self) -> int:
         """What the kernel needs beside input and output (device/native/int8.h)."""
         taps = self.kernel[0] * self.kernel[1] * self.in_shape[2]

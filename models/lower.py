@@ -9,6 +9,8 @@
 Source: TensorFlow Lite int8 quantisation specification and reference kernels.
 """
 
+import math
+
 import numpy as np
 import tflite
 
@@ -18,6 +20,7 @@ from models.layer import (
     BYTES_MAX,
     CONV,
     DEPTHWISE,
+    LARGE,
     NARROW,
     TAPS_MAX,
     Layer,
@@ -55,8 +58,13 @@ def lower_operator(graph: Graph, operator: Operator) -> list[Layer]:
 
 
 def _multipliers(operator: Operator, source: Tensor, weights: Tensor, target: Tensor, axis: int) -> list[float]:
-    """The real multiplier of each output channel."""
+    """The real multiplier of each output channel; here, for all that have weights, also how large they may be."""
     count = weights.shape[axis]
+    if count > LARGE or weights.size > BYTES_MAX:
+        raise ModelRefused(
+            f"{operator.where}: weights {weights.name} have {count} channels and {weights.size} bytes, "
+            f"wanted at most {LARGE} and {BYTES_MAX}"
+        )
     if any(weights.zero_points) or not weights.scales:
         raise ModelRefused(f"{operator.where}: weights {weights.name} are not symmetric")
     if len(weights.scales) == 1 and operator.name == "FULLY_CONNECTED":
@@ -81,7 +89,7 @@ def _channels(
         if given.size != bias.size:
             raise ModelRefused(f"{operator.where}: got {given.size} biases, wanted {bias.size}")
         bias += given.reshape(-1)
-    folded = (bias - zero * taps.astype(np.int64).sum(axis=0)).astype(np.uint32).view(np.int32)
+    folded = (bias - zero * taps.sum(axis=0, dtype=np.int64)).astype(np.uint32).view(np.int32)
     bounded_multiplier(operator, max(reals))
     pairs = [quantize_multiplier(real) for real in reals]
     return np.column_stack([folded, np.array(pairs, np.int64)]).astype(np.int32)
@@ -89,9 +97,9 @@ def _channels(
 
 def _narrow(taps: np.ndarray, channels: np.ndarray) -> int:
     """NARROW if no sum of any input can reach 2^30 and every shift is to the right."""
-    wide, bias = taps.astype(np.int64), channels[:, 0].astype(np.int64)
-    highest = bias + np.maximum(wide * 127, wide * -128).sum(axis=0)
-    lowest = bias + np.minimum(wide * 127, wide * -128).sum(axis=0)
+    bias = channels[:, 0].astype(np.int64)
+    above, below = (limit(taps, 0).sum(axis=0, dtype=np.int64) for limit in (np.maximum, np.minimum))
+    highest, lowest = bias + 127 * above - 128 * below, bias - 128 * above + 127 * below
     good = highest.max() < NARROW_MAX and lowest.min() > -NARROW_MAX and channels[:, 2].max() < 0
     return NARROW if good else 0
 
@@ -157,6 +165,8 @@ def _lower_conv(graph: Graph, operator: Operator, source: Tensor, target: Tensor
     zero = source.zero_points[0]
     channels = _channels(graph, operator, taps, zero, _multipliers(operator, source, weights, target, axis))
     kind = DEPTHWISE if depthwise and count == in_c else CONV
+    if kind == CONV and tuple(kernel) == stride == (1, 1) and math.prod(in_shape[:2]) <= LARGE:
+        in_shape, out_shape = ((math.prod(shape[:2]), 1, shape[2]) for shape in (in_shape, out_shape))
     return _weighted(
         operator,
         kind,

@@ -77,7 +77,10 @@ def _lower_pool(graph: Graph, operator: Operator, source: Tensor, target: Tensor
 def _lower_mean(graph: Graph, operator: Operator, source: Tensor, target: Tensor) -> list[Layer]:
     """[outer, reduced, inner] to [outer, inner], one multiplier, into which the count is divided as integers."""
     rank = len(source.shape)
-    given = [int(axis) for axis in constant(graph, operator, 1, tflite.TensorType.INT32).data.reshape(-1)]
+    constants = constant(graph, operator, 1, tflite.TensorType.INT32).data.reshape(-1)
+    if constants.size > rank:
+        raise ModelRefused(f"{operator.where}: got {constants.size} axes of {source.shape}")
+    given = [int(axis) for axis in constants]
     axes = sorted({axis + rank if axis < 0 else axis for axis in given})
     if not axes or axes[0] < 0 or axes[-1] >= rank or axes != list(range(axes[0], axes[-1] + 1)):
         raise ModelRefused(f"{operator.where}: axes {given} of {source.shape}, wanted neighbours")

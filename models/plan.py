@@ -3,10 +3,11 @@
 1. A tensor lives from the first layer that writes it to the last that reads it; scratch lives for its layer.
 2. RESHAPE moves nothing: its two tensors are one. The model's input and output are the caller's buffers.
 3. The output of an elementwise layer takes the place of an operand of its size that nobody reads later.
-4. Buffers are placed in several orders, each at the lowest multiple of 4 that is free for its time; the smallest wins.
+4. The output of a convolution may overlap its input, if nobody reads that later and the output leads far enough.
+5. Buffers are placed in several orders, each at the lowest multiple of 4 that is free for its time; the smallest wins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.graph import Graph, ModelRefused
 from models.layer import ADD, ELEMENTWISE, MUL, Layer, Temporary
@@ -14,14 +15,18 @@ from models.layer import ADD, ELEMENTWISE, MUL, Layer, Temporary
 NONE = 0xFFFFFFFF
 
 
-@dataclass
+@dataclass(eq=False)
 class Buffer:
-    """A region of the arena, alive from layer `first` to `last`, both included."""
+    """A region of the arena, alive from layer `first` to `last`, both included.
+
+    leads: by how many bytes it must begin before another to overlap it.
+    """
 
     size: int
     first: int
     last: int
     offset: int = NONE
+    leads: "dict[Buffer, int]" = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def plan_arena(graph: Graph, layers: list[Layer]) -> Plan:
         raise ModelRefused("model: nothing between input and output")
     buffers = _lifetimes(graph, layers, reads, writes, source, target)
     _share(layers, reads, writes, buffers)
+    _lead(layers, reads, writes, buffers)
     scratch = [Buffer(layer.scratch_bytes, i, i) if layer.scratch_bytes else None for i, layer in enumerate(layers)]
     distinct = {id(buffer): buffer for buffer in [*buffers.values(), *(s for s in scratch if s)]}
     arena_bytes = _place_best(list(distinct.values()))
@@ -111,9 +117,21 @@ def _share(layers: list[Layer], reads: list, writes: list, buffers: dict) -> Non
                 break
 
 
+def _lead(layers: list[Layer], reads: list, writes: list, buffers: dict) -> None:
+    for index, layer in enumerate(layers):
+        source, out, lead = buffers.get(reads[index][0]), buffers.get(writes[index]), layer.lead_bytes
+        if source and out and lead is not None and source.last == index == out.first:
+            out.leads[source] = lead
+
+
 def _place_best(buffers: list[Buffer]) -> int:
     """The arena's bytes; each buffer's offset is set."""
-    orders = (lambda b: (-b.size, b.first), lambda b: (b.first, -b.size), lambda b: (b.first - b.last, -b.size))
+    orders = (
+        lambda b: (-b.size, b.first),
+        lambda b: (b.first, -b.size),
+        lambda b: (-b.last, -b.size),
+        lambda b: (b.first - b.last, -b.size),
+    )
     best, offsets = min((_place(sorted(buffers, key=order)) for order in orders), key=lambda placed: placed[0])
     for buffer in buffers:
         buffer.offset = offsets[id(buffer)]
@@ -123,11 +141,22 @@ def _place_best(buffers: list[Buffer]) -> int:
 def _place(buffers: list[Buffer]) -> tuple[int, dict[int, int]]:
     placed: list[Buffer] = []
     for buffer in buffers:
-        offset = 0
-        for other in sorted(placed, key=lambda b: b.offset):
-            together = other.first <= buffer.last and buffer.first <= other.last
-            if together and offset + buffer.size > other.offset:
-                offset = max(offset, (other.offset + other.size + 3) & ~3)
+        together = [other for other in placed if other.first <= buffer.last and buffer.first <= other.last]
+        offset, free = -1, 0
+        while offset != free:
+            offset = free
+            for other in sorted(together, key=lambda b: b.offset):
+                free = max(free, _free_from(buffer, free, other))
         buffer.offset = offset
         placed.append(buffer)
     return max((b.offset + b.size for b in placed), default=0), {id(b): b.offset for b in placed}
+
+
+def _free_from(buffer: Buffer, offset: int, other: Buffer) -> int:
+    """Where from `offset` on the buffer does not meet another that is placed: there, or behind it."""
+    if offset + buffer.size <= other.offset or offset >= other.offset + other.size:
+        return offset
+    if offset + buffer.leads.get(other, NONE) <= other.offset:
+        return offset
+    end = other.offset + min(other.size, other.leads.get(buffer, other.size))
+    return max(offset, (end + 3) & ~3)

@@ -10,12 +10,19 @@ from pathlib import Path
 from models.check import CheckFailed
 
 FOLDER = Path(__file__).resolve().parent
+FOLDERS = "TINYREN_MLPERF_TINY"
 BEGIN, END = "<!-- qualify: written by `tinyren qualify --write-readme` -->", "<!-- /qualify -->"
 
 
 def shipped_models():
     """Paths of the .tflite files that lie in models/, sorted."""
     return sorted(FOLDER.glob("*/*.tflite"))
+
+
+def further_models(folder=None):
+    """Paths of the .tflite files of a folder, sorted; without one, of those that TINYREN_MLPERF_TINY names (a:b)."""
+    folders = [folder] if folder else [Path(text) for text in os.environ.get(FOLDERS, "").split(":") if text]
+    return [path for folder in folders for path in sorted(folder.glob("*.tflite"))]
 
 
 def model_name(path):

@@ -1,4 +1,5 @@
-"""Trains a shipped encoder and writes its files: `python -m models.train NAME [--out FOLDER] [--elsewhere DATA]`.
+"""Trains and exports a shipped encoder and writes its files: `python -m models.train NAME [--out FOLDER] [--elsewhere
+DATA]`, and what `tinyren model train|export` calls.
 
 It publishes nothing: there is no R1FS yet to publish to.
 """
@@ -12,25 +13,54 @@ from pathlib import Path
 
 from device.native.shared import NativeError
 from gateway.progress import Progress
-from models.recipe import DataMissing, build
+from models import trained
+from models.build import build, export
+from models.recipe import DataMissing, Recipe
 
 FOLDER = Path(__file__).resolve().parent
 RECIPES = ("host", "motion", "vibration")
 
 
-def write_model(
-    name: str, out: Path, report: Callable[[str, float], None] | None = None, elsewhere: Path | None = None
+def train_model(
+    name: str,
+    out: Path,
+    report: Callable[[str, float], None] | None = None,
+    elsewhere: Path | None = None,
+    parameters_only: bool = False,
 ) -> list[Path]:
     """Trains models/NAME and writes its files into out, each whole or not at all; their paths.
 
     Args:
         report: is called with a stage's name and how far it is, 0..1 (default: shown on stderr).
         elsewhere: a folder of data sets that are not in the tree, to measure the recipe on them as well.
+        parameters_only: write the trained float parameters and nothing that follows from them.
     Raises:
         models.recipe.DataMissing, device.native.shared.NativeError: nothing was written.
     """
-    recipe = importlib.import_module(f"models.{name}.recipe").RECIPE
-    files = build(recipe, FOLDER / name, report or Progress().step, elsewhere)
+    recipe, report = find_recipe(name), report or Progress().step
+    if parameters_only:
+        return write_files(out, trained.write(trained.train(recipe, recipe.load(None), report)))
+    return write_files(out, build(recipe, FOLDER / name, report, elsewhere))
+
+
+def export_model(name: str, source: Path, out: Path, report: Callable[[str, float], None]) -> list[Path]:
+    """Exports models/NAME from the trained parameters in the folder `source`: int8, artifact, figures, card; as above.
+
+    Raises:
+        ParametersRefused, OSError: no such parameters there. DataMissing, NativeError. Nothing was written.
+    """
+    recipe = find_recipe(name)
+    return write_files(out, export(recipe, trained.read(recipe, source), FOLDER / name, report))
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of models/NAME, one of RECIPES."""
+    recipe: Recipe = importlib.import_module(f"models.{name}.recipe").RECIPE
+    return recipe
+
+
+def write_files(out: Path, files: dict[str, bytes]) -> list[Path]:
+    """Write {file name: content} into a folder, each file whole or not at all; their paths."""
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for file, content in files.items():
@@ -54,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     try:
-        paths = write_model(chosen.name, chosen.out or FOLDER / chosen.name, elsewhere=chosen.elsewhere)
+        paths = train_model(chosen.name, chosen.out or FOLDER / chosen.name, elsewhere=chosen.elsewhere)
     except (DataMissing, NativeError) as error:
         print(f"models.train: {error}", file=sys.stderr)
         return 1

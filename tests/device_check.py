@@ -113,7 +113,7 @@ def check_mqtt():
 class Sum:
     """An encoder of one output byte."""
 
-    output_bytes = 1
+    input_bytes, output_bytes = 128, 1
 
     def run(self, window, out):
         out[0] = sum(window) & 0xFF

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from device.native.shared import ArtifactError, Model
-from models.artifact import HEADER, RECORD, compile_model
+from models.artifact import DIGEST_BYTES, HEADER, RECORD, compile_model, seal
 from models.export import write_chain
 from tests.fuzz import build_harness, run_harness
 from tests.int8_operators import OPERATORS
@@ -22,7 +22,7 @@ MUTANTS = 2000  # of each artifact
 def with_header(**fields):
     names = ("magic", "size", "layers", "input", "output", "arena", "cid")
     values = dict(zip(names, HEADER.unpack_from(ARTIFACT), strict=True)) | fields
-    return HEADER.pack(*values.values()) + ARTIFACT[HEADER.size :]
+    return seal(HEADER.pack(*values.values()) + ARTIFACT[HEADER.size : -DIGEST_BYTES])
 
 
 def record(layer, at):
@@ -30,9 +30,9 @@ def record(layer, at):
 
 
 def with_bytes(at, form, *values):
-    content = bytearray(ARTIFACT)
+    content = bytearray(ARTIFACT[:-DIGEST_BYTES])
     struct.pack_into(form, content, at, *values)
-    return bytes(content)
+    return seal(bytes(content))
 
 
 def with_record(layer, at, form, *values):
@@ -40,6 +40,7 @@ def with_record(layer, at, form, *values):
 
 
 (FIRST_CHANNELS,) = struct.unpack_from("<I", ARTIFACT, record(0, 44))
+(LAST_WEIGHTS,) = struct.unpack_from("<I", ARTIFACT, record(4, 40))
 (SECOND_SOURCE,) = struct.unpack_from("<I", ARTIFACT, record(1, 28))
 
 
@@ -47,7 +48,7 @@ BAD = {
     "empty": (b"", "as long as"),
     "cut": (ARTIFACT[:-1], "as long as"),
     "too long": (ARTIFACT + b"\0", "as long as"),
-    "magic": (with_header(magic=b"REN1"), "REN2"),
+    "magic": (with_header(magic=b"REN2"), "REN3"),
     "no layers": (with_header(layers=0), "no layer"),
     "layers beyond the end": (with_header(layers=1 << 30), "as long as"),
     "no window": (with_header(input=0), "empty or too large"),
@@ -63,6 +64,7 @@ BAD = {
     "destination over source": (with_record(1, 32, "<I", SECOND_SOURCE), "outside its arena"),
     "no scratch": (with_record(0, 36, "<I", 0xFFFFFFFF), "outside its arena"),
     "weights beyond the end": (with_record(0, 40, "<I", len(ARTIFACT) - 4 & ~3), "weights outside"),
+    "weights that end in the digest": (with_record(4, 40, "<I", LAST_WEIGHTS + 4), "weights outside"),
     "weights at an odd place": (with_record(0, 40, "<I", 397), "weights outside"),
     "negative multiplier": (with_bytes(FIRST_CHANNELS + 4, "<i", -1), "multiplier below 0"),
     "shift of 0 in a narrow layer": (with_bytes(FIRST_CHANNELS + 8, "<i", 0), "shift outside"),
@@ -77,6 +79,28 @@ def test_bad_artifacts_are_refused_with_the_reason(case):
     artifact, message = BAD[case]
     with pytest.raises(ArtifactError, match=message):
         Model(artifact)
+
+
+def test_every_flipped_bit_is_refused_most_by_the_digest():
+    for at in range(8, len(ARTIFACT)):
+        damaged = bytearray(ARTIFACT)
+        damaged[at] ^= 1 << at % 8
+        with pytest.raises(ArtifactError, match="^artifact: digest does not match, it is damaged$"):
+            Model(damaged)
+    for bit in range(8 * 8):
+        damaged = bytearray(ARTIFACT)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ArtifactError, match="REN3" if bit < 32 else "as long as"):
+            Model(damaged)
+
+
+def test_every_truncation_is_refused_whatever_size_its_header_names():
+    for size in range(len(ARTIFACT)):
+        with pytest.raises(ArtifactError, match="as long as"):
+            Model(ARTIFACT[:size])
+        named = (ARTIFACT[:4] + size.to_bytes(4, "little") + ARTIFACT[8:])[:size]
+        with pytest.raises(ArtifactError, match="as long as|digest does not match"):
+            Model(named)
 
 
 @pytest.mark.parametrize("window, out", [(127, 16), (129, 16), (0, 16), (128, 15), (128, 17)])

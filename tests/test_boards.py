@@ -87,6 +87,8 @@ def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
         ("make = []", "", "toolchain: make is missing, wanted list"),
         ('arch = "armv7m"', "", "natmod: arch is missing, wanted str"),
         ("sensors = true", "sensors = 1", "emulator: sensors: got 1, wanted bool"),
+        ("is_ram = true", "is_ram = 1", "model: is_ram: got 1, wanted bool"),
+        ("ram_bytes = 4194304", "", "bare: ram_bytes is missing, wanted int"),
         ("core =", "core", "board.toml: Expected '=' after a key"),
     ],
 )

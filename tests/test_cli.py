@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import socket
 import sys
@@ -17,13 +18,19 @@ SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)
 KEY = "1f" * 32
 
 
-COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs"]
+COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil"]
+VERBS = ["model compile", "model check", "model bench", "model train", "model export"]
 
 
-def commands():
+def commands(parser=None):
     """Every subcommand's parser, by name."""
-    action = next(item for item in cli.parser()._actions if isinstance(item, argparse._SubParsersAction))
-    return action.choices
+    actions = (parser or cli.parser())._actions
+    return next(item for item in actions if isinstance(item, argparse._SubParsersAction)).choices
+
+
+def verbs():
+    """Those of the commands of models, by both words."""
+    return {f"model {name}": parser for name, parser in commands(commands()["model"]).items()}
 
 
 def run(capsys, *arguments):
@@ -51,15 +58,23 @@ def kept(tmp_path):
 
 
 def test_the_commands_are_those_of_the_readme():
-    assert list(commands()) == COMMANDS
+    assert list(commands()) == COMMANDS and list(verbs()) == VERBS
     readme = (ROOT / "README.md").read_text()
     assert not [name for name in commands() if f"tinyren {name}" not in readme and f"make {name}" not in readme]
+    assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["up", "bench", "qualify", *VERBS])
+def test_every_option_is_in_the_readme(name):
+    readme = (ROOT / "README.md").read_text()
+    options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]
+    assert not [option for option in options if option != "--help" and not re.search(rf"[` ]{option}[` ]", readme)]
+
+
+@pytest.mark.parametrize("name", COMMANDS + VERBS)
 def test_every_option_says_what_it_is_for_within_80_columns(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    parser = commands()[name]
+    parser = (commands() | verbs())[name]
     assert {action.dest for action in parser._actions if not action.help} <= {argparse.SUPPRESS}
     assert max(map(len, parser.format_help().splitlines())) <= 80
 

@@ -72,8 +72,11 @@ def test_the_frozen_module_holds_artifact_offsets_and_shifts():
 
     assert names["ARTIFACT"] == ARTIFACT
     assert (list(names["OFFSETS"]), list(names["SHIFTS"])) == (FACTS["offsets"], FACTS["shifts"])
-    with pytest.raises(ValueError, match="wanted b'REN2'"):
+    assert names["SAMPLE_MS"] == FACTS["sample_ms"] == 50
+    with pytest.raises(ValueError, match="wanted b'REN3'"):
         frozen_module(TFLITE, "{}")
+    with pytest.raises(ValueError, match="digest does not match"):
+        frozen_module(ARTIFACT[:100] + b"?" + ARTIFACT[101:], "{}")
 
 
 # Refused by the compiler

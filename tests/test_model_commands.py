@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -69,14 +70,16 @@ def test_every_board_gives_the_references_bytes_and_tells_what_a_run_takes(capsy
     assert command("check", HOST, "--inputs", 40, "--seed", 7, "--json") == 0
 
     result = json.loads(capsys.readouterr().out)
-    assert [row["board"] for row in result["boards"]] == ["cpython", *board_names()]
+    assert [row["board"] for row in result["boards"]] == ["cpython", "unix_x64", "aarch64", *board_names()]
     ran = [row for row in result["boards"] if "skipped" not in row]
-    assert len(ran) >= 4
+    assert len(ran) >= 4 and all("is not installed" in row["skipped"] for row in result["boards"] if row not in ran)
     for row in ran:
         assert set(row) == FACTS
         assert (row["identical"], row["max_abs_diff"], row["inputs"]) == (True, 0, 40), row
         assert row["artifact_bytes"] == result["artifact_bytes"] == len(compile_model(HOST.read_bytes()))
-        if row["board"] != "cpython":
+        if row["board"] in check.HOSTS:
+            assert (row["instructions"], row["instructions_per_mac"]) == (None, None)
+        else:
             assert row["instructions_per_mac"] == round(row["instructions"] / result["macs"], 2)
             assert result["macs"] < row["instructions"] < 40 * result["macs"]
 
@@ -176,6 +179,26 @@ def test_a_bad_model_is_refused_by_name_in_one_line_with_2(case, verb, model, ca
     line = told(capsys)
     assert re.search(message, line), line
     assert not path.with_suffix(".ren").exists()
+
+
+@pytest.mark.parametrize("board, program, package", [
+    ("aarch64", "qemu-aarch64", "qemu-user"),
+    ("aarch64", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    ("unix_x64", "gcc", "gcc libc6-dev"),
+    ("qemu_microbit", "qemu-system-arm", "qemu-system-arm"),
+])  # fmt: skip
+def test_a_board_whose_tool_is_missing_is_skipped_with_the_package_to_install(
+    board, program, package, monkeypatch, capsys
+):
+    find = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, *rest, **more: name != program and find(name, *rest, **more))
+
+    assert command("check", HOST, "--boards", f"cpython,{board}", "--inputs", 1, "--json") == 0
+    here, there = json.loads(capsys.readouterr().out)["boards"]
+    assert here["identical"]
+    if board == "aarch64" and not find("qemu-aarch64"):
+        program, package = "qemu-aarch64", "qemu-user"
+    assert there == {"board": board, "skipped": f"{program} is not installed: apt-get install {package}"}
 
 
 @pytest.mark.parametrize("board, shape, what", [

@@ -5,7 +5,9 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tflite
 
 from boards import natmod
 from boards.board import BoardError, board_names, load_board
@@ -13,8 +15,9 @@ from boards.emulator import Emulator, EmulatorError
 from boards.unix import build_unix
 from device.native.shared import Model
 from models.artifact import compile_model
-from models.export import write_chain
+from models.export import Activation, Step, write_chain
 from tests.int8_operators import OPERATORS
+from tests.test_overlap import random_chain
 
 ARTIFACT = (Path(__file__).resolve().parents[1] / "models" / "host" / "encoder.ren").read_bytes()
 WINDOWS = 100
@@ -51,11 +54,13 @@ model.run(window, out)
 micropython.heap_unlock()
 print("ran")
 """
+DAMAGED = "ValueError: artifact: digest does not match, it is damaged"
 REFUSALS = [
     ("Model(bytearray(40))", "TypeError: artifact: wanted bytes"),
     ("Model(bytes(40))", "ValueError: artifact is not as long as its header says"),
     ("Model(address, -1)", "ValueError: artifact is not as long as its header says"),
     ("Model(address, 40)", "ValueError: artifact is not as long as its header says"),
+    (f"Model(bytes(uctypes.bytearray_at(address, {len(ARTIFACT) - 1})) + b'?')", DAMAGED),
     ("model.run(window, bytearray(len(out) + 1))", "ValueError: out: got 17 bytes, wanted 16"),
     ("model.run(window[1:], out)", "ValueError: window: got 127 bytes, wanted 128"),
     ("model.run(window, memoryview(window)[:16])", "ValueError: out: shares memory with window"),
@@ -64,12 +69,25 @@ REFUSALS = [
 
 
 def make_models():
-    """An artifact of each operator, its weights and geometry drawn by its name."""
+    """An artifact of each operator, its weights and geometry drawn by its name; and chains whose buffers overlap."""
     for name, make in OPERATORS.items():
         yield name, compile_model(write_chain(*make(random.Random(f"natmod {name}"))))
+    for seed in range(6):
+        yield f"chain {seed}", compile_model(write_chain(*random_chain(random.Random(f"overlap {seed}"))))
+
+
+def make_lowest():
+    """A convolution whose weights are all -128: with a window of -128 its products are as large as any can be."""
+    weights, scales, bias = np.full((5, 3, 1, 8), -128, np.int8), (2**-9,) * 5, np.zeros(5, np.int32)
+    options = dict.fromkeys(("StrideH", "StrideW", "DilationHFactor", "DilationWFactor"), 1)
+    options |= {"Padding": tflite.Padding.VALID, "FusedActivationFunction": tflite.ActivationFunctionType.NONE}
+    target = Activation((1, 5, 1, 5), 32.0, 0)
+    step = Step("CONV_2D", target, weights, scales, bias, options)
+    return compile_model(write_chain(Activation((1, 7, 1, 8), 1.0, 0), [step]))
 
 
 MODELS = dict(make_models())
+LOWEST = make_lowest()
 
 
 def before(arch):
@@ -193,6 +211,12 @@ def test_random_models_of_every_operator_give_the_bytes_of_this_machine(stock):
         printed = stock.repl.exec(f"model = Model{stock.places[name]}\n" + RUN.format(count=4))
         assert printed.split() == expected(artifact, 4), name
     stock.repl.exec("model = kept\ndel kept")
+
+
+@pytest.mark.parametrize(("window", "value"), [(b"\x80" * 56, 24), (b"\x7f" * 56, -24), (b"\x80\x7f" * 28, 0)])
+def test_the_largest_products_do_not_overflow(stock, window, value):
+    program = f"out = bytearray(25)\nModel({LOWEST!r}).run({window!r}, out)\nprint(list(out))"
+    assert stock.repl.exec(program) == f"{[value & 255] * 25}\n"
 
 
 def test_a_run_allocates_nothing(stock):

@@ -1,6 +1,7 @@
-"""`tinyren qualify`: no release without every shipped model identical on every board; the table tells what was skipped.
+"""`tinyren qualify`: no release without every model identical on every board; the table tells what was skipped.
 
-TINYREN_QUALIFY_INPUTS says how many inputs of each model (20 when it is not set; a release takes 1,000 or more).
+TINYREN_QUALIFY_INPUTS says how many inputs of each model (20 when it is not set); `make release-check` takes 1,000.
+Models are the shipped ones and the .tflite files of the folders that TINYREN_MLPERF_TINY names.
 """
 
 import json
@@ -67,16 +68,34 @@ def test_every_shipped_model_is_in_the_matrix_by_its_folders_name():
     assert qualify.model_name("elsewhere/some.tflite") == "some"
 
 
-def test_every_shipped_model_is_identical_on_every_board_that_can_hold_it(tmp_path, capsys):
+def test_further_models_are_those_of_a_folder_or_of_what_the_environment_names(tmp_path, monkeypatch):
+    for name in ("a/2.tflite", "a/1.tflite", "a/1.txt", "b/3.tflite"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    monkeypatch.setenv(qualify.FOLDERS, f"{tmp_path / 'b'}:{tmp_path / 'a'}")
+    assert [path.name for path in qualify.further_models()] == ["3.tflite", "1.tflite", "2.tflite"]
+    assert [path.name for path in qualify.further_models(tmp_path / "a")] == ["1.tflite", "2.tflite"]
+    monkeypatch.delenv(qualify.FOLDERS)
+    assert qualify.further_models() == []
+
+
+def test_every_model_is_identical_on_every_board_that_can_hold_it(tmp_path, capsys):
     path = tmp_path / "README.md"
     path.write_text(f"{qualify.BEGIN}\n{qualify.END}\n")
+    models = [*qualify.shipped_models(), *qualify.further_models()]
+    further = map(str, qualify.further_models())
 
-    assert main(["qualify", "--all", "--inputs", INPUTS, "--json", "--write-readme", str(path)]) == 0
+    assert main(["qualify", "--all", "--inputs", INPUTS, "--json", "--write-readme", str(path), *further]) == 0
 
     results = json.loads(capsys.readouterr().out)["models"]
-    assert [result["name"] for result in results] == [qualify.model_name(model) for model in qualify.shipped_models()]
+    assert [result["name"] for result in results] == [qualify.model_name(model) for model in models]
     for result in results:
-        assert [row["board"] for row in result["boards"]] == ["cpython", *board_names()]
+        assert [row["board"] for row in result["boards"]] == ["cpython", "unix_x64", "aarch64", *board_names()]
         ran = [row for row in result["boards"] if "skipped" not in row]
         assert len(ran) >= 4 and all(row["identical"] and row["max_abs_diff"] == 0 for row in ran), result
+        reasons = [row["skipped"] for row in result["boards"] if "skipped" in row]
+        assert all("is not installed" in reason or "model needs" in reason for reason in reasons), reasons
+    with capsys.disabled():
+        print("\n" + qualify.table(results))
     assert qualify.table(results) in path.read_text()

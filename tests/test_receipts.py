@@ -1,6 +1,8 @@
 """The last windows that the agent keeps, so that a challenged one can be revealed; on this machine and on a board."""
 
 import hashlib
+import json
+from pathlib import Path
 
 import pytest
 from agent_bench import ARTIFACT, OFFSETS, SHIFTS, Counting
@@ -8,27 +10,33 @@ from agent_bench import ARTIFACT, OFFSETS, SHIFTS, Counting
 from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator
-from device.agent.sampling import RECEIPT_BYTES, SAMPLE_MS, WINDOW_SAMPLES, Sampler
+from device.agent.sampling import RECEIPT_BYTES, SAMPLE_MS, Sampler
 from device.native.shared import Model
 
-WINDOW_MS = SAMPLE_MS * WINDOW_SAMPLES
-KEPT = 8
+WINDOW_SAMPLES = 32
 
 
 class Large:
     """An encoder whose output alone is larger than the ring's budget."""
 
-    output_bytes = 3000
+    input_bytes, output_bytes = 128, 3000
 
     def run(self, window, out):
         out[:] = bytes([window[0]]) * len(out)
 
 
-def encoded(windows, model=None):
+def read(name):
+    """A shipped model's artifact, and what it wants of a sampler."""
+    folder = Path(__file__).resolve().parents[1] / "models" / name
+    facts = json.loads((folder / f"{name}.json").read_text())
+    return (folder / "encoder.ren").read_bytes(), {key: facts[key] for key in ("offsets", "shifts", "sample_ms")}
+
+
+def encoded(windows, model=None, offsets=OFFSETS, shifts=SHIFTS, sample_ms=SAMPLE_MS):
     """A sampler that has encoded so many windows."""
-    sampler = Sampler(Counting(), model or Model(ARTIFACT), OFFSETS, SHIFTS, 0)
+    sampler = Sampler(Counting(), model or Model(ARTIFACT), offsets, shifts, 0, sample_ms)
     for step in range(windows * WINDOW_SAMPLES):
-        sampler.tick(step * SAMPLE_MS)
+        sampler.tick(step * sample_ms)
     assert sampler.count == windows
     return sampler
 
@@ -90,7 +98,7 @@ def test_an_unattested_model_counts_nothing_and_keeps_nothing():
 
 # As `Counting` of agent_bench, on the board; the ring does not grow, and revealing does not disturb it.
 ON_BOARD = """
-import gc, _tinyren, host_model
+import gc, _tinyren
 from binascii import hexlify
 from agent.sampling import Sampler
 class Counting:
@@ -99,14 +107,14 @@ class Counting:
         n = self.given = self.given + 1
         out[0], out[1], out[2], out[3] = n, -n, 2 * n, 32767
         return True
-model = _tinyren.Model(host_model.ARTIFACT)
-sampler = Sampler(Counting(), model, {offsets}, {shifts}, 0)
+before = grown = 0
+sampler = Sampler(Counting(), _tinyren.Model({artifact}), {offsets}, {shifts}, 0, {sample_ms})
 for step in range({steps}):
-    sampler.tick(step * 50)
+    sampler.tick(step * {sample_ms})
 gc.collect()
 before = gc.mem_alloc()
 for step in range({steps}, 2 * {steps}):
-    sampler.tick(step * 50)
+    sampler.tick(step * {sample_ms})
 gc.collect()
 grown = gc.mem_alloc() - before
 for count in range(sampler.count + 2):
@@ -116,15 +124,17 @@ print(grown < 64)
 """
 
 
+@pytest.mark.parametrize("model, kept", [("host", 8), ("motion", 10)])
 @pytest.mark.parametrize("name", ["qemu_mps2_an385", "qemu_virt_rv32"])
-def test_a_board_reveals_the_bytes_that_this_machine_reveals(name, tmp_path):
+def test_a_board_reveals_the_bytes_that_this_machine_reveals(name, model, kept, tmp_path):
+    artifact, facts = read(model)
     board = load_board(name)
     firmware = build(board, lambda *_: None)
-    program = ON_BOARD.format(offsets=OFFSETS, shifts=SHIFTS, steps=6 * WINDOW_SAMPLES)
+    program = ON_BOARD.format(artifact=artifact, steps=6 * WINDOW_SAMPLES, **facts)
     with Emulator(board, firmware.elf, tmp_path) as emulator:
         *lines, is_flat = emulator.exec(program).split()
 
-    here = encoded(12)
+    here = encoded(12, Model(artifact), **facts)
     receipts = [here.reveal(count) for count in range(14)]
     assert lines == ["none" if receipt is None else b"".join(receipt).hex() for receipt in receipts]
-    assert is_flat == "True"
+    assert len(receipts) - receipts.count(None) == kept and is_flat == "True"

@@ -1,6 +1,9 @@
 """Samples on their way into windows, and the clock that wraps."""
 
+import hashlib
+import json
 from array import array
+from pathlib import Path
 
 import pytest
 from agent_bench import ARTIFACT, OFFSETS, SHIFTS, WRAP, Counting
@@ -36,6 +39,39 @@ def test_after_a_long_stop_the_samples_that_were_missed_are_counted_and_not_inve
     sampler.tick(60_000)
 
     assert sampler.counts["late"] == 1199 and sampler.source.given == 2
+
+
+MOTION = Path(__file__).resolve().parents[1] / "models" / "motion"
+
+
+def test_a_model_of_three_channels_each_100_ms_takes_x_y_z_and_its_windows_can_be_revealed():
+    facts, model = json.loads((MOTION / "motion.json").read_text()), Model((MOTION / "encoder.ren").read_bytes())
+    sampler = Sampler(Counting(), model, facts["offsets"], facts["shifts"], 0, facts["sample_ms"])
+    for now_ms in range(0, 2 * 3200, 10):
+        sampler.tick(now_ms)
+
+    assert sampler.source.given == 64 and sampler.count == 2 and sampler.ms_left(2 * 3200 - 10) == 10
+    output, chain = bytearray(model.output_bytes), bytes(16)
+    for count in (1, 2):
+        rows = [(-n, 2 * n, 32767) for n in range(32 * count - 31, 32 * count + 1)]
+        window = bytes(max(-128, min(127, value >> 5)) & 0xFF for row in rows for value in row)
+        model.run(window, output)
+        assert sampler.reveal(count) == (window, bytes(output))
+        chain = hashlib.sha256(chain + output).digest()[:16]
+    assert sampler.chain == chain
+
+    sampler.tick(2 * 3200 - 100 + 33 * 100)
+    assert sampler.counts["late"] == 0 and sampler.source.given == 97
+    sampler.tick(20_000)
+    assert sampler.counts["late"] > 32
+
+
+@pytest.mark.parametrize(
+    "offsets, shifts", [((), ()), ((0,) * 5, (0,) * 5), ((0,) * 4, (0,) * 3), ((0,) * 3, (0,) * 3)]
+)
+def test_a_sampler_refuses_a_model_whose_input_is_no_whole_samples(offsets, shifts):
+    with pytest.raises(ValueError, match="offsets, shifts: wanted|model: wanted an input of whole samples"):
+        Sampler(Counting(), Model(ARTIFACT), offsets, shifts, 0)
 
 
 def test_a_link_source_gives_what_came_in_order_and_counts_what_does_not_fit():

@@ -2,6 +2,7 @@
 path that signs no receipt."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,6 +167,47 @@ def test_wrong_options_end_it_with_one_line(options, code, message, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == code and message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("facts, message", [
+    (b"{}", "m.json: wanted window, offsets, shifts and sample_ms"),
+    (b"[]", "m.json: wanted window"),
+    (b"{", "Expecting"),
+    (b'{"window": 4, "offsets": [], "shifts": [], "sample_ms": 50}', "m.json: wanted window"),
+    (b'{"window": [32, 3], "offsets": [0], "shifts": [0], "sample_ms": 50}', "wanted those of an input of 128 bytes"),
+    (b'{"window": [32, 4], "offsets": [0], "shifts": [0], "sample_ms": 50}', "4 channels, 1 offsets and 1 shifts"),
+    (b'{"window": [32, 4], "offsets": [0, 0, 0, 0], "shifts": [0], "sample_ms": 50}', "4 offsets and 1 shifts"),
+    (b'{"window": [32, 4], "offsets": [0, 0, 0, 0], "shifts": [0, 0, 0, 0], "sample_ms": 0}', "sample_ms: got 0"),
+    (b'{"window": [32, 4], "offsets": [0, 0, 0, 0], "shifts": [0, 0, 0, 99], "sample_ms": 50}', "shifts: got"),
+    (b'{"window": [32, 4], "offsets": [0, 0, 0, "a"], "shifts": [0, 0, 0, 0], "sample_ms": 50}', "offsets: got"),
+    (None, "No such file"),
+])  # fmt: skip
+def test_what_lies_beside_a_model_and_does_not_describe_it_is_refused(facts, message, tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    shutil.copyfile(HOST / "encoder.ren", folder / "encoder.ren")
+    if facts is not None:
+        (folder / "m.json").write_bytes(facts)
+
+    test_wrong_options_end_it_with_one_line(["--model", folder / "encoder.ren"], 1, message, tmp_path)
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_encoder_of_three_channels_each_100_ms_counts_its_windows(site):
+    child, hello = site.spawn("--model", ROOT / "models" / "motion" / "encoder.ren")
+    windows = [0]
+
+    def counted():
+        beats = [heartbeat(frame) for frame in site.payloads(hello, "heartbeat")]
+        if len(beats) >= windows[-1]:
+            windows.append(windows[-1] + 1)
+            site.give_beacon(windows[-1])
+        return any(count for *_, count, _ in beats)
+
+    site.until(counted)
+
+    cid = Model((ROOT / "models" / "motion" / "encoder.ren").read_bytes()).cid
+    assert heartbeat(site.payloads(hello, "heartbeat")[-1])[3] == cid and child.poll() is None
 
 
 def test_the_fast_path_signs_no_receipt_and_says_so_while_the_exact_one_counts(site):

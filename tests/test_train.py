@@ -17,6 +17,7 @@ from models.card import render_card
 from models.host import signals as host_signals
 from models.host.recipe import RECIPE as HOST
 from models.motion import recordings
+from models.motion.recipe import RECIPE as MOTION
 from models.motion.recipe import cut_windows
 from models.recipe import TOLERANCE, DataMissing
 from models.train import RECIPES, main
@@ -223,10 +224,10 @@ def test_host_anomalies_leave_the_windows_they_are_put_into_as_they_were():
 
 
 class Rows:
-    """A source that gives the rows of int16[n, 4], one a sample."""
+    """A source that gives the rows of int16[n, 1..4], one a sample; what a row lacks is 0, before it."""
 
     def __init__(self, rows):
-        self.rows = iter(rows.tolist())
+        self.rows = iter(np.pad(rows, ((0, 0), (4 - rows.shape[1], 0))).tolist())
 
     def read(self, out) -> bool:
         for channel, value in enumerate(next(self.rows)):
@@ -239,20 +240,22 @@ class Windows:
 
     output_bytes = 16
 
-    def __init__(self):
+    def __init__(self, input_bytes):
+        self.input_bytes = input_bytes
         self.kept = []
 
     def run(self, window, out):
         self.kept.append(bytes(window))
 
 
-@pytest.mark.parametrize("recipe", [HOST, VIBRATION], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [HOST, MOTION, VIBRATION], ids=lambda recipe: recipe.name)
 def test_a_recipe_quantises_windows_as_the_devices_sampler_does(recipe):
     edges = np.array([-32768, -129, -1, 0, 1, 127, 128, 1023, 1024, 12799, 12800, 32767])
-    raw = np.random.default_rng(7).choice(edges, (6, recipe.window, 4)).astype(np.int16)
-    model = Windows()
+    channels = len(recipe.channels)
+    raw = np.random.default_rng(7).choice(edges, (6, recipe.window, channels)).astype(np.int16)
+    model, rows = Windows(recipe.window * channels), Rows(raw.reshape(-1, channels))
 
-    sampler = Sampler(Rows(raw.reshape(-1, 4)), model, recipe.offsets, recipe.shifts, 0)
+    sampler = Sampler(rows, model, recipe.offsets, recipe.shifts, 0, recipe.sample_ms)
     for sample in range(6 * recipe.window):
         sampler.tick(sample * recipe.sample_ms)
 

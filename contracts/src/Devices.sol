@@ -13,7 +13,8 @@ contract Devices is IDevices, EIP712 {
     using EnumerableSet for EnumerableSet.AddressSet;
 
     struct Place {
-        uint128 deed;
+        uint64 deed;
+        uint64 releasedAt;
         uint128 transfers;
     }
 
@@ -23,12 +24,14 @@ contract Devices is IDevices, EIP712 {
         );
 
     INodeDeed public immutable deeds;
+    uint256 public immutable coolDown;
     mapping(address device => uint256) public nonces;
     mapping(address device => Place) private _places;
     mapping(uint256 deed => mapping(uint256 transfers => EnumerableSet.AddressSet)) private _devices;
 
-    constructor(INodeDeed deeds_) EIP712("tinyren Devices", "1") {
+    constructor(INodeDeed deeds_, uint256 coolDown_) EIP712("tinyren Devices", "1") {
         deeds = deeds_;
+        coolDown = coolDown_;
     }
 
     function deedOf(address device) public view returns (uint256) {
@@ -69,7 +72,7 @@ contract Devices is IDevices, EIP712 {
         if (deed == 0) revert NotBound(device);
         if (msg.sender != deeds.ownerOf(deed)) revert NotOwner(msg.sender, deed);
         _bound(deed).remove(device);
-        delete _places[device];
+        _places[device] = Place(0, uint64(block.timestamp), 0);
         emit Released(deed, device);
     }
 
@@ -87,11 +90,19 @@ contract Devices is IDevices, EIP712 {
     function _fill(uint256 deed, address device) private {
         uint256 other = deedOf(device);
         if (other != 0) revert AlreadyBound(device, other);
+        uint256 leftAt = _leftAt(device);
+        if (leftAt != 0 && block.timestamp < leftAt + coolDown) revert CoolsDown(device, leftAt + coolDown);
         EnumerableSet.AddressSet storage bound = _bound(deed);
         uint256 slots = deeds.slots(deed);
         if (bound.length() >= slots) revert SlotsTaken(deed, slots);
         bound.add(device);
-        _places[device] = Place(uint128(deed), deeds.transfers(deed));
+        _places[device] = Place(uint64(deed), 0, deeds.transfers(deed));
+    }
+
+    /// @dev When an unbound device left its last deed; 0 if it never had one.
+    function _leftAt(address device) private view returns (uint256) {
+        Place memory place = _places[device];
+        return place.deed == 0 ? place.releasedAt : deeds.movedAt(place.deed);
     }
 
     function _bound(uint256 deed) private view returns (EnumerableSet.AddressSet storage) {

@@ -1,16 +1,19 @@
 """Runs the agent as a process on CPython: a device of this computer, the same agent as on a board.
 
     python -m device.agent --broker HOST:PORT --store FILE [--source KIND] [--ca FILE] [--board NAME] [--fast]
+        [--vector FILE]
 
 FILE of --store keeps key, boot number and owner. KIND is where samples come from (sources/); without it they are waves
 that it computes, and says so. With --ca the link is TLS, and the broker's certificate must be by that authority, for
-HOST. With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
+HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON array of integers, and is read anew for each.
+With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
 
 It prints one line of JSON {id, ren, boot, attested} and ends on SIGINT and SIGTERM, without DISCONNECT, so that the
 broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is one line on stderr.
 """
 
 import argparse
+import functools
 import json
 import signal
 import ssl
@@ -22,11 +25,12 @@ from .errors import AgentError
 from .identity import eip55
 from .port import FileMemory, Port
 from .run import READ_BYTES, start, step
-from .sampling import CHANNELS, WINDOW_SAMPLES
+from .sampling import CHANNELS
 from .sources import KINDS, open_source, short
 
 MODEL = Path(__file__).parents[2] / "models" / "host" / "encoder.ren"
 UNATTESTED = ", unattested"
+INT16, SAMPLE_MS_RANGE = (-32768, 32767), (1, 60_000)
 
 
 def parse(arguments):
@@ -42,6 +46,7 @@ def parse(arguments):
     parser.add_argument("--model", type=Path, metavar="FILE",
                         help="compiled encoder, or .tflite with --fast; its FOLDER.json lies beside it")  # fmt: skip
     parser.add_argument("--fast", action="store_true", help="run the model by tflite-runtime, which signs no receipt")
+    parser.add_argument("--vector", type=Path, metavar="FILE", help="integers that a round may ask for, a JSON array")
     options = parser.parse_args(arguments)
     host, _, number = options.broker.rpartition(":")
     if not host or not number.isdigit():
@@ -59,7 +64,7 @@ def parse(arguments):
 
 
 def open_model(options):
-    """The encoder; raises ValueError, OSError or NativeError."""
+    """(encoder, what it wants of a sampler: offsets, shifts, sample_ms); raises ValueError, OSError or NativeError."""
     content = options.model.read_bytes()
     if options.fast:
         from ..native.fast import FastModel
@@ -67,14 +72,39 @@ def open_model(options):
         model = FastModel(content)
     else:
         model = Model(content)
-    if model.input_bytes != WINDOW_SAMPLES * CHANNELS:
-        raise ValueError(f"model: got an input of {model.input_bytes} bytes, wanted {WINDOW_SAMPLES * CHANNELS}")
-    return model
+    return model, read_wants(options.model.with_name(options.model.resolve().parent.name + ".json"), model.input_bytes)
 
 
-def open_named_source(options):
+def read_vector(path):
+    """The integers of a file of --vector; raises OSError, or ValueError if it holds something else."""
+    numbers = json.loads(path.read_text())
+    if type(numbers) is not list or any(type(number) is not int for number in numbers):
+        raise ValueError(f"{path}: got something else, wanted a JSON array of integers")
+    return numbers
+
+
+def read_wants(path, input_bytes):
+    """(offsets, shifts, sample_ms), by the JSON beside a model with so long an input; raises ValueError, OSError."""
+    facts = json.loads(path.read_text())
+    try:
+        samples, channels = facts["window"]
+        offsets, shifts, sample_ms = (facts[name] for name in ("offsets", "shifts", "sample_ms"))
+        are_good = len(offsets) == len(shifts) == channels <= CHANNELS and samples * channels == input_bytes
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: wanted window, offsets, shifts and sample_ms") from error
+    if not are_good:
+        raise ValueError(f"{path}: got a window of {samples} samples, {channels} channels, {len(offsets)} offsets and "
+                         f"{len(shifts)} shifts, wanted those of an input of {input_bytes} bytes")  # fmt: skip
+    numbers = [("offsets", offset, INT16) for offset in offsets] + [("shifts", shift, (0, 15)) for shift in shifts]
+    for name, value, (least, most) in [*numbers, ("sample_ms", sample_ms, SAMPLE_MS_RANGE)]:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"{path}: {name}: got {value!r}, wanted a whole number from {least} to {most}")
+    return offsets, shifts, sample_ms
+
+
+def open_named_source(options, sample_ms):
     """The source, its name as it is announced: one whose outputs nobody attests says so."""
-    source = open_source(options.source, options.root)
+    source = open_source(options.source, options.root, sample_ms)
     suffix = UNATTESTED if options.fast else ""
     source.name = short(source.name, suffix)
     return source
@@ -97,10 +127,12 @@ def main(arguments=None) -> int:
     try:
         tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
         port = Port(options.host, options.number, options.board, tls=tls)
-        model = open_model(options)
-        facts = json.loads(options.model.with_name(options.model.resolve().parent.name + ".json").read_text())
-        source = open_named_source(options)
-        agent = start(port, FileMemory(options.store), source, model, facts["offsets"], facts["shifts"])
+        model, wants = open_model(options)
+        source = open_named_source(options, wants[2])
+        vector = options.vector and functools.partial(read_vector, options.vector)
+        if vector:
+            vector()
+        agent = start(port, FileMemory(options.store), source, model, *wants, vector)
         me = agent.identity
         hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)

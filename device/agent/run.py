@@ -6,7 +6,7 @@ A port has the names of `_tinyren`; link_read and link_write may raise OSError w
 from . import identity
 from .agent import Agent
 from .cbor import const
-from .sampling import Sampler
+from .sampling import SAMPLE_MS, Sampler
 from .store import Store
 
 READ_BYTES = const(256)
@@ -14,22 +14,24 @@ READS = const(8)
 BUSY_MS = const(5)
 
 
-def start(port, memory, source, model, offsets, shifts) -> Agent:
+def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None) -> Agent:
     """Open the store, count this boot and make the agent.
 
     Args:
         port: `_tinyren`, or port.Port on CPython.
         memory: where key, boot number and owner are kept (store.Store).
         source: of samples (sampling.Sampler). model: the encoder, as `_tinyren.Model`.
-        offsets, shifts: one integer a channel, the model's.
+        offsets, shifts: one integer a channel, the model's. sample_ms: between two of its samples.
+        vector: function -> integers for EDIL's rounds of kind 5.
     Raises:
         StoreError: the boot could not be counted.
+        ValueError: the model does not take samples of so many channels.
     """
     store = Store(memory)
     secret = store.open(lambda: identity.new_secret(port.entropy))
     now_ms = port.ticks_ms()
-    sampler = Sampler(source, model, offsets, shifts, now_ms)
-    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms)
+    sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms)
+    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector)
 
 
 def step(agent, port, buffer) -> int:

@@ -1,8 +1,11 @@
 """Samples into windows, windows through the encoder, outputs into the chain; refuses to invent what is missing.
 
-A sample is int16[4] of raw units; a window is int8[32, 4], each value clamp((raw - offset) >> shift, -128, 127) with
-the model's offset and shift of its channel. A source has `name` (text, where its samples come from) and
-read(out) -> bool: it writes a sample to out, array('h') of 4, or says that there is none; it may raise OSError.
+A sample is int16[4] of raw units. A model says how many channels it has, of which it takes the last ones (of
+temperature, x, y, z one of three takes x, y, z), how long a window is and how far apart its samples are. A window is
+int8[samples, channels], each value clamp((raw - offset) >> shift, -128, 127) with offset and shift of its channel.
+
+A source has `name` (text, where its samples come from) and read(out) -> bool: it writes a sample to out, array('h') of
+4, or says that there is none; it may raise OSError.
 
 The last windows stay with their outputs in a ring of fixed size, so that one that a challenge names can be revealed.
 """
@@ -14,9 +17,8 @@ from array import array
 from . import ticks
 from .cbor import const
 
-SAMPLE_MS = const(50)
-WINDOW_SAMPLES = const(32)
-CHANNELS = const(4)
+SAMPLE_MS = const(50)  # of a model that says nothing else
+CHANNELS = const(4)  # of a sample
 RING_SAMPLES = const(64)
 RECEIPT_BYTES = const(1152)  # of the ring: 8 windows of the shipped encoder, with their outputs
 
@@ -25,23 +27,37 @@ _SAMPLE_BYTES = const(8)
 
 
 class Sampler:
-    """count (inferences since boot), chain (their digest), counts of samples that are missing and why."""
+    """count (inferences since boot), chain (their digest), counts of samples that are missing and why.
 
-    def __init__(self, source, model, offsets, shifts, now_ms: int):
+    listener: function (window, output) that is called after each inference, or None; both are good until it returns.
+    """
+
+    def __init__(self, source, model, offsets, shifts, now_ms: int, sample_ms: int = SAMPLE_MS):
         """
         Args:
-            model: has run(window, out), output_bytes and cid, as `_tinyren.Model`. One whose is_attested is False may
-                give other bytes elsewhere: then count and chain stay as at boot, and nothing is kept.
-            offsets, shifts: one integer a channel, the model's.
+            model: has run(window, out), input_bytes, output_bytes and cid, as `_tinyren.Model`. One whose is_attested
+                is False may give other bytes elsewhere: then count and chain stay as at boot, and nothing is kept.
+            offsets, shifts: one integer a channel, the model's, 1..4 of them. sample_ms: between two of its samples.
+        Raises:
+            ValueError: the model's input is no whole number of samples of so many channels.
         """
+        channels = len(offsets)
+        if not 0 < channels <= CHANNELS or len(shifts) != channels:
+            raise ValueError("offsets, shifts: wanted one of each for 1 to 4 channels")
+        if model.input_bytes % channels:
+            raise ValueError("model: wanted an input of whole samples, as many values each as offsets")
         self.source = source
         self.count = 0
         self.counts = {"late": 0, "missing": 0, "source": 0}
+        self.listener = None
+        self.input_bytes, self.output_bytes = model.input_bytes, model.output_bytes
         self._model = model
         self._offsets = offsets
         self._shifts = shifts
         self._sample = array("h", (0, 0, 0, 0))
-        self._window = bytearray(WINDOW_SAMPLES * CHANNELS)
+        self._first = CHANNELS - channels
+        self._sample_ms = sample_ms
+        self._window = bytearray(model.input_bytes)
         self._filled = 0
         self._chained = bytearray(_CHAIN_BYTES + model.output_bytes)
         self._output = memoryview(self._chained)[_CHAIN_BYTES:]
@@ -55,14 +71,19 @@ class Sampler:
         """16 bytes: zeros at boot, then after each inference SHA-256(chain | output)[:16]."""
         return bytes(self._chained[:_CHAIN_BYTES])
 
+    @property
+    def is_mid_window(self) -> bool:
+        """Whether some but not all samples of a window are there."""
+        return self._filled > 0
+
     def tick(self, now_ms: int):
-        """Take the samples that are due, one each 50 ms. If more than a window is late, it is counted and left out."""
-        late = ticks.diff(now_ms, self._due_ms) // SAMPLE_MS
-        if late > WINDOW_SAMPLES:
+        """Take the samples that are due. If more than a window is late, it is counted and left out."""
+        late = ticks.diff(now_ms, self._due_ms) // self._sample_ms
+        if late * len(self._offsets) > len(self._window):
             self.counts["late"] += late
             self._due_ms = now_ms
         while ticks.diff(now_ms, self._due_ms) >= 0:
-            self._due_ms = ticks.add(self._due_ms, SAMPLE_MS)
+            self._due_ms = ticks.add(self._due_ms, self._sample_ms)
             self._take()
 
     def ms_left(self, now_ms: int) -> int:
@@ -92,8 +113,8 @@ class Sampler:
         if not is_there:
             self.counts["missing"] += 1
             return
-        for channel in range(CHANNELS):
-            value = (self._sample[channel] - self._offsets[channel]) >> self._shifts[channel]
+        for channel in range(len(self._offsets)):
+            value = (self._sample[self._first + channel] - self._offsets[channel]) >> self._shifts[channel]
             self._window[self._filled] = min(127, max(-128, value)) & 0xFF
             self._filled += 1
         if self._filled == len(self._window):
@@ -101,6 +122,8 @@ class Sampler:
             self._model.run(self._window, self._output)
             if self._is_attested:
                 self._keep()
+            if self.listener:
+                self.listener(self._window, self._output)
 
     def _keep(self):
         """Count the inference into the chain, and keep what went in and came out of it."""

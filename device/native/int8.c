@@ -5,6 +5,9 @@
 
 #include "int8_block.h"
 #include "int8_output.h"
+#if defined(__ARM_ARCH_6M__)
+#include "int8_pairs.h"
+#endif
 
 /* A row of the kernel from column x on, copied to p; what is outside the input is the zero point. */
 static int8_t *copy_row(const ren_layer *l, const int8_t *row, int32_t x, int8_t *p) {
@@ -49,36 +52,56 @@ static REN_NOINLINE void conv_one(const ren_layer *l, const ren_tap *x, int32_t 
     }
 }
 
+/* What all patches of a layer share. */
+typedef struct {
+    const int8_t *in;
+    int8_t *column;
+    int32_t taps, step;  /* rounded up to eights; 2 if there is but one output, else 4 */
+    int contiguous;      /* whether a patch inside the input lies there byte after byte */
+} patches;
+
 /* Outputs of all channels for two patches. */
 #if REN_DSP
-static REN_NOINLINE void conv_two(const ren_layer *l, const ren_tap *x, const ren_tap *y, int32_t taps, int8_t *out) {
+static REN_NOINLINE void conv_two(const ren_layer *l, const patches *p, const ren_tap *x, const ren_tap *y,
+    int8_t *out) {
     const int8_t *w = l->weights;
     const uint8_t *table = l->table;
-    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), apart = l->out_c;
+    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), apart = l->out_c, taps = p->taps;
     (void)y; /* lies with x */
     for (int32_t left = apart; left > 0; left -= 4, w += 4 * taps, table += 4 * REN_CHANNEL_BYTES, out += 4) {
         for (int32_t i = 0; i < 4 && i < left; i += 2) {
             int32_t sum[4];
-            const uint8_t *p = table + i * REN_CHANNEL_BYTES;
+            const uint8_t *at = table + i * REN_CHANNEL_BYTES;
             ren_dot22(x, w + 4 * i, taps, sum);
-            store2(l, quick, twice_zero, p, sum[0], sum[2], out + i, apart);
+            store2(l, quick, twice_zero, at, sum[0], sum[2], out + i, apart);
             if (i + 1 < left) {
-                store2(l, quick, twice_zero, p + REN_CHANNEL_BYTES, sum[1], sum[3], out + i + 1, apart);
+                store2(l, quick, twice_zero, at + REN_CHANNEL_BYTES, sum[1], sum[3], out + i + 1, apart);
             }
         }
     }
 }
 #elif defined(__ARM_ARCH_6M__)
-/* Eight registers do not hold two patches' sums. */
-static REN_NOINLINE void conv_two(const ren_layer *l, const ren_tap *x, const ren_tap *y, int32_t taps, int8_t *out) {
-    conv_one(l, x, 0, taps, out);
-    conv_one(l, y, 0, taps, out + l->out_c);
-}
-#else
-static REN_NOINLINE void conv_two(const ren_layer *l, const ren_tap *x, const ren_tap *y, int32_t taps, int8_t *out) {
+static REN_NOINLINE void conv_two(const ren_layer *l, const patches *p, const ren_tap *x, const ren_tap *y,
+    int8_t *out) {
     const int8_t *w = l->weights;
     const uint8_t *table = l->table;
-    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), apart = l->out_c;
+    int32_t *pairs = (int32_t *)(void *)p->column;
+    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), left = l->out_c, taps = p->taps;
+    ren_pair(x, y, taps, pairs);
+    for (; left > 0; left -= 4, w += 4 * taps, table += 4 * REN_CHANNEL_BYTES, out += 4) {
+        int32_t sum[8];
+        ren_dot22(pairs, w, taps, sum);
+        ren_dot22(pairs, w + 8, taps, sum + 2);
+        store_four(l, quick, twice_zero, table, sum, left, out);
+        store_four(l, quick, twice_zero, table, sum + 4, left, out + l->out_c);
+    }
+}
+#else
+static REN_NOINLINE void conv_two(const ren_layer *l, const patches *p, const ren_tap *x, const ren_tap *y,
+    int8_t *out) {
+    const int8_t *w = l->weights;
+    const uint8_t *table = l->table;
+    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), apart = l->out_c, taps = p->taps;
     for (int32_t left = apart; left > 0; left -= 4, w += 4 * taps, table += 4 * REN_CHANNEL_BYTES, out += 4) {
         int32_t sum[8];
         ren_dot42(x, y, w, taps, sum);
@@ -88,14 +111,6 @@ static REN_NOINLINE void conv_two(const ren_layer *l, const ren_tap *x, const re
     }
 }
 #endif
-
-/* What all patches of a layer share. */
-typedef struct {
-    const int8_t *in;
-    int8_t *column;
-    int32_t taps, step;  /* rounded up to eights; 2 if there is but one output, else 4 */
-    int contiguous;      /* whether a patch inside the input lies there byte after byte */
-} patches;
 
 /* The patch at (y, x) as the inner loops want it, the first (0) or second (1) of a pair. */
 static const ren_tap *conv_patch(const ren_layer *l, const patches *p, int32_t y, int32_t x, int32_t second) {
@@ -110,7 +125,7 @@ static const ren_tap *conv_patch(const ren_layer *l, const patches *p, int32_t y
     if (in_place) {
         return p->in + (y * l->in_w + x) * l->in_c;
     }
-    return ren_copy_patch(l, p->in, y, x, p->column + second * p->taps);
+    return ren_copy_patch(l, p->in, y, x, p->column + (p->step == 2 ? 0 : 3 + second) * p->taps);
 #endif
 }
 
@@ -125,7 +140,7 @@ void ren_int8_conv(const ren_layer *l, const int8_t *in, int8_t *out, int8_t *co
             int32_t y = oy * l->stride_h - l->pad_top, x = ox * l->stride_w - l->pad_left;
             const ren_tap *patch = conv_patch(l, &p, y, x, waiting != NULL);
             if (waiting) {
-                conv_two(l, waiting, patch, taps, out);
+                conv_two(l, &p, waiting, patch, out);
                 out += 2 * l->out_c;
                 waiting = NULL;
             } else {

@@ -41,7 +41,9 @@ typedef struct {
 #define REN_SOFTMAX_MAX 511    /* values of a row: their exponentials' sum stays below 2^28 */
 #define REN_COPY_DIMENSIONS 4
 
-/* in: read only; out: overwritten. Buffers must not overlap, but where a kernel says so.
+/* in: read only; out: overwritten. Buffers must not overlap, but where a kernel says so, or, in CONV and DEPTHWISE,
+ * where out begins so far before in that it overwrites only what no patch reads any more: patches come in row-major
+ * order, in CONV two at a time, and are not read once their last output is written.
  * column: scratch. CONV: REN_TAP_BYTES a tap, taps rounded up to eights, at a multiple of 4; REN_LONE_TAP_BYTES if
  * there is but one output pixel. DEPTHWISE: kernel_h * kernel_w * in_c bytes, untouched where every patch is inside. */
 #define REN_TAP_BYTES 5

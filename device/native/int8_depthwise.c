@@ -24,12 +24,15 @@
 #endif
 
 /* Four channels of the patch at x; its rows lie `down` apart, its columns `right`. */
-static inline void depthwise_four(const ren_layer *l, const int8_t *x, int32_t down, int32_t right, const int8_t *w,
-    int32_t sum[4]) {
-    int32_t a = 0, b = 0, c = 0, d = 0;
-    for (int32_t rows = l->kernel_h; rows > 0; rows--, x += down) {
+static REN_NOINLINE void depthwise_four(const ren_layer *l, const int8_t *x, int32_t down, int32_t right,
+    const int8_t *w, int32_t sum[4]) {
+    int32_t a = 0, b = 0, c = 0, d = 0, rows = l->kernel_h, width = l->kernel_w;
+    if (width == 1) {
+        width = rows, rows = 1, right = down;
+    }
+    for (; rows > 0; rows--, x += down) {
         const int8_t *p = x;
-        for (int32_t columns = l->kernel_w; columns > 0; columns--, p += right) {
+        for (int32_t columns = width; columns > 0; columns--, p += right) {
             DEPTHWISE_STEP(p);
         }
     }
@@ -43,7 +46,7 @@ static inline void depthwise_four(const ren_layer *l, const int8_t *x, int32_t d
 } while (0)
 
 /* The same for the kernel that most models have, 3 x 3. */
-static inline void depthwise_nine(const int8_t *x, int32_t down, int32_t right, const int8_t *w, int32_t sum[4]) {
+static REN_NOINLINE void depthwise_nine(const int8_t *x, int32_t down, int32_t right, const int8_t *w, int32_t sum[4]) {
     int32_t a = 0, b = 0, c = 0, d = 0;
     DEPTHWISE_ROW(x);
     x += down;

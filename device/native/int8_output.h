@@ -22,7 +22,7 @@ static inline int is_quick(const ren_layer *l) {
 /* One output of a narrow layer that clamps to int8 only: a right shift of at least one and no sum of 2^30.
  * twice_zero is 2 * out_zero + 1: the one rounds, and the last shift halves. */
 static inline int8_t quick_output(int32_t sum, channel k, int32_t twice_zero) {
-    int32_t y = ren_high_rounded((int32_t)(((uint32_t)sum + (uint32_t)k.bias) << 1), k.multiplier);
+    int32_t y = ren_narrow_srdhm((int32_t)((uint32_t)sum + (uint32_t)k.bias), k.multiplier);
     y = (int32_t)((uint32_t)y + (uint32_t)(y >> 31)) >> ~k.shift;
     return (int8_t)ren_half_saturated((int32_t)((uint32_t)y + (uint32_t)twice_zero));
 }
@@ -39,6 +39,36 @@ static inline void store1(const ren_layer *l, int quick, int32_t twice_zero, con
     *out = quick ? quick_output(sum, k, twice_zero) : any_output(l, sum, k);
 }
 
+#if defined(__ARM_ARCH_6M__)
+static inline int32_t load_aligned(const uint8_t *p) {
+    int32_t value;
+    memcpy(&value, __builtin_assume_aligned(p, 4), 4);
+    return value;
+}
+
+/* quick_output to out until end; the table is at a multiple of 4. */
+static REN_NOINLINE void store_quick(const int32_t *sum, const uint8_t *table, int32_t twice_zero, int8_t *out,
+    const int8_t *end) {
+    do {
+        channel k = {load_aligned(table), load_aligned(table + 4), load_aligned(table + 8)};
+        *out++ = quick_output(*sum++, k, twice_zero);
+        table += REN_CHANNEL_BYTES;
+    } while (out != end);
+}
+
+/* store_four as below, in a loop, which gets the few registers for itself. */
+static REN_NOINLINE void store_four(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table,
+    const int32_t sum[4], int32_t left, int8_t *out) {
+    const int8_t *end = out + (left < 4 ? left : 4);
+    if (quick && ((uintptr_t)table & 3) == 0) {
+        store_quick(sum, table, twice_zero, out, end);
+        return;
+    }
+    for (; out != end; out++, sum++, table += REN_CHANNEL_BYTES) {
+        store1(l, quick, twice_zero, table, *sum, out);
+    }
+}
+#else
 /* store1 for a group of four channels, of which the layer has `left`, if that is less. */
 static inline void store_four(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table,
     const int32_t sum[4], int32_t left, int8_t *out) {
@@ -53,6 +83,7 @@ static inline void store_four(const ren_layer *l, int quick, int32_t twice_zero,
         store1(l, quick, twice_zero, table + i * REN_CHANNEL_BYTES, sum[i], out + i);
     }
 }
+#endif
 
 /* One channel's outputs for two patches, which lie `apart`. */
 static inline void store2(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table, int32_t sum,

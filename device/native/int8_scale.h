@@ -34,19 +34,17 @@ static inline int32_t ren_load_i32(const uint8_t *p) {
 #endif
 }
 
-/* (2 * a * b + 2^31) >> 32 for |2 * a| < 2^31: the high word and the carry of the low one. */
-static inline int32_t ren_high_rounded(int32_t doubled, int32_t b) {
+/* SaturatingRoundingDoublingHighMul for |a| < 2^30 and b >= 0: (a * b + 2^30) >> 31. */
+static inline int32_t ren_narrow_srdhm(int32_t a, int32_t b) {
 #if defined(__ARM_ARCH_6M__)
-    /* No 64-bit product: four of 16 bits. */
-    int32_t a1 = doubled >> 16, b1 = b >> 16;
-    uint32_t a0 = (uint32_t)doubled & 0xFFFF, b0 = (uint32_t)b & 0xFFFF;
-    uint32_t low = a0 * b0;
-    int32_t middle = a1 * (int32_t)b0 + (int32_t)(low >> 16); /* below 2^31: a1 >= -2^15, b0 < 2^16 */
-    uint32_t other = a0 * (uint32_t)b1;                       /* b1 >= 0 */
-    uint32_t carry = ((uint32_t)middle & 0xFFFF) + (other & 0xFFFF) + 0x8000;
-    return a1 * b1 + (middle >> 16) + (int32_t)(other >> 16) + (int32_t)(carry >> 16);
+    /* No 64-bit product: a in pieces of 15 bits, b of 16, so that no sum leaves 32. ASRS leaves in the carry what
+     * rounds. */
+    uint32_t a1 = (uint32_t)(a >> 15), a0 = (uint32_t)a & 0x7FFF, b1 = (uint32_t)b >> 16, b0 = (uint16_t)b;
+    int32_t result = (int32_t)((uint32_t)((int32_t)(a1 * b0 + (a0 * b0 >> 15)) >> 1) + a0 * b1);
+    __asm__(".syntax unified\n\tasrs %0, %0, #15\n\tadcs %0, %1" : "+l"(result) : "l"(a1 * b1) : "cc");
+    return result;
 #else
-    int64_t product = (int64_t)doubled * b;
+    int64_t product = (int64_t)(int32_t)((uint32_t)a << 1) * b; /* the high word, and the carry of the low one */
     return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
 #endif
 }

@@ -53,7 +53,7 @@ const char *ren_model_error(int error) {
         case REN_BAD_SIZE:
             return "artifact is not as long as its header says";
         case REN_BAD_MAGIC:
-            return "artifact does not begin with REN2";
+            return "artifact does not begin with REN3";
         case REN_BAD_HEADER:
             return "artifact's header names no layer, or an empty or too large window, embedding or arena";
         case REN_BAD_KIND:
@@ -66,6 +66,8 @@ const char *ren_model_error(int error) {
             return "artifact has weights outside itself or not aligned";
         case REN_BAD_TABLE:
             return "artifact has a multiplier below 0, a shift outside -31..30, or a table out of range";
+        case REN_BAD_DIGEST:
+            return "artifact: digest does not match, it is damaged";
         default:
             return "unknown error";
     }

@@ -1,4 +1,4 @@
-/* Runs a compiled encoder (artifact "REN2", models/ARTIFACT.md) on one window. An artifact is foreign bytes:
+/* Runs a compiled encoder (artifact "REN3", models/ARTIFACT.md) on one window. An artifact is foreign bytes:
  * ren_model_check refuses every one that could read or write outside its buffers, and ren_model_run then checks
  * nothing. Nothing is allocated, copied or kept: weights are used where they lie (flash, heap, any alignment).
  *
@@ -17,13 +17,14 @@
 enum {
     REN_OK = 0,
     REN_BAD_SIZE = -1,     /* shorter than its header, or not the size that the header names */
-    REN_BAD_MAGIC = -2,    /* not "REN2" */
+    REN_BAD_MAGIC = -2,    /* not "REN3" */
     REN_BAD_HEADER = -3,   /* no layers, an empty window or embedding, or more than REN_ARENA_MAX of any */
     REN_BAD_KIND = -4,     /* a layer of no known kind */
     REN_BAD_SHAPE = -5,    /* a dimension of zero, too many taps, or shapes that do not fit together */
     REN_BAD_BUFFER = -6,   /* a layer's buffers overlap, leave the arena, or are not the size of in or out */
     REN_BAD_WEIGHTS = -7,  /* weights or table outside the artifact, or not at a multiple of 4 in it */
-    REN_BAD_TABLE = -8     /* a multiplier below 0, a shift outside -31..30, or another constant out of its range */
+    REN_BAD_TABLE = -8,    /* a multiplier below 0, a shift outside -31..30, or another constant out of its range */
+    REN_BAD_DIGEST = -9    /* another digest than that of its bytes: storage or transport damaged it */
 };
 
 #define REN_ARENA_MAX (16u << 20) /* bytes of arena, window, embedding and artifact; keeps every index inside int32 */

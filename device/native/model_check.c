@@ -10,16 +10,8 @@ enum { ADD_TABLE = 32, MUL_TABLE = 16, COPY_TABLE = 64, LOOKUP_BYTES = 256, SOFT
 
 typedef struct {
     const ren_model_facts *facts;
-    uint32_t size;
+    uint32_t size; /* without the digest */
 } context;
-
-static uint64_t bytes_of(int32_t h, int32_t w, int32_t c) {
-    return (uint64_t)h * (uint64_t)w * (uint64_t)c;
-}
-
-static int fits(uint32_t offset, uint64_t bytes, uint32_t room) {
-    return offset <= room && bytes <= room - offset;
-}
 
 static int is_pooling(const record *r) {
     return r->kind == AVERAGE || r->kind == MAX;
@@ -60,81 +52,6 @@ static int is_shape_good(const record *r) {
         default:
             return 1;
     }
-}
-
-/* Scratch of CONV and DEPTHWISE: see int8.h. */
-static uint64_t column_bytes(const record *r) {
-    const ren_layer *l = &r->layer;
-    uint64_t taps = bytes_of(l->kernel_h, l->kernel_w, l->in_c);
-    if (r->kind == CONV) {
-        return (l->out_h > 1 || l->out_w > 1 ? REN_TAP_BYTES : REN_LONE_TAP_BYTES) * ((taps + 7) & ~7u);
-    }
-    int inside = l->pad_top == 0 && l->pad_left == 0
-        && (l->out_h - 1) * l->stride_h + (l->kernel_h - 1) * l->dilation_h < l->in_h
-        && (l->out_w - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w < l->in_w;
-    return inside ? 0 : taps;
-}
-
-/* Bytes of an operand of ADD or MUL; broadcast as for the first. */
-static uint64_t operand_bytes(const ren_layer *l, int32_t broadcast) {
-    return bytes_of(broadcast & REN_FIRST_H ? 1 : l->out_h, broadcast & REN_FIRST_W ? 1 : l->out_w,
-        broadcast & REN_FIRST_C ? 1 : l->out_c);
-}
-
-static int is_binary(const record *r) {
-    return r->kind == ADD || r->kind == MUL;
-}
-
-static uint64_t source_bytes(const record *r) {
-    const ren_layer *l = &r->layer;
-    if (r->kind == COPY) {
-        return load_u32(l->table);
-    }
-    return is_binary(r) ? operand_bytes(l, l->broadcast) : bytes_of(l->in_h, l->in_w, l->in_c);
-}
-
-static uint64_t destination_bytes(const record *r) {
-    const ren_layer *l = &r->layer;
-    return r->kind == COPY ? load_u32(l->table + 4) : bytes_of(l->out_h, l->out_w, l->out_c);
-}
-
-/* Bytes at `second`: scratch, or the second operand of ADD and MUL; 0 where there is none. */
-static uint64_t second_bytes(const record *r) {
-    const ren_layer *l = &r->layer;
-    if (is_binary(r)) {
-        return r->weights == NONE ? operand_bytes(l, l->broadcast / REN_SECOND_H) : 0;
-    }
-    return r->kind == CONV || r->kind == DEPTHWISE ? column_bytes(r) : 0;
-}
-
-/* Whether two regions of the arena share no byte; what is not in the arena shares none. */
-static int is_apart(uint32_t a, uint64_t a_bytes, uint32_t b, uint64_t b_bytes) {
-    return a == NONE || b == NONE || a + a_bytes <= b || b + b_bytes <= a;
-}
-
-/* Whether `out` may lie at an operand: the same place, the same size, element by element. */
-static int may_be_at(const record *r, uint32_t operand, uint64_t bytes, uint64_t out) {
-    int elementwise = is_binary(r) || r->kind == LOOKUP || r->kind == SOFTMAX;
-    return elementwise && operand == r->destination && bytes == out;
-}
-
-static int check_buffers(const record *r, const context *c) {
-    uint64_t in = source_bytes(r), out = destination_bytes(r), second = second_bytes(r);
-    uint32_t arena = c->facts->arena_bytes;
-    int good = r->source == NONE ? in == c->facts->input_bytes : fits(r->source, in, arena);
-    good &= r->destination == NONE ? out == c->facts->output_bytes : fits(r->destination, out, arena);
-    good &= is_apart(r->source, in, r->destination, out) || may_be_at(r, r->source, in, out);
-    if (second == 0) {
-        return good ? REN_OK : REN_BAD_BUFFER;
-    }
-    if (is_binary(r)) {
-        good &= r->second == NONE ? second == c->facts->input_bytes : fits(r->second, second, arena);
-        good &= is_apart(r->second, second, r->destination, out) || may_be_at(r, r->second, second, out);
-    } else {
-        good &= r->second % 4 == 0 && fits(r->second, second, arena) && is_apart(r->source, in, r->second, second)
-            && is_apart(r->destination, out, r->second, second);
-    }
-    return good ? REN_OK : REN_BAD_BUFFER;
 }
 
 static uint64_t weights_bytes(const record *r) {
@@ -261,19 +178,29 @@ static int check_record(const record *r, const context *c) {
     if (!is_table_good(r)) {
         return REN_BAD_TABLE;
     }
-    return check_buffers(r, c);
+    return ren_check_buffers(r, c->facts);
 }
 
 static int is_size_good(uint32_t bytes) {
     return bytes > 0 && bytes <= REN_ARENA_MAX;
 }
 
+static int is_digest_good(const uint8_t *artifact, size_t size) {
+    uint8_t digest[DIGEST_BYTES];
+    ren_sha256(artifact, size, digest);
+    return memcmp(digest, artifact + size, DIGEST_BYTES) == 0;
+}
+
 int ren_model_check(const uint8_t *artifact, size_t size) {
-    if (size < HEADER_BYTES || size > REN_ARENA_MAX || size != load_u32(artifact + 4)) {
+    if (size < HEADER_BYTES + DIGEST_BYTES || size > REN_ARENA_MAX || size != load_u32(artifact + 4)) {
         return REN_BAD_SIZE;
     }
-    if (memcmp(artifact, "REN2", 4) != 0) {
+    if (memcmp(artifact, "REN3", 4) != 0) {
         return REN_BAD_MAGIC;
+    }
+    size -= DIGEST_BYTES;
+    if (!is_digest_good(artifact, size)) {
+        return REN_BAD_DIGEST;
     }
     ren_model_facts facts;
     ren_model_info(artifact, &facts);

@@ -1,12 +1,14 @@
-/* A layer's record in an artifact (models/ARTIFACT.md), read but not checked; for model.c and model_check.c only. */
+/* A layer's record in an artifact (models/ARTIFACT.md), read but not checked; for model*.c only. */
 #ifndef REN_MODEL_RECORD_H
 #define REN_MODEL_RECORD_H
 
 #include <stdint.h>
 
 #include "int8.h"
+#include "model.h"
+#include "sha256.h"
 
-enum { HEADER_BYTES = 60, RECORD_BYTES = 48 };
+enum { HEADER_BYTES = 60, RECORD_BYTES = 48, DIGEST_BYTES = REN_SHA256_BYTES };
 enum {
     CONV = 1, DEPTHWISE = 2, AVERAGE = 3, MAX = 4, MEAN = 5, ADD = 6, MUL = 7, LOOKUP = 8, SOFTMAX = 9, COPY = 10
 };
@@ -41,5 +43,26 @@ static inline void read_record(const uint8_t *artifact, uint32_t index, record *
     l->weights = r->weights == NONE ? NULL : (const int8_t *)artifact + r->weights;
     l->table = r->table == NONE ? NULL : artifact + r->table;
 }
+
+static inline uint64_t bytes_of(int32_t h, int32_t w, int32_t c) {
+    return (uint64_t)h * (uint64_t)w * (uint64_t)c;
+}
+
+static inline int fits(uint32_t offset, uint64_t bytes, uint32_t room) {
+    return offset <= room && bytes <= room - offset;
+}
+
+/* Bytes of an operand of ADD or MUL; broadcast as for the first. */
+static inline uint64_t operand_bytes(const ren_layer *l, int32_t broadcast) {
+    return bytes_of(broadcast & REN_FIRST_H ? 1 : l->out_h, broadcast & REN_FIRST_W ? 1 : l->out_w,
+        broadcast & REN_FIRST_C ? 1 : l->out_c);
+}
+
+static inline int is_binary(const record *r) {
+    return r->kind == ADD || r->kind == MUL;
+}
+
+/* model_buffers.c: REN_OK or REN_BAD_BUFFER. */
+int ren_check_buffers(const record *r, const ren_model_facts *facts);
 
 #endif

@@ -69,7 +69,7 @@ RECIPE = Recipe(
         "licence": "The recordings come inside aeon, which is under the BSD 3-clause licence; they name no licence of "
                    "their own. None of them is in this tree.",
         "limits": "Four people, one place on the body, one kind of watch; recordings were held out, not people, so a "
-                  "stranger's figures will be lower. It runs on every board, but no agent samples for it yet: an agent "
-                  "takes four channels each 50 ms, this encoder three each 100 ms.",
+                  "stranger's figures will be lower. An agent gives it x, y, z of its source as they are: a source in "
+                  "another unit wants other shifts in `motion.json`.",
     },
 )  # fmt: skip

@@ -30,11 +30,16 @@ interface IDevices {
     error SlotsTaken(uint256 deed, uint256 slots);
     /// @notice `device` is bound to no deed.
     error NotBound(address device);
+    /// @notice `device` left a deed and cools down until `until` (seconds since 1970).
+    error CoolsDown(address device, uint256 until);
     /// @notice `caller` does not own `deed`.
     error NotOwner(address caller, uint256 deed);
 
     /// @notice The deeds whose slots are filled here.
     function deeds() external view returns (INodeDeed);
+
+    /// @notice Seconds that a device stays unbound after it left a deed, by release or by the deed's transfer.
+    function coolDown() external view returns (uint256);
 
     /// @notice The nonce that the next binding of `device` must carry.
     function nonces(address device) external view returns (uint256);

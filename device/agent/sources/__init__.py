@@ -6,7 +6,7 @@ an OSError, which the sampler counts.
 
 from pathlib import Path
 
-from ..sampling import LinkSource
+from ..sampling import SAMPLE_MS, LinkSource
 from .files import Recording, Sound, Waves
 from .linux import Iio, Load, Thermal
 
@@ -15,16 +15,18 @@ KINDS = "waves, link, thermal, load, iio:DEVICE, csv:FILE, wav:FILE"
 NAME_BYTES = 48
 
 
-def open_source(text, root="/"):
-    """The source that text names, one of KINDS; root: the folder that holds sys and proc.
+def open_source(text, root="/", sample_ms=SAMPLE_MS):
+    """The source that text names, one of KINDS; root: the folder that holds sys and proc; sample_ms: the model's.
 
     Raises:
         ValueError: no such kind or device, or a file that holds something else. OSError: it cannot be read.
     """
     kind, _, place = text.partition(":")
-    files, devices = {"csv": Recording, "wav": Sound}, {"thermal": Thermal, "load": Load}
-    if kind in files and place:
-        return files[kind](place)
+    devices = {"thermal": Thermal, "load": Load}
+    if kind == "csv" and place:
+        return Recording(place)
+    if kind == "wav" and place:
+        return Sound(place, sample_ms)
     if kind == "iio" and place:
         return Iio(Path(root), place)
     if kind in devices and not place:

@@ -1,6 +1,6 @@
 """Samples that are no live sensor's: computed waves, a recording, a microphone's file. Their names say what they are.
 
-A file is played again and again, a sample each 50 ms, whatever time it was recorded at.
+A recording is played again and again, a row whenever a sample is due, whatever time it was recorded at.
 """
 
 import csv
@@ -9,9 +9,8 @@ from array import array
 from math import isqrt
 from pathlib import Path
 
-from ..sampling import SAMPLE_MS
-
 INT16_MAX = 32767
+LABEL_MAX = 255
 
 
 class Waves:
@@ -33,13 +32,20 @@ class Waves:
 class Recording:
     """A CSV file with the columns temperature_c, x, y, z, a row a sample.
 
+    A further column label holds a class, 0..255, or nothing; then `label` is that of the last sample that was read, or
+    None, and without the column there is no such attribute.
+
     Raises:
-        ValueError: a column is missing, a value is no number or outside int16, or there is no row.
+        ValueError: a column is missing, a value is no number or outside its range, or there is no row.
     """
 
     def __init__(self, path):
         with open(path, newline="") as file:
-            self._rows = [self._sample(row, number) for number, row in enumerate(csv.DictReader(file), 1)]
+            rows = csv.DictReader(file)
+            self._labels = None
+            if "label" in (rows.fieldnames or ()):
+                self._labels, self.label = [], None
+            self._rows = [self._sample(row, number) for number, row in enumerate(rows, 1)]
         if not self._rows:
             raise ValueError(f"{path}: got no row, wanted one")
         self.name = f"recorded {Path(path).name}"
@@ -47,6 +53,8 @@ class Recording:
 
     def read(self, out) -> bool:
         out[:] = array("h", self._rows[self._next])
+        if self._labels:
+            self.label = self._labels[self._next]
         self._next = (self._next + 1) % len(self._rows)
         return True
 
@@ -57,11 +65,21 @@ class Recording:
             raise ValueError(f"row {number}: got {row}, wanted numbers temperature_c, x, y, z") from error
         if not all(-32768 <= value <= INT16_MAX for value in sample):
             raise ValueError(f"row {number}: got {sample}, wanted values of 16 bits")
+        if self._labels is not None:
+            self._labels.append(_label(row["label"], number))
         return sample
 
 
+def _label(text, number):
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= LABEL_MAX):
+        raise ValueError(f"row {number}: got label {text!r}, wanted 0..{LABEL_MAX} or nothing")
+    return int(text)
+
+
 class Sound:
-    """A WAV file, 16-bit PCM, its first channel; each 50 ms: root mean square, peak, mean step, crossings of zero.
+    """A WAV file, 16-bit PCM, first channel; of each sample_ms: root mean square, peak, mean step, crossings of zero.
 
     All four are at most 32767 and none is below 0; the step is the mean distance of neighbours.
 
@@ -69,14 +87,14 @@ class Sound:
         ValueError: not such a file, or shorter than a sample.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, sample_ms):
         try:
             self._file = wave.open(str(path), "rb")
         except (wave.Error, EOFError) as error:
             raise ValueError(f"{path}: not a WAV file of PCM: {error}") from error
         if self._file.getsampwidth() != 2:
             raise ValueError(f"{path}: got {8 * self._file.getsampwidth()} bits, wanted 16")
-        self._frames = max(1, self._file.getframerate() * SAMPLE_MS // 1000)
+        self._frames = max(1, self._file.getframerate() * sample_ms // 1000)
         if self._file.getnframes() < self._frames:
             raise ValueError(f"{path}: got {self._file.getnframes()} frames, wanted {self._frames}")
         self.name = f"sound {Path(path).name}"
