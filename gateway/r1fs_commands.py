@@ -27,34 +27,34 @@ def add_r1fs(commands: Any) -> None:
     verbs = commands.add_parser("r1fs", help="keep files and folders by CID").add_subparsers(
         metavar="VERB", required=True
     )
-    add_ = _verb(verbs, "add", "keep a file or folder, sealed and pinned", add)
+    add_ = add_verb(verbs, "add", "keep a file or folder, sealed and pinned", add)
     add_.add_argument("path", type=Path, metavar="FILE|FOLDER")
     add_.add_argument("--plain", action="store_true", help="do not seal it: whoever has the CID can read it")
     add_.add_argument("--reader", type=reader, action="append", default=[], metavar="PUBKEY",
                       help="may open it too: 66 hex digits or 0xai_...; may be repeated")  # fmt: skip
     _key(add_)
-    get_ = _verb(verbs, "get", "write a file or folder to a disk, opened", get)
+    get_ = add_verb(verbs, "get", "write a file or folder to a disk, opened", get)
     get_.add_argument("cid", metavar="CID")
     get_.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="where to")
     get_.add_argument("--sealed", action="store_true", help="as it is kept, not opened")
     get_.add_argument("--max-bytes", type=_count, metavar="N", help="write at most so many (default: 64 GiB)")
     _key(get_)
-    ls_ = _verb(verbs, "ls", "list what is pinned, or a folder", ls)
+    ls_ = add_verb(verbs, "ls", "list what is pinned, or a folder", ls)
     ls_.add_argument("cid", nargs="?", metavar="CID")
-    _verb(verbs, "pin", "keep everything below a CID, fetched where missing", pin).add_argument("cid", metavar="CID")
-    _verb(verbs, "unpin", "keep it no longer than the next gc", unpin).add_argument("cid", metavar="CID")
-    _verb(verbs, "gc", "free what no pin reaches", gc)
-    _verb(verbs, "verify", "read every block again; heal from peers", verify)
+    add_verb(verbs, "pin", "keep everything below a CID, fetched where missing", pin).add_argument("cid", metavar="CID")
+    add_verb(verbs, "unpin", "keep it no longer than the next gc", unpin).add_argument("cid", metavar="CID")
+    add_verb(verbs, "gc", "free what no pin reaches", gc)
+    add_verb(verbs, "verify", "read every block again; heal from peers", verify)
     car = verbs.add_parser("car", help="take a graph out of a store, or into it").add_subparsers(
         metavar="VERB", required=True
     )
-    export = _verb(car, "export", "write everything below a CID as a CAR v1 file", car_export)
+    export = add_verb(car, "export", "write everything below a CID as a CAR v1 file", car_export)
     export.add_argument("cid", metavar="CID")
     export.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.car", help="where to")
-    _verb(car, "import", "keep what a CAR v1 file brings, its roots pinned", car_import).add_argument(
+    add_verb(car, "import", "keep what a CAR v1 file brings, its roots pinned", car_import).add_argument(
         "file", type=Path, metavar="FILE.car"
     )
-    serve_ = _verb(verbs, "serve", "lend blocks to other gateways, until Ctrl-C", serve)
+    serve_ = add_verb(verbs, "serve", "lend blocks to other gateways, until Ctrl-C", serve)
     serve_.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: loopback)")
     serve_.add_argument("--port", type=_count, default=PORT, metavar="P", help="(default: %(default)s)")
 
@@ -241,7 +241,8 @@ def _key(command: ArgumentParser) -> None:
                          help="your own key, 64 hex digits (default: keys/gateway.key beside the store)")  # fmt: skip
 
 
-def _verb(verbs: Any, name: str, help_: str, run: Run) -> ArgumentParser:
+def add_verb(verbs: Any, name: str, help_: str, run: Run) -> ArgumentParser:
+    """A verb that works on the store of --store or the node of --ipfs; `run` gives what --json prints."""
     command: ArgumentParser = verbs.add_parser(name, help=help_)
     command.add_argument("--store", type=Path, default=STORE, metavar="DIR", help="(default: %(default)s)")
     command.add_argument("--ipfs", metavar="ADDR", help="use this IPFS node's API, http://HOST:PORT, not a store")

@@ -19,7 +19,7 @@ KEY = "1f" * 32
 
 
 COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil"]
-VERBS = ["model compile", "model check", "model bench", "model train", "model export"]
+VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 
 
 def commands(parser=None):
