@@ -1,5 +1,5 @@
-"""Native modules: the kernels as `tinyren_model.mpy`, for MicroPython that we did not build, and stock MicroPython to
-try them on. It builds; it runs nothing.
+"""Native modules: the kernels as `tinyren_model.mpy` and EDIL's encryption as `tinyren_edil.mpy`, for MicroPython that
+we did not build, and stock MicroPython to try them on. It builds; it runs nothing.
 
 A native module is copied into RAM and linked when it is imported; an artifact stays where it lies. Its architecture has
 to be the firmware's or, among the Cortex-M ones, one that comes before it in ARCHITECTURES. What is built is kept in
@@ -26,6 +26,7 @@ from boards.build import ERROR_LINE, KEPT_FIRMWARES, NATIVE, digest_of, mpy_cros
 from boards.sources import MICROPYTHON, Report, cache_folder, get_sources, locked
 
 MODULE = "tinyren_model"
+EDIL_MODULE = "tinyren_edil"
 ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")
 ARCHITECTURES = {
     "armv6m": ARM,
@@ -68,8 +69,8 @@ del sys.path[0], _mpy, _File, _Files
 """
 
 
-def build_native_module(arch: str, report: Report) -> Path:
-    """The kernels as a native module (.mpy) of an architecture of ARCHITECTURES.
+def build_native_module(arch: str, report: Report, module: str = MODULE) -> Path:
+    """A native module (.mpy), MODULE or EDIL_MODULE, of an architecture of ARCHITECTURES.
 
     Raises:
         BoardError: no such architecture, no compiler, no sources, or make failed; one line.
@@ -83,10 +84,11 @@ def build_native_module(arch: str, report: Report) -> Path:
     def make(work: Path) -> None:
         for path in files:
             shutil.copyfile(path, work / path.name)
-        run_make(work, [f"MPY_DIR={micropython.path}", f"ARCH={arch}", f"PYTHON={sys.executable}"], work, ignore)
+        settings = {"MPY_DIR": micropython.path, "ARCH": arch, "MOD": module, "PYTHON": sys.executable}
+        run_make(work, [f"{name}={value}" for name, value in settings.items()], work, ignore)
 
     parts = [compiler_version(compiler, package), micropython.digest.encode(), *(path.read_bytes() for path in files)]
-    return keep_built(f"natmod-{arch}", parts, f"{MODULE}.mpy", make)
+    return keep_built(f"{module}-{arch}", parts, f"{module}.mpy", make)
 
 
 def build_stock(board: Board, report: Report) -> Path:
@@ -128,9 +130,9 @@ def stock_board(board: Board) -> Board:
     return replace(board, emulator={**board.emulator, "arguments": board.natmod["arguments"]})
 
 
-def import_program(content: str) -> str:
+def import_program(content: str, module: str = MODULE) -> str:
     """Python that imports a native module on a board without a file system; content: an expression of its bytes."""
-    return _IMPORT.format(module=MODULE, content=content)
+    return _IMPORT.format(module=module, content=content)
 
 
 def ignore(_lines: int) -> None:

@@ -68,6 +68,13 @@ class Repl:
             raise EmulatorError(f"{self._name}: {raised.decode().strip().splitlines()[-1]}")
         return printed.decode().replace("\r\n", "\n")
 
+    def start(self, code):
+        """Run code that does not end; nothing else may be run afterwards. Raises EmulatorError: the board took none."""
+        try:
+            self._transport.exec_raw_no_follow(code)
+        except (TransportError, OSError) as error:
+            raise EmulatorError(f"{self._name}: REPL: {error}") from error
+
     def count(self, address, call, setup="pass", capture=None):
         """How far the counter at address moves in one evaluation of the expression `call`, after `setup` has run; int.
 

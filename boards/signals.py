@@ -118,7 +118,7 @@ def _read_rows(path):
                 raise RecordingError(f"{place}: got {len(cells)} columns, wanted {len(names)}")
             else:
                 named = zip(names[first:], cells[first:], strict=True)
-                values = tuple(_parse_number(f"{place}, column {name}", cell) for name, cell in named)
+                values = tuple(_parse_number(f"{place}, column {repr(name[:40])[1:-1]}", cell) for name, cell in named)
                 yield values + DEFAULTS[len(values) :]
 
 

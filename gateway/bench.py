@@ -23,7 +23,16 @@ from boards.emulator import EmulatorError
 from boards.sources import cache_folder
 from contracts import gas
 from device.agent import wire
-from gateway import bench_boards, bench_ingest, bench_models, curve
+from gateway import (
+    bench_boards,
+    bench_cstore,
+    bench_edil,
+    bench_edil_device,
+    bench_ingest,
+    bench_models,
+    bench_r1fs,
+    curve,
+)
 from gateway.chain import ChainError, address_of, open_embedded
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
@@ -48,12 +57,19 @@ def bench(progress: Progress, firmwares: list[Firmware], models: Path | None = N
     result: dict[str, Any] = {"machine": machine(), "heartbeat_bytes": heartbeat_bytes(), "boards": {}}
     for board, firmware in zip(boards, firmwares, strict=True):
         progress.say(f"instructions and heap of {board.name}")
-        result["boards"][board.name] = _told(bench_boards.measure, board, firmware)
+        measured = _told(bench_boards.measure, board, firmware)
+        result["boards"][board.name] = {**measured, "edil": _told(bench_edil_device.measure, board, firmware)}
     result |= _told(bench_models.measure, models, progress)
     result["mpy_bytes"] = _told(bench_boards.mpy_bytes, boards[0], progress.step)
     with TemporaryDirectory(dir=cache_folder()) as folder:  # on a disk, where the system's temporary folder may be RAM
         progress.say("heartbeats through the gateway, in turns with bare verification")
         result["gateway"] = bench_ingest.measure(folder=Path(folder))
+        progress.say("writes of CSTORE, in turns with the bare disk")
+        result["cstore"] = bench_cstore.measure(Path(folder))
+        progress.say("R1FS, in turns with plain SHA-256")
+        result["r1fs"] = bench_r1fs.measure(Path(folder))
+        progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
+        result["edil"] = _told(bench_edil.measure, Path(folder))
         progress.say("gas of the contracts' calls")
         result["gas"] = _told(gas.measure, Path(folder))
         progress.say("transactions of the embedded chain")
@@ -103,19 +119,30 @@ def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """{figure: {"got", "wanted", "holds"}}; of several boards the worst."""
     boards = result["boards"].values()
     signs = [board["instructions"]["sign"] for board in boards if board["core"] == "Cortex-M3"]
+    encrypts = [board["edil"]["instructions"]["1024"] for board in boards if board["core"] == "Cortex-M3"]
     most: dict[str, tuple[float, float]] = {
         "heartbeat_bytes": (result["heartbeat_bytes"]["worst"], wire.HEARTBEAT_MAX_BYTES),
         "mpy_bytes": (result["mpy_bytes"]["all"], 96 * 1024),
         "heap_bytes": (max(board["heap_bytes"]["agent"] for board in boards), 24 * 1024),
         "sign_instructions": (max(signs, default=0), 1_200_000),
         "kernel_bytes": (max(result["kernel_bytes"].values()), 24 * 1024),
+        "edil_instructions": (max(encrypts, default=0), 800_000),
+        "edil_ram_bytes": (max(board["edil"]["ram_bytes"]["1024"] for board in boards), 10_752),
     }
     for name, (ratios, limit) in bench_models.to_tflm(result["models"]).items():
         if ratios:
             most[name] = (max(ratios), limit)
     rows = {name: {"got": got, "wanted": f"<= {limit:,}", "holds": got <= limit} for name, (got, limit) in most.items()}
-    share = result["gateway"]["share"]
-    return {**rows, "gateway_share": {"got": share, "wanted": ">= 40 %", "holds": share >= 0.4}}
+    least = {
+        "gateway_share": (result["gateway"]["share"], 0.4, ">= 40 %"),
+        "r1fs_share": (result["r1fs"]["share"], 0.6, ">= 60 %"),
+        "cstore_writes": (result["cstore"]["writers_32"]["writes_per_s"], 2_000, ">= 2,000"),
+        "edil_updates_per_core_s": (result["edil"]["updates_per_core_s"], 5_000, ">= 5,000"),
+        "edil_ciphertexts_per_s": (result["edil"]["ciphertexts_per_s"], 100_000, ">= 100,000"),
+    }
+    rows |= {name: {"got": got, "wanted": text, "holds": got >= limit} for name, (got, limit, text) in least.items()}
+    head_ms = result["edil"]["head_ms"]
+    return {**rows, "edil_head_ms": {"got": head_ms, "wanted": "<= 0.6", "holds": head_ms <= 0.6}}
 
 
 def _sign(digest: bytes) -> bytes:

@@ -21,7 +21,13 @@ BOARD_ROWS: tuple[tuple[str, Path], ...] = (
     ("  CBOR and COSE", ("instructions", "heartbeat_parts", "message")),
     ("  SHA-256", ("instructions", "heartbeat_parts", "hash")),
     ("  MQTT, in and out", ("instructions", "heartbeat_parts", "mqtt")),
+    ("EDIL, N=1024 (target: M3)", ("edil", "instructions", "1024")),
+    ("  N = 2048", ("edil", "instructions", "2048")),
+    ("  N = 4096", ("edil", "instructions", "4096")),
+    ("  key agreement", ("edil", "instructions", "ecdh")),
+    ("  recovery of a signer", ("edil", "instructions", "recover")),
     ("MEMORY, bytes", ()),
+    ("EDIL, N = 1024, and stack", ("edil", "ram_bytes", "1024")),
     ("heap of the running agent", ("heap_bytes", "agent")),
     ("  arena of the model", ("heap_bytes", "arena")),
     ("  free, with a REPL", ("heap_bytes", "free")),
@@ -30,7 +36,12 @@ BOARD_ROWS: tuple[tuple[str, Path], ...] = (
     ("RAM with all of the heap", ("ram_bytes", "used")),
     ("  budget", ("ram_bytes", "budget")),
 )
-BOARD_TARGETS: dict[Path, str] = {("instructions", "sign"): "sign_instructions", ("heap_bytes", "agent"): "heap_bytes"}
+BOARD_TARGETS: dict[Path, str] = {
+    ("instructions", "sign"): "sign_instructions",
+    ("heap_bytes", "agent"): "heap_bytes",
+    ("edil", "instructions", "1024"): "edil_instructions",
+    ("edil", "ram_bytes", "1024"): "edil_ram_bytes",
+}
 ROWS: tuple[tuple[str, Path], ...] = (
     ("HEARTBEAT AND AGENT, bytes", ()),
     ("heartbeat, an hour after the third boot", ("heartbeat_bytes", "typical")),
@@ -42,11 +53,52 @@ ROWS: tuple[tuple[str, Path], ...] = (
     ("  the first as a share of the second", ("gateway", "share")),
     ("signatures by coincurve", ("gateway", "sign_per_s")),
     ("transactions of the embedded chain, on the disk", ("chain", "transactions_per_s")),
+    ("R1FS, MB a second", ()),
+    ("plain SHA-256 of a file", ("r1fs", "hash_mb_per_s")),
+    ("added, on the disk, in turns with it", ("r1fs", "add_mb_per_s")),
+    ("  the second as a share of the first", ("r1fs", "share")),
+    ("sealed and added", ("r1fs", "sealed_mb_per_s")),
+    ("read, hashed again", ("r1fs", "get_mb_per_s")),
+    ("js-ipfs: added, where it is installed", ("r1fs", "jsipfs_add_mb_per_s")),
+    ("js-ipfs: read", ("r1fs", "jsipfs_get_mb_per_s")),
+    ("CSTORE, durable writes a second, embedded", ()),
+    ("32 writers, syncs shared", ("cstore", "writers_32", "writes_per_s")),
+    ("  p99, ms", ("cstore", "writers_32", "p99_ms")),
+    ("1 writer", ("cstore", "one_writer", "writes_per_s")),
+    ("  p99, ms", ("cstore", "one_writer", "p99_ms")),
+    ("bare SQLite, 1 writer, in turns with them", ("cstore", "bare_sqlite", "writes_per_s")),
+    ("bare syncs, in turns with them", ("cstore", "bare_sync", "writes_per_s")),
+    ("CSTORE, 3 NATS servers on this one machine", ()),
+    ("32 writers", ("cstore", "cluster_writers_32", "writes_per_s")),
+    ("  p99, ms", ("cstore", "cluster_writers_32", "p99_ms")),
+    ("1 writer", ("cstore", "cluster_one_writer", "writes_per_s")),
+    ("  p99, ms", ("cstore", "cluster_one_writer", "p99_ms")),
+)
+EDIL_ROWS: tuple[tuple[str, Path], ...] = (
+    ("EDIL AT THE GATEWAY, on one core", ()),
+    ("updates verified, stored and summed, a second", ("updates_per_s",)),
+    ("  without waiting for disk and others", ("updates_per_core_s",)),
+    ("ciphertexts checked and summed, a second", ("ciphertexts_per_s",)),
+    ("  residues summed by numpy", ("numpy_per_s",)),
+    ("  sums of stock TenSEAL CKKS", ("ckks", "sums_per_s")),
+    ("encrypted head 16 x 64, ms", ("head_ms",)),
+    ("  by stock TenSEAL CKKS", ("ckks", "head_ms")),
+    ("bytes of a ciphertext", ("ciphertext_bytes",)),
+    ("  of stock TenSEAL CKKS", ("ckks", "ciphertext_bytes")),
+    ("upload of a device, one round, bytes", ("round", "upload_bytes")),
+    ("  Flower's SecAgg+, four rounds", ("secagg", "upload_bytes")),
+    ("16 clients, computation of all, s", ("round", "seconds")),
+    ("  Flower's SecAgg+", ("secagg", "seconds")),
 )
 TARGETS: dict[Path, str] = {
     ("heartbeat_bytes", "worst"): "heartbeat_bytes",
     ("mpy_bytes", "all"): "mpy_bytes",
     ("gateway", "share"): "gateway_share",
+    ("r1fs", "share"): "r1fs_share",
+    ("cstore", "writers_32", "writes_per_s"): "cstore_writes",
+    ("edil", "updates_per_core_s"): "edil_updates_per_core_s",
+    ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
+    ("edil", "head_ms"): "edil_head_ms",
 }
 WORST = {
     "kernel_bytes": "largest of the kernels",
@@ -72,21 +124,24 @@ def table(result: dict[str, Any]) -> str:
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
     lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
-    rows = [(label, _at(result, path) if path else None, TARGETS.get(path, "")) for label, path in ROWS]
-    rows += [("GAS", None, ""), *((name, value, "") for name, value in result["gas"].items())]
-    for label, value, target in rows:
-        cell = "" if value is None else f"{_shown(value, target == 'gateway_share'):>{CELL}}"
-        lines.append(f"{label:<{width}}{cell}{judged.get(target, '')}".rstrip())
+    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
+    rows = [(label, _at(result, path) if path else None, path) for label, path in places]
+    rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
+    for label, value, path in rows:
+        cell = "" if value is None else f"{_shown(value, path[-1:] == ('share',)):>{CELL}}"
+        lines.append(f"{label:<{width}}{cell}{judged.get(TARGETS.get(path, ''), '')}".rstrip())
     return "\n".join(lines)
 
 
 def _at(value: Any, path: Path) -> Any:
     for name in path:
         value = value[name]
-    return value
+    return "skipped" if value is None else value
 
 
-def _shown(value: float, as_percent: bool = False) -> str:
+def _shown(value: float | str, as_percent: bool = False) -> str:
+    if isinstance(value, str):
+        return value
     if as_percent:
         return f"{100 * value:.1f} %"
     return f"{value:,}"

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.cstore_commands import add_cstore
+from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
+from gateway.publish import add_publish
+from gateway.r1fs_commands import add_r1fs
 
 VERSION = "0.1.0"
 
@@ -85,12 +89,15 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
+    add_cstore(commands)
+    add_r1fs(commands)
+    add_edil(commands)
     return root
 
 
 def add_model(commands: Any) -> None:
-    """The commands of models: `model compile|check|bench|train|export` and `qualify`."""
-    model = commands.add_parser("model", help="compile, check, measure, train or export an int8 model")
+    """The commands of models: `model compile|check|bench|train|export|publish` and `qualify`."""
+    model = commands.add_parser("model", help="compile, check, measure, train, export or publish an int8 model")
     verbs = model.add_subparsers(metavar="VERB", required=True)
 
     compile_ = verbs.add_parser("compile", help="a .tflite into the artifact that devices run")
@@ -119,6 +126,8 @@ def add_model(commands: Any) -> None:
         command.add_argument("name", metavar="NAME", help="its folder in models/")
         command.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: models/NAME)")
         command.add_argument("--json", action="store_true", help="print one JSON object")
+
+    add_publish(verbs)
 
     qualify = commands.add_parser("qualify", help="check every shipped model on every board: the matrix of README.md")
     qualify.add_argument("models", type=Path, nargs="*", metavar="M.tflite", help="further models")

@@ -59,6 +59,11 @@ class DAuth:
         """A device answered a bind message; from any thread."""
         self._answers.append((device, nonce, signature))
 
+    def owners(self) -> dict[bytes, bytes]:
+        """Owner's address of each bound device, as of the last turn that changed a binding; from any thread."""
+        deeds = self.deeds.values()
+        return {bytes.fromhex(device[2:]): bytes.fromhex(deed.owner[2:]) for deed in deeds for device in deed.devices}
+
     def turn(self, boards: Sequence[bytes | None]) -> tuple[int, int]:
         """Go on with binding.
 

@@ -31,8 +31,8 @@ class Intake:
 
     Args:
         on_bound: told (id, nonce, signature) of each answer to a bind message; the signature is not checked here.
-        on_gone: told the id of each device whose link ended.
-        Both are called on this thread.
+        on_gone: told the id of each device whose link ended. on_announced: of each that announced itself anew.
+        All are called on this thread.
 
     Attributes:
         failure: why `run` ended without being asked to, or None.
@@ -42,9 +42,10 @@ class Intake:
         self,
         on_bound: Callable[[bytes, int, bytes], None] = lambda device, nonce, signature: None,
         on_gone: Callable[[bytes], None] = lambda device: None,
+        on_announced: Callable[[bytes], None] = lambda device: None,
     ) -> None:
         self.failure: Exception | None = None
-        self._on_bound, self._on_gone = on_bound, on_gone
+        self._on_bound, self._on_gone, self._on_announced = on_bound, on_gone, on_announced
         self._queue: deque[tuple[Item, Token]] = deque()
         self._dropped: deque[Token] = deque()
         self._wake = threading.Event()
@@ -111,6 +112,8 @@ class Intake:
             self._on_bound(device, nonce, signature)
         for device in batch.gone:
             self._on_gone(device)
+        for device in batch.announced:
+            self._on_announced(device)
         return len(taken)
 
     def _count_dropped(self, bus: Bus, epochs: Epochs) -> None:

@@ -23,19 +23,24 @@ LINE_CHARACTERS = 400
 
 def compile_file(arguments: Namespace) -> dict[str, Any]:
     """Compile a .tflite and write its artifact, whole or not at all; what was written."""
-    check, artifact = load_models("check"), load_models("artifact")
-    content = _read(check, arguments.model)
-    compiled: bytes = _told(lambda: artifact.compile_model(content))
+    content, compiled_ = compiled(arguments.model)
     out: Path = arguments.out or arguments.model.with_suffix(".ren")
     fresh = out.with_name(f".{out.name}.partial")
-    fresh.write_bytes(compiled)
+    fresh.write_bytes(compiled_)
     fresh.replace(out)
     return {
         "file": str(out),
         "model": encode_text(cid_of(content)),
         "tflite_bytes": len(content),
-        "artifact_bytes": len(compiled),
+        "artifact_bytes": len(compiled_),
     }
+
+
+def compiled(path: Path) -> tuple[bytes, bytes]:
+    """A .tflite file's content, and the artifact of it; raises CommandError: it is refused, or something is missing."""
+    check, artifact = load_models("check"), load_models("artifact")
+    content = _read(check, path)
+    return content, _told(lambda: artifact.compile_model(content))
 
 
 def check_file(path: Path, arguments: Namespace, progress: Progress) -> dict[str, Any]:

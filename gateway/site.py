@@ -3,8 +3,8 @@
     boards ─ MQTT ─▶ broker ─▶ intake ─▶ evidence ─▶ settler ◀─ oracles
                                  ▲ beacons                 └─▶ chain ─▶ R1 with the deeds' owners
 
-Three threads beside this one: the intake (devices), the settler (epochs), the page. This one starts and watches the
-processes: mosquitto, the oracles, QEMU. Each of them ends with this process, also when it is killed.
+Four threads beside this one: the intake (devices), EDIL's receiver, the settler (epochs), the page. This one starts and
+watches the processes: mosquitto, the oracles, QEMU. Each of them ends with this process, also when it is killed.
 """
 
 import fcntl
@@ -24,11 +24,16 @@ from boards.signals import HostSignals, Replay
 from device.agent import wire
 from gateway import chain as chains
 from gateway import intake, keys, settlement, site_file
+from gateway.aggregation import receiver
+from gateway.aggregation.receiver import Receiver
+from gateway.aggregation.rounds_store import RoundsStore
+from gateway.aggregation.service import Aggregation
 from gateway.broker import Broker
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
 from gateway.children import Child
 from gateway.dauth import DAuth
+from gateway.edil import edil_http
 from gateway.epochs import ChainAway, Clock, Epochs
 from gateway.errors import CommandError, Exit
 from gateway.evidence import Evidence
@@ -167,8 +172,9 @@ class RunningSite:
         self.status = Status(str(self.folder), self.registry, self.epochs, self.settlement, self.dauth)
         self.status.timings.setup = self.set_up_s
         self.status.load(self.folder / "settlement", self._first_epoch)
-        self.intake = Intake(on_bound=self.dauth.answer)
-        self.bus.subscribe(*intake.TOPICS, ORACLE_PREFIX + "#")
+        self._make_aggregation(ends)
+        self.intake = Intake(on_bound=self.dauth.answer, on_announced=self.aggregation.greet)
+        self.bus.subscribe(*intake.TOPICS, *receiver.TOPICS, ORACLE_PREFIX + "#")
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
         self.bus.start()
         ends.callback(self.bus.stop)
@@ -179,6 +185,27 @@ class RunningSite:
             self._notice(f"a crash had torn the end of the evidence: {cut_bytes} bytes of no whole item are cut")
         _run_thread(ends, "settler", self.settler.run, self.settler.stop)
         _run_thread(ends, "intake", lambda: self.intake.run(self.bus, self.epochs), self.intake.stop)
+        _run_thread(ends, "edil", lambda: self.receiver.run(self.bus), self.receiver.stop)
+
+    def _make_aggregation(self, ends: ExitStack) -> None:
+        path, contract = self.folder / "rounds.sqlite", bytes.fromhex(self.settlement.contracts.devices[2:])
+        try:
+            store = RoundsStore(path)
+        except sqlite3.DatabaseError as error:
+            raise CommandError(f"{path}: {error}; if it is damaged, move it away: EDIL's rounds are lost") from error
+        ends.callback(store.close)
+        self.aggregation = Aggregation(
+            store,
+            self._gateway_key,
+            (self.chain.chain_id, contract),
+            self.registry.devices,
+            self.dauth.owners,
+            self._publish,
+            self.epochs.clock,
+            self.progress.say,
+        )
+        self.receiver = Receiver(self.aggregation)
+        self.status.rounds = lambda: self.aggregation.rounds() + self.aggregation.trusted.rounds()
 
     def _start_settler(self, ends: ExitStack) -> None:
         self.settler = Settler(
@@ -195,12 +222,13 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
+        site = app(self.status, edil_http.routes(self.aggregation))
         try:
-            page = serve(app(self.status), self._page_port)
+            page = serve(site, self._page_port)
         except PortInUse:
             if self._must_have_port:
                 raise
-            page = serve(app(self.status))
+            page = serve(site)
         ends.callback(page.stop)
         self.site.page_port = page.port
         if not self.site.chain_external:
@@ -258,7 +286,7 @@ class RunningSite:
                 self._notice(said)
 
     def _watch_threads(self) -> None:
-        for failure in (self.intake.failure, self.settler.failure, self.fleet.failure):
+        for failure in (self.intake.failure, self.receiver.failure, self.settler.failure, self.fleet.failure):
             if failure is not None:
                 raise failure
 
@@ -292,6 +320,8 @@ class RunningSite:
         if topic.startswith(ORACLE_PREFIX):
             self.settler.receive(payload)
             self.bus.ack(token)
+        elif topic.rpartition("/")[2] in receiver.NAMES:
+            self.receiver.offer(topic, payload, receipt_ms, token)
         else:
             self.intake.offer(topic, payload, receipt_ms, token)
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Status:
     Args:
         started_ms: site time when the boards were started in this run.
         chain_error: why there was no newest block, the last time that there was none.
+        rounds: gives EDIL's rounds, oldest first.
     """
 
     def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
@@ -55,6 +57,7 @@ class Status:
         self.chain_error = ""
         self.settled: deque[Settled] = deque(maxlen=EPOCHS_KEPT)
         self.claims: list[Claim] = []
+        self.rounds: Callable[[], list[dict[str, Any]]] = list
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
         self._folder, self._registry, self._epochs = folder, registry, epochs
         self._settlement, self._dauth = settlement, dauth
@@ -144,6 +147,7 @@ class Status:
             "chain": {"id": self._settlement.chain.chain_id, "block": self.block},
             "notes": list(self.notes),
             "window_ms": self._epochs.windows.window_ms,
+            "edil": self.rounds(),
         }
 
     def _devices(self) -> list[dict[str, Any]]:

@@ -89,7 +89,8 @@ class Bench:
         subscribe = bytes(self.client.pending())
         self.client.written(len(subscribe))
         at = subscribe.index(b"\x00\x0etinyren/beacon") - 2
-        self.client.feed(b"\x90\x06" + subscribe[at : at + 2] + b"\x01" * 4, self.port.now_ms)
+        granted = b"\x01" * subscribe.count(b"tinyren/")
+        self.client.feed(bytes([0x90, 2 + len(granted)]) + subscribe[at : at + 2] + granted, self.port.now_ms)
         assert self.client.state == mqtt.ONLINE
         self.agent.tick(self.port.now_ms)
         return self

@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 BOARDS = ("qemu_mps2_an385", "qemu_virt_rv32")  # an instruction set each; an500 runs the same port as an385
 HEAP_BUDGET_BYTES = 24 * 1024
 VECTORS_A_RUN = 30
+LONG_VECTORS_A_RUN = 10
 
 # What earlier code left in the REPL's names is not the agent's.
 FORGET = "for name in [name for name in globals() if name[0] != '_']: del globals()[name]"
@@ -69,6 +70,19 @@ def test_the_agents_checks_pass_on_the_board(repl):
         for kind, vector in names[at : at + VECTORS_A_RUN]:
             part[kind].append(vector)
         assert run(repl, f"VECTORS = {json.dumps(part)!r}\n{check}") == "ok"
+
+
+def test_edils_messages_and_keys_on_the_board_are_those_of_the_vectors(repl):
+    vectors = json.loads((TESTS / "vectors" / "edil_messages.json").read_text())
+    check = (TESTS / "device_check_edil.py").read_text()
+    valid, invalid = vectors.pop("valid"), vectors.pop("invalid")
+    vectors["signature"], vectors["manifest"] = valid[0]["fields"]["signature"], valid[2]["digest"]
+
+    for at in range(0, max(len(valid), len(invalid)), LONG_VECTORS_A_RUN):
+        part = {"valid": valid[at : at + LONG_VECTORS_A_RUN], "invalid": invalid[at : at + LONG_VECTORS_A_RUN]}
+        assert run(repl, f"{FORGET}\nVECTORS = {json.dumps(part)!r}\n{check}") == "ok"
+    part = {"valid": [], "invalid": [], **vectors}
+    assert run(repl, f"{FORGET}\nVECTORS = {json.dumps(part)!r}\n{check}") == "ok"
 
 
 def test_all_that_lives_on_the_heap_of_a_running_agent_is_within_its_budget(repl):

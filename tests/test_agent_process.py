@@ -5,14 +5,27 @@ import json
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import paho.mqtt.client as paho
 import pytest
-from agent_bench import ARTIFACT, OFFSETS, ROOT, SECRET, SHIFTS, Counting, Ram, VirtualPort, heartbeat
+from agent_bench import (
+    ARTIFACT,
+    OFFSETS,
+    ROOT,
+    SECRET,
+    SHIFTS,
+    Counting,
+    Ram,
+    VirtualPort,
+    bind_request,
+    heartbeat,
+)
 from broker_link import Broker, Link
+from edil_bench import OWNER, enrolment, gather, manifest, open_update, statuses
 from eth_utils import to_checksum_address
 
-from device.agent import mqtt, wire
+from device.agent import mqtt, rounds, wire
 from device.agent.port import FileMemory
 from device.agent.run import start
 from device.agent.store import Store
@@ -159,6 +172,46 @@ def test_a_replay_is_announced_and_a_bad_one_is_refused_in_one_line(broker, gate
     bad = spawn(tmp_path / "other", "--replay", str(recording))
 
     assert bad.child.wait() == 1 and "row 1: got (5504, 1, 2, 40000), wanted" in bad.child.stderr.read()
+
+
+def test_a_process_with_a_vector_sends_what_its_file_then_holds_for_the_round_that_asks(
+    broker, gateway, spawn, tmp_path
+):
+    numbers = tmp_path / "numbers.json"
+    numbers.write_text("[1]")
+    spawn(tmp_path / "store", "--vector", str(numbers))
+    link = waiting(broker)
+    link.until(lambda: gateway.payloads("announce"))
+    device = SimpleNamespace()
+    device.id, payload, _, _ = wire.open_sign1(gateway.payloads("announce")[0], wire.ANNOUNCE_MAX_BYTES)
+    device.public_key = wire.decode_announce(payload)[5]
+    numbers.write_text("[5, -7, 70000]")
+    fields = {"kind": rounds.VECTOR, "rows": 3, "windows": 1}
+    frames = [manifest(**fields), manifest(round=2, **(fields | {"rows": 4}))]
+
+    for name, frame in (
+        ("bind", bind_request(owner=OWNER.address, board="cpython")),
+        ("enrol", enrolment()[0]),
+        ("round", frames[0]),
+    ):
+        gateway.client.publish(wire.topic(device.id, name), frame, 1)
+    link.until(lambda: gather(gateway.seen))
+    gateway.client.publish(wire.topic(device.id, "round"), frames[1], 1)
+    link.until(lambda: len(statuses(gateway.seen)) == 3)
+
+    ((update, ciphertext),) = gather(gateway.seen)
+    assert open_update(frames[0], enrolment()[1], device, update, ciphertext) == ([5, -7, 70000], 1, 1)
+    assert [status for _, status in statuses(gateway.seen)] == ["enrolled", "joined", "bounds"]
+
+
+@pytest.mark.parametrize("content", ["", "7", "[1.0]", "[true]", '["1"]'])
+def test_a_vector_of_something_else_than_integers_is_refused_in_one_line(spawn, tmp_path, content):
+    (tmp_path / "numbers.json").write_text(content)
+
+    process = spawn(tmp_path / "store", "--vector", str(tmp_path / "numbers.json"))
+
+    code, told = process.child.wait(), process.child.stderr.read()
+    assert (code, process.hello) == (1, None) and told.startswith("device.agent: ") and told.count("\n") == 1
 
 
 def test_a_file_memory_is_a_store(tmp_path):

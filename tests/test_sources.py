@@ -135,6 +135,20 @@ def test_a_csv_is_played_row_by_row(tmp_path):
     assert [sample(source) for _ in range(3)] == [[5504, 1, 2, 3], [-256, 4, 5, 6], [5504, 1, 2, 3]]
 
 
+def test_a_csv_with_labels_says_that_of_the_last_row_and_one_without_says_nothing_of_labels(tmp_path):
+    (tmp_path / "plain.csv").write_text("temperature_c,x,y,z\n1,1,2,3\n")
+    (tmp_path / "office.csv").write_text("temperature_c,x,y,z,label\n1,1,2,3,0\n1,1,2,3,\n1,1,2,3,255\n1,1,2,3\n")
+    source = open_source(f"csv:{tmp_path / 'office.csv'}")
+
+    assert source.label is None
+    assert [sample(source) and source.label for _ in range(5)] == [0, None, 255, None, 0]
+    assert not hasattr(open_source(f"csv:{tmp_path / 'plain.csv'}"), "label")
+    for label in ("256", "-1", "a", "1.0"):
+        (tmp_path / "office.csv").write_text(f"temperature_c,x,y,z,label\n1,1,2,3,{label}\n")
+        with pytest.raises(ValueError, match=f"row 1: got label '{label}', wanted 0..255"):
+            open_source(f"csv:{tmp_path / 'office.csv'}")
+
+
 def test_a_source_that_cannot_be_is_refused_with_what_is_wanted(tmp_path):
     (tmp_path / "text").write_text("no sound\n")
     write_wav(tmp_path / "short.wav", [1] * 10)

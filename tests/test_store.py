@@ -1,5 +1,7 @@
 """The device's store: power cut at every byte that is written, damaged records, both kinds of memory."""
 
+from binascii import crc32
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from device.agent.store import RECORD_BYTES, RING_SLOTS, SLOT_BYTES, Store
 
 OWNER = b"\x0a" * 20
 SECTOR_BYTES = 4 * SLOT_BYTES
-LIVES = 12
+LIVES = 6
 
 
 class PowerCut(Exception):
@@ -59,6 +61,7 @@ class Device:
         self.secret = None
         self.owner = None
         self.boot = 0
+        self.rounds = (0, 0)  # number of the enrolment, round
         self.made = 0
 
     def new_secret(self):
@@ -71,7 +74,14 @@ class Device:
         assert self.secret in (None, secret)
         assert store.boot > self.boot
         assert self.owner is None or store.owner == self.owner
+        assert (store.number, store.round) >= self.rounds
         self.secret, self.boot = secret, store.boot
+        if store.boot % 3:
+            store.take_part(store.round + 2)
+        else:
+            store.enrol(store.number + 1)
+            assert store.round == 0
+        self.rounds = (store.number, store.round)
         if bind:
             store.bind(OWNER)
             assert store.owner == OWNER
@@ -138,8 +148,61 @@ def test_any_one_damaged_record_costs_no_key_and_repeats_no_boot_while_another_i
         device.live_through(lives + 1)
         device.memory.bytes[slot * SLOT_BYTES + 20] ^= 0x10
         device.owner = None
+        device.rounds = (0, 0)
         device.live()
         assert device.made == 1
+
+
+@MEMORIES
+def test_a_round_that_was_stored_outlives_any_one_damaged_record(erase_bytes):
+    for boots in range(1, 9):
+        for slot in range(8):
+            memory = Memory(erase_bytes)
+            for _ in range(boots):
+                store = Store(memory)
+                store.open(lambda: bytes(32))
+            store.enrol(7)
+            store.take_part(5)
+            memory.bytes[slot * SLOT_BYTES + 20] ^= 0x10
+
+            again = Store(memory)
+            again.open(lambda: bytes(32))
+
+            assert (again.number, again.round) == (7, 5)
+
+
+def test_a_higher_number_begins_at_round_0_and_both_are_stored():
+    memory = Memory()
+    store = Store(memory)
+    store.open(lambda: bytes(32))
+    store.bind(OWNER)
+    store.take_part(2**32 - 1)
+    store.enrol(2**32 - 1)
+
+    again = Store(memory)
+    again.open(lambda: bytes(32))
+
+    assert (again.owner, again.number, again.round) == (OWNER, 2**32 - 1, 0)
+
+
+@MEMORIES
+def test_a_record_of_version_1_keeps_its_key_owner_and_boot(erase_bytes):
+    memory, secret = Memory(erase_bytes), bytes(range(32))
+    older = Store(memory)
+    older.open(lambda: bytes(32))
+    older.enrol(3)
+    for serial, flag in ((3, 0), (4, 1)):
+        body = b"tr\x01" + bytes([flag]) + serial.to_bytes(4, "big") + (40 + serial).to_bytes(4, "big") + secret
+        body += OWNER if flag else bytes(20)
+        record = body + crc32(body).to_bytes(4, "big")
+        memory.bytes[serial * SLOT_BYTES : serial * SLOT_BYTES + len(record)] = record
+    store = Store(memory)
+
+    assert store.open(lambda: bytes(32)) == secret
+    assert (store.boot, store.owner, store.number, store.round, store.damaged) == (45, OWNER, 0, 0, 0)
+    store.take_part(9)
+    again = Store(memory)
+    assert again.open(lambda: bytes(32)) == secret and (again.boot, again.owner, again.round) == (46, OWNER, 9)
 
 
 @MEMORIES
@@ -152,21 +215,31 @@ def test_memory_that_holds_no_record_gets_a_key(erase_bytes, fill):
     assert device.made == 1
 
 
-def test_an_owner_that_cannot_be_stored_is_refused_and_nothing_changes():
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        (lambda store: store.bind(OWNER), "owner"),
+        (lambda store: store.enrol(4), "number"),
+        (lambda store: store.take_part(10), "round"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_and_nothing_changes(change, name):
     memory = Memory()
     store = Store(memory)
     store.open(lambda: bytes(32))
-    before = bytes(memory.bytes)
-    memory.write = lambda addr, data: None
+    store.enrol(3)
+    store.take_part(9)
+    before, memory.write = bytes(memory.bytes), lambda addr, data: None
 
-    with pytest.raises(StoreError):
-        store.bind(OWNER)
+    with pytest.raises(StoreError, match=name):
+        change(store)
 
-    assert store.owner is None and bytes(memory.bytes) == before
+    assert (store.owner, store.number, store.round) == (None, 3, 9) and bytes(memory.bytes) == before
     del memory.write
+    store.take_part(11)
     again = Store(memory)
     again.open(lambda: b"\x02" * 32)
-    assert (again.boot, again.owner) == (2, None)
+    assert (again.boot, again.owner, again.number, again.round) == (2, None, 3, 11)
 
 
 def test_a_slot_that_holds_no_record_any_more_is_passed_over():

@@ -1,16 +1,19 @@
 """Runs the agent as a process on CPython: a device of this computer, the same agent as on a board.
 
     python -m device.agent --broker HOST:PORT --store FILE [--source KIND] [--ca FILE] [--board NAME] [--fast]
+        [--vector FILE]
 
 FILE of --store keeps key, boot number and owner. KIND is where samples come from (sources/); without it they are waves
 that it computes, and says so. With --ca the link is TLS, and the broker's certificate must be by that authority, for
-HOST. With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
+HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON array of integers, and is read anew for each.
+With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
 
 It prints one line of JSON {id, ren, boot, attested} and ends on SIGINT and SIGTERM, without DISCONNECT, so that the
 broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is one line on stderr.
 """
 
 import argparse
+import functools
 import json
 import signal
 import ssl
@@ -43,6 +46,7 @@ def parse(arguments):
     parser.add_argument("--model", type=Path, metavar="FILE",
                         help="compiled encoder, or .tflite with --fast; its FOLDER.json lies beside it")  # fmt: skip
     parser.add_argument("--fast", action="store_true", help="run the model by tflite-runtime, which signs no receipt")
+    parser.add_argument("--vector", type=Path, metavar="FILE", help="integers that a round may ask for, a JSON array")
     options = parser.parse_args(arguments)
     host, _, number = options.broker.rpartition(":")
     if not host or not number.isdigit():
@@ -69,6 +73,14 @@ def open_model(options):
     else:
         model = Model(content)
     return model, read_wants(options.model.with_name(options.model.resolve().parent.name + ".json"), model.input_bytes)
+
+
+def read_vector(path):
+    """The integers of a file of --vector; raises OSError, or ValueError if it holds something else."""
+    numbers = json.loads(path.read_text())
+    if type(numbers) is not list or any(type(number) is not int for number in numbers):
+        raise ValueError(f"{path}: got something else, wanted a JSON array of integers")
+    return numbers
 
 
 def read_wants(path, input_bytes):
@@ -117,7 +129,10 @@ def main(arguments=None) -> int:
         port = Port(options.host, options.number, options.board, tls=tls)
         model, wants = open_model(options)
         source = open_named_source(options, wants[2])
-        agent = start(port, FileMemory(options.store), source, model, *wants)
+        vector = options.vector and functools.partial(read_vector, options.vector)
+        if vector:
+            vector()
+        agent = start(port, FileMemory(options.store), source, model, *wants, vector)
         me = agent.identity
         hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)

@@ -6,6 +6,7 @@ Rules (WIRE.md):
   3. A binding is signed only for this board, and for the stored owner or, if there is none, the first who asks; the
      owner is stored before the signature leaves.
   4. After each connection, and when the samples' source changes, the device announces what it is.
+  5. What EDIL.md specifies is `edil`'s, which is loaded by the first message for it: 4 KB of heap that many never need.
 Foreign bytes change nothing but `counts`.
 """
 
@@ -14,20 +15,24 @@ from .cbor import const
 from .errors import StoreError, WireError
 
 BEACON_TOPIC = "tinyren/beacon"
+EDIL_NAMES = ("enrol", "round", "label", "taken")
 RESEND_MS = const(1500)
 
 _NO_OWNER = bytes(20)
 
 
 class Agent:
-    """client (mqtt.Client, to be joined with a link), identity, sequence (of the last heartbeat), counts."""
+    """client (mqtt.Client, to be joined with a link), identity, sequence (of the last heartbeat), counts, and edil
+    (edil.Edil, None until a message for it comes).
+    """
 
-    def __init__(self, identity, store, sampler, model_cid: bytes, port, now_ms: int):
+    def __init__(self, identity, store, sampler, model_cid: bytes, port, now_ms: int, vector=None):
         """
         Args:
             identity: identity.Identity. store: store.Store after open. sampler: sampling.Sampler.
             model_cid: 36 bytes, binary CIDv1 of the encoder.
-            port: has BOARD, CORE, VERSION, entropy and keccak256, as `_tinyren`.
+            port: has BOARD, CORE, VERSION, entropy and keccak256, and what edil.Edil needs, as `_tinyren`.
+            vector: of edil.Edil.
         """
         self.sequence = 0
         self.counts = {"answered": 0, "old_beacon": 0, "refused": 0, "resent": 0, "store": 0, "unacknowledged": 0}
@@ -47,9 +52,13 @@ class Agent:
             self._topic("bind").encode(): self._take_bind,
             self._topic("samples").encode(): self._take_samples,
         }
+        for name in EDIL_NAMES:
+            self._receivers[self._topic(name).encode()] = self._edil_receiver(name)
         topics = [topic.decode() for topic in self._receivers]
         client_id = self._topic("gone").split("/")[1]
         self.client = mqtt.Client(client_id, self._topic("gone"), topics, self.receive, port.entropy, now_ms)
+        self.edil = None
+        self._vector = vector
 
     @property
     def boot(self) -> int:
@@ -60,6 +69,8 @@ class Agent:
         """Do what is due."""
         self.client.tick(now_ms)
         self._sampler.tick(now_ms)
+        if self.edil:
+            self.edil.tick(now_ms)
         if self.client.state == mqtt.ONLINE:
             self._announce(now_ms)
             self._resend(now_ms)
@@ -82,6 +93,18 @@ class Agent:
 
     def _topic(self, name):
         return wire.topic(self.identity.id, name)
+
+    def _edil_receiver(self, name):
+        return lambda payload, now_ms: self._load_edil().receive(name, payload, now_ms)
+
+    def _load_edil(self):
+        if self.edil is None:
+            from .edil import Edil
+
+            self.edil = Edil(
+                self.identity, self._store, self._sampler, self._model_cid, self.client, self._port, self._vector
+            )
+        return self.edil
 
     def _announce(self, now_ms):
         name = self._sampler.source.name

@@ -9,6 +9,8 @@ from .errors import LocalError
 DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 BINDING_TYPE = b"Binding(uint256 deed,address device,address owner,bytes32 board,uint256 nonce,uint256 deadline)"
 BINDING_NAME = b"tinyren Devices"
+ENROLMENT_TYPE = b"Enrolment(address owner,bytes32 holders,uint256 number)"
+ENROLMENT_NAME = b"tinyren EDIL"
 VERSION = b"1"
 
 
@@ -71,3 +73,21 @@ def binding_digest(keccak, chain_id, contract, deed, device, owner, board, nonce
     """
     struct = hash_struct(keccak, BINDING_TYPE, deed, device, owner, board_word(board), nonce, deadline)
     return digest(keccak, hash_domain(keccak, BINDING_NAME, chain_id, contract), struct)
+
+
+def holders_digest(keccak, holders) -> bytes:
+    """Digest of share-holders' compressed keys (33 bytes each), in their order -> 32 bytes."""
+    return keccak(b"".join(holders))
+
+
+def enrolment_digest(keccak, chain_id, contract, owner, holders, number) -> bytes:
+    """Digest of an Enrolment (EDIL.md, section 2) -> 32 bytes.
+
+    Args:
+        chain_id, number: int. contract, owner: 20 bytes each.
+        holders: the share-holders' compressed keys, 33 bytes each, the data owner's first.
+    Raises:
+        LocalError: a field does not fit its type.
+    """
+    struct = hash_struct(keccak, ENROLMENT_TYPE, owner, holders_digest(keccak, holders), number)
+    return digest(keccak, hash_domain(keccak, ENROLMENT_NAME, chain_id, contract), struct)

@@ -1,6 +1,6 @@
 """A device's secp256k1 identity: id, public key and `0xai_` address; refuses to show its secret key.
 
-The secret is held only by the function that signs, so that no repr, print or log of an Identity can reach it.
+The secret is held only by the functions that use it, so that no repr, print or log of an Identity can reach it.
 """
 
 from binascii import b2a_base64, hexlify
@@ -47,12 +47,17 @@ def ren_address(compressed: bytes) -> str:
 
 
 class Identity:
-    """id (20 bytes), public_key (33 bytes), address (str), sign(digest 32 bytes) -> 65 bytes r | s | recovery id."""
+    """id (20 bytes), public_key (33 bytes), address (str), and what only the secret's owner can do:
+
+    sign(digest 32 bytes) -> 65 bytes r | s | recovery id; agree(another's public key 33 bytes) -> 32 bytes that both
+    share, or ValueError if it is no key.
+    """
 
     def __init__(self, secret: bytes, port):
-        """port: has pubkey, sign and keccak256 as `_tinyren` (port.py)."""
+        """port: has pubkey, sign, ecdh and keccak256 as `_tinyren` (port.py)."""
         public_key = port.pubkey(secret)
         self.id = device_id(public_key, port.keccak256)
         self.public_key = compress(public_key)
         self.address = ren_address(self.public_key)
         self.sign = lambda digest: port.sign(secret, digest)
+        self.agree = lambda other: port.ecdh(secret, other)

@@ -103,6 +103,11 @@ class Client:
         self._pump(now_ms)
         return packet_id
 
+    @property
+    def queued(self) -> int:
+        """How many messages the broker has not yet acknowledged."""
+        return len(self._queue)
+
     def is_queued(self, packet_id: int) -> bool:
         """Whether the broker has not yet acknowledged this message."""
         return any(message.packet_id == packet_id for message in self._queue)

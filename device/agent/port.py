@@ -16,6 +16,7 @@ import time
 import coincurve
 from eth_hash.auto import keccak
 
+from ..native import edil
 from . import ticks
 
 SECRET_MODE = 0o600
@@ -64,6 +65,19 @@ class Port:
 
     def sign(self, secret: bytes, digest: bytes) -> bytes:
         return coincurve.PrivateKey(secret).sign_recoverable(digest, hasher=None)
+
+    def ecdh(self, secret: bytes, public: bytes) -> bytes:
+        """SHA-256 of the compressed shared point; public is compressed, 33 bytes. Raises ValueError: it is no point."""
+        if len(public) != 33:
+            raise ValueError(f"public: got {len(public)} bytes, wanted 33")
+        return coincurve.PrivateKey(secret).ecdh(public)
+
+    def recover(self, digest: bytes, signature: bytes) -> bytes:
+        """Public key (65 bytes) of a signature r | s | recovery id 0..3. Raises ValueError: there is none."""
+        return coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None).format(compressed=False)
+
+    encrypt = staticmethod(edil.encrypt)
+    add_moments = staticmethod(edil.add_moments)
 
     def link_read(self, buffer) -> int:
         """Read what is there into buffer -> bytes read, 0 if nothing. Raises OSError: the connection is gone."""

@@ -14,7 +14,7 @@ READS = const(8)
 BUSY_MS = const(5)
 
 
-def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS) -> Agent:
+def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None) -> Agent:
     """Open the store, count this boot and make the agent.
 
     Args:
@@ -22,6 +22,7 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS) -> 
         memory: where key, boot number and owner are kept (store.Store).
         source: of samples (sampling.Sampler). model: the encoder, as `_tinyren.Model`.
         offsets, shifts: one integer a channel, the model's. sample_ms: between two of its samples.
+        vector: function -> integers for EDIL's rounds of kind 5.
     Raises:
         StoreError: the boot could not be counted.
         ValueError: the model does not take samples of so many channels.
@@ -30,7 +31,7 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS) -> 
     secret = store.open(lambda: identity.new_secret(port.entropy))
     now_ms = port.ticks_ms()
     sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms)
-    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms)
+    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector)
 
 
 def step(agent, port, buffer) -> int:

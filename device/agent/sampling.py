@@ -27,7 +27,10 @@ _SAMPLE_BYTES = const(8)
 
 
 class Sampler:
-    """count (inferences since boot), chain (their digest), counts of samples that are missing and why."""
+    """count (inferences since boot), chain (their digest), counts of samples that are missing and why.
+
+    listener: function (window, output) that is called after each inference, or None; both are good until it returns.
+    """
 
     def __init__(self, source, model, offsets, shifts, now_ms: int, sample_ms: int = SAMPLE_MS):
         """
@@ -46,6 +49,8 @@ class Sampler:
         self.source = source
         self.count = 0
         self.counts = {"late": 0, "missing": 0, "source": 0}
+        self.listener = None
+        self.input_bytes, self.output_bytes = model.input_bytes, model.output_bytes
         self._model = model
         self._offsets = offsets
         self._shifts = shifts
@@ -65,6 +70,11 @@ class Sampler:
     def chain(self) -> bytes:
         """16 bytes: zeros at boot, then after each inference SHA-256(chain | output)[:16]."""
         return bytes(self._chained[:_CHAIN_BYTES])
+
+    @property
+    def is_mid_window(self) -> bool:
+        """Whether some but not all samples of a window are there."""
+        return self._filled > 0
 
     def tick(self, now_ms: int):
         """Take the samples that are due. If more than a window is late, it is counted and left out."""
@@ -112,6 +122,8 @@ class Sampler:
             self._model.run(self._window, self._output)
             if self._is_attested:
                 self._keep()
+            if self.listener:
+                self.listener(self._window, self._output)
 
     def _keep(self):
         """Count the inference into the chain, and keep what went in and came out of it."""

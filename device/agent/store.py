@@ -1,4 +1,4 @@
-"""The device's record of key, boot number and owner, safe from a power cut at any byte; refuses to lose a key silently.
+"""The device's record of key, owner and its counts, safe from a power cut at any byte; refuses to lose a key silently.
 
 Rules (WIRE.md, "Store"):
   1. A record is written where no valid newest record lies, and counts only when its CRC is right: a torn write leaves
@@ -6,6 +6,9 @@ Rules (WIRE.md, "Store"):
   2. The valid record of the highest serial is the state. Only a store with no valid record at all gets a new key.
   3. No two boots have the same number. It is stored before it is used, and a slot with a damaged record, which may once
      have been the newest, moves it on by one more.
+  4. EDIL's round only rises under one number of an enrolment; a higher number is stored in one record with round 0. A
+     round is stored twice before it is used, so that no one damaged record brings it back.
+  5. A record of version 1, which had neither number nor round, is read as one with both 0.
 
 Memory is an object with size and erase_bytes (0: every byte can be written, as in EEPROM; else NOR flash, whose bits
 only go from 1 to 0 until their sector is erased), read(addr, buf), write(addr, data), erase(addr).
@@ -17,20 +20,26 @@ from .cbor import const
 from .errors import StoreError
 
 SLOT_BYTES = const(128)
-RECORD_BYTES = const(68)
+RECORD_BYTES = const(76)
 RING_SLOTS = const(8)
 SECTOR_SLOTS = const(16)
 
-_BODY_BYTES = const(64)
-_HEAD = b"tr\x01"
+_BODY_BYTES = const(72)
+_HEAD = b"tr\x02"
+_OLD_BODY_BYTES = const(64)  # of version 1, which ended with the owner
+_OLD_HEAD = b"tr\x01"
 _SERIAL = const(4)
 _BOOT = const(8)
 _SECRET = const(12)
 _OWNER = const(44)
+_NUMBER = const(64)
+_ROUND = const(68)
 
 
 class Store:
-    """boot (u32), owner (20 bytes, or None) and damaged (slots that hold something else than a record), after open."""
+    """After open: boot (u32), owner (20 bytes, or None), number of the last enrolment and round (u32, 0 for none), and
+    damaged (slots that hold something else than a record).
+    """
 
     def __init__(self, memory):
         """Raises StoreError if the memory is too small for a ring of 8 slots, or for two sectors of whole slots."""
@@ -45,6 +54,8 @@ class Store:
         self._check = bytearray(RECORD_BYTES)
         self.boot = 0
         self.owner = None
+        self.number = 0
+        self.round = 0
         self.damaged = 0
 
     def open(self, new_secret):
@@ -60,7 +71,8 @@ class Store:
             self._record[:3] = _HEAD
             self._record[_SECRET:_OWNER] = new_secret()
         elif self._record[3]:
-            self.owner = bytes(self._record[_OWNER:_BODY_BYTES])
+            self.owner = bytes(self._record[_OWNER:_NUMBER])
+        self.number, self.round = self._number(_NUMBER), self._number(_ROUND)
         boot = self._number(_BOOT) + 1 + self.damaged
         self._put_number(_BOOT, boot)
         self._append()
@@ -73,28 +85,52 @@ class Store:
         Raises:
             StoreError: it could not be stored; the owner is what it was.
         """
-        flag, before = self._record[3], bytes(self._record[_OWNER:_BODY_BYTES])
+        before = bytes(self._record)
         self._record[3] = 1
-        self._record[_OWNER:_BODY_BYTES] = owner
+        self._record[_OWNER:_NUMBER] = owner
+        self._keep("owner", before)
+        self.owner = bytes(owner)
+
+    def enrol(self, number: int):
+        """Store the number of an enrolment (u32, above the stored one), and round 0 with it; raises as bind does."""
+        before = bytes(self._record)
+        self._put_number(_NUMBER, number)
+        self._put_number(_ROUND, 0)
+        self._keep("number", before)
+        self.number, self.round = number, 0
+
+    def take_part(self, round_: int):
+        """Store a round (u32, above the stored one); when this returns, it counts as used. Raises as bind does."""
+        before = bytes(self._record)
+        self._put_number(_ROUND, round_)
+        self._keep("round", before)
+        self._keep("round", before)
+        self.round = round_
+
+    def _keep(self, name, before):
+        """Write _record; if it cannot be, what it holds is `before` again."""
         try:
             self._append()
         except (OSError, StoreError) as error:
             # The serial stays moved on: the memory may hold the refused record after all, and the next must beat it.
-            self._record[3] = flag
-            self._record[_OWNER:_BODY_BYTES] = before
-            raise StoreError(f"owner: not stored: {error}") from error
-        self.owner = bytes(owner)
+            serial = self._number(_SERIAL)
+            self._record[:] = before
+            self._put_number(_SERIAL, serial)
+            raise StoreError(f"{name}: not stored: {error}") from error
 
     def _find(self):
         """Read the newest valid record into _record and its place into _slot (-1: none); count damaged slots."""
         serial = -1
         for slot in range(self._slots):
             self._memory.read(self._address(slot), self._check)
-            if not _is_valid(self._check):
+            body_bytes = _body_bytes(self._check)
+            if not body_bytes:
                 if not (_is_filled(self._check, 0xFF) or _is_filled(self._check, 0)):
                     self.damaged += 1
             elif int.from_bytes(bytes(self._check[_SERIAL:_BOOT]), "big") > serial:
-                self._record[:] = self._check
+                self._record[:body_bytes] = memoryview(self._check)[:body_bytes]
+                self._record[body_bytes:] = bytes(RECORD_BYTES - body_bytes)
+                self._record[:3] = _HEAD
                 self._slot = slot
                 serial = self._number(_SERIAL)
 
@@ -139,11 +175,13 @@ class Store:
         self._record[at : at + 4] = value.to_bytes(4, "big")
 
 
-def _is_valid(record):
-    body = memoryview(record)[:_BODY_BYTES]
-    if bytes(body[:3]) != _HEAD or record[3] > 1:
-        return False
-    return crc32(body) & 0xFFFFFFFF == int.from_bytes(bytes(record[_BODY_BYTES:]), "big")
+def _body_bytes(record):
+    """Bytes before the CRC of a valid record; 0 if it is none."""
+    for head, size_bytes in ((_HEAD, _BODY_BYTES), (_OLD_HEAD, _OLD_BODY_BYTES)):
+        if bytes(record[:3]) == head and record[3] <= 1:
+            crc = int.from_bytes(bytes(record[size_bytes : size_bytes + 4]), "big")
+            return size_bytes if crc32(memoryview(record)[:size_bytes]) & 0xFFFFFFFF == crc else 0
+    return 0
 
 
 def _is_filled(record, byte):

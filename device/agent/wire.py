@@ -76,7 +76,7 @@ def encode_heartbeat(beacon: bytes, boot: int, sequence: int, model: bytes, coun
     Raises:
         LocalError: a field does not fit.
     """
-    return _encode_checked({NONCE: beacon, HEARTBEAT: [boot, sequence, model, count, chain]}, decode_heartbeat)
+    return encode_checked({NONCE: beacon, HEARTBEAT: [boot, sequence, model, count, chain]}, decode_heartbeat)
 
 
 def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes]:
@@ -90,7 +90,7 @@ def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes
     check_bytes(beacon, "eat_nonce", BEACON_BYTES)
     check_int(boot, "boot", 1, _U32)
     check_int(sequence, "sequence", 1, _U32)
-    _model(model)
+    check_model(model)
     check_int(count, "count", 0, _U32)
     check_bytes(chain, "chain", CHAIN_BYTES)
     return beacon, boot, sequence, model, count, chain
@@ -117,7 +117,7 @@ def encode_announce(
     """
     claims = {HWMODEL: board.encode(), BOOTCOUNT: boot, SWVERSION: [version]}
     claims[ANNOUNCE] = [core, model, public_key, source]
-    return _encode_checked(claims, decode_announce)
+    return encode_checked(claims, decode_announce)
 
 
 def decode_announce(payload: bytes) -> tuple[str, int, str, str, bytes, bytes, str]:
@@ -139,7 +139,7 @@ def decode_announce(payload: bytes) -> tuple[str, int, str, str, bytes, bytes, s
     check_int(boot, "bootcount", 1, _U32)
     check_text(version, "swversion", TEXT_MAX_BYTES)
     check_text(core, "core", TEXT_MAX_BYTES)
-    _model(model)
+    check_model(model)
     if check_bytes(public_key, "public key", 33)[0] not in (2, 3):
         raise WireError("malformed", f"public key: got first byte {public_key[0]}, wanted 2 or 3")
     check_text(source, "source", TEXT_MAX_BYTES)
@@ -162,7 +162,7 @@ def split_beacon(beacon: bytes) -> tuple[int, int]:
 
 def encode_beacon(beacon: bytes, window_ms: int) -> bytes:
     """Message on tinyren/beacon: beacon (14 bytes), length of its window in ms (u32 from 1) -> bytes."""
-    return _encode_checked([beacon, window_ms], decode_beacon)
+    return encode_checked([beacon, window_ms], decode_beacon)
 
 
 def decode_beacon(frame: bytes) -> tuple[bytes, int]:
@@ -176,7 +176,7 @@ def decode_beacon(frame: bytes) -> tuple[bytes, int]:
 
 def encode_ack(boot: int, sequence: int) -> bytes:
     """Message on tinyren/ID/ack: the heartbeat (boot, sequence), both u32 from 1, is stored -> bytes."""
-    return _encode_checked([boot, sequence], decode_ack)
+    return encode_checked([boot, sequence], decode_ack)
 
 
 def decode_ack(frame: bytes) -> tuple[int, int]:
@@ -197,7 +197,7 @@ def encode_bind(
         chain_id, deed, nonce, deadline: u64; deadline in seconds since 1970.
         contract, owner: 20 bytes each. board: str, 1..32 ASCII characters.
     """
-    return _encode_checked([chain_id, contract, deed, owner, board, nonce, deadline], decode_bind)
+    return encode_checked([chain_id, contract, deed, owner, board, nonce, deadline], decode_bind)
 
 
 def decode_bind(frame: bytes) -> tuple[int, bytes, int, bytes, str, int, int]:
@@ -216,7 +216,7 @@ def decode_bind(frame: bytes) -> tuple[int, bytes, int, bytes, str, int, int]:
 
 def encode_bound(nonce: int, signature: bytes) -> bytes:
     """Message on tinyren/ID/bound: the bind's nonce (u64), signature 65 bytes r | s | v with v 27 or 28 -> bytes."""
-    return _encode_checked([nonce, signature], decode_bound)
+    return encode_checked([nonce, signature], decode_bound)
 
 
 def decode_bound(frame: bytes) -> tuple[int, bytes]:
@@ -233,7 +233,7 @@ def decode_bound(frame: bytes) -> tuple[int, bytes]:
 
 def encode_samples(source: str, samples: bytes) -> bytes:
     """Message on tinyren/ID/samples: source (str, 1..48 bytes), samples int16[n, 4] little-endian, n >= 1 -> bytes."""
-    return _encode_checked([source, samples], decode_samples)
+    return encode_checked([source, samples], decode_samples)
 
 
 def decode_samples(frame: bytes) -> tuple[str, bytes]:
@@ -244,7 +244,7 @@ def decode_samples(frame: bytes) -> tuple[str, bytes]:
     return check_text(source, "source", TEXT_MAX_BYTES), samples
 
 
-def _encode_checked(value, decode):
+def encode_checked(value, decode):
     """Encode what the decoder accepts, so that no sender can make what every receiver refuses."""
     frame = cbor.encode(value)
     try:
@@ -254,6 +254,6 @@ def _encode_checked(value, decode):
     return frame
 
 
-def _model(value):
+def check_model(value):
     if check_bytes(value, "model", MODEL_BYTES)[:4] != _CID_HEAD:
         raise WireError("malformed", "model: got another CID, wanted CIDv1, raw, sha2-256")

@@ -1,8 +1,10 @@
-// The module `_tinyren` of a board that runs the kernels and no agent: which board it is, and the type `Model`.
+// The module `_tinyren` of a board that runs the kernels and no agent: which board it is, the type `Model`, and EDIL's
+// encryption.
 
 #include "py/objstr.h"
 #include "py/runtime.h"
 
+#include "mod_edil.h"
 #include "mod_model.h"
 #include "tinyren_board.h"
 
@@ -16,6 +18,8 @@ static const mp_rom_map_elem_t tinyren_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_CORE), MP_ROM_PTR(&core_obj) },
     { MP_ROM_QSTR(MP_QSTR_VERSION), MP_ROM_PTR(&version_obj) },
     { MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&tinyren_model_type) },
+    { MP_ROM_QSTR(MP_QSTR_encrypt), MP_ROM_PTR(&tinyren_encrypt_obj) },
+    { MP_ROM_QSTR(MP_QSTR_add_moments), MP_ROM_PTR(&tinyren_add_moments_obj) },
 };
 static MP_DEFINE_CONST_DICT(tinyren_globals, tinyren_globals_table);
 

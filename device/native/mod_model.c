@@ -3,6 +3,7 @@
 
 #include "mod_model.h"
 
+#include "mod_arguments.h"
 #include "model.h"
 
 typedef struct {
@@ -12,14 +13,6 @@ typedef struct {
     uint8_t *arena;
     ren_model_facts facts;
 } model_obj_t;
-
-// The native module cannot call mp_raise_msg_varg.
-static void raise_length(qstr field, size_t got, size_t wanted) {
-    static const char format[] = "%s: got %d bytes, wanted %d";
-    mp_obj_t values[] = { MP_OBJ_NEW_QSTR(field), MP_OBJ_NEW_SMALL_INT(got), MP_OBJ_NEW_SMALL_INT(wanted) };
-    mp_obj_t text = mp_obj_new_str(format, sizeof(format) - 1);
-    mp_raise_type_arg(&mp_type_ValueError, mp_binary_op(MP_BINARY_OP_MODULO, text, mp_obj_new_tuple(3, values)));
-}
 
 static void *memory_at(mp_obj_t address) {
     return (void *)(uintptr_t)mp_obj_get_int_truncated(address);
@@ -56,24 +49,16 @@ mp_obj_t tinyren_model_make_new(const mp_obj_type_t *type, size_t n_args, size_t
     return MP_OBJ_FROM_PTR(self);
 }
 
-static void get_buffer(mp_obj_t obj, mp_buffer_info_t *info, int flags, qstr field, size_t wanted) {
-    mp_get_buffer_raise(obj, info, flags);
-    if (info->len != wanted) {
-        raise_length(field, info->len, wanted);
-    }
-}
-
 // run(window, out): int8[input_bytes] to int8[output_bytes]; they must not share memory.
 static mp_obj_t model_run(mp_obj_t self_in, mp_obj_t window_in, mp_obj_t out_in) {
     model_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    mp_buffer_info_t window, out;
-    get_buffer(window_in, &window, MP_BUFFER_READ, MP_QSTR_window, self->facts.input_bytes);
-    get_buffer(out_in, &out, MP_BUFFER_WRITE, MP_QSTR_out, self->facts.output_bytes);
-    const uint8_t *in_start = window.buf, *out_start = out.buf;
-    if (in_start < out_start + out.len && out_start < in_start + window.len) {
+    const ren_model_facts *facts = &self->facts;
+    const int8_t *window = tinyren_get_buffer(window_in, MP_BUFFER_READ, MP_QSTR_window, facts->input_bytes);
+    int8_t *out = tinyren_get_buffer(out_in, MP_BUFFER_WRITE, MP_QSTR_out, facts->output_bytes);
+    if (window < out + facts->output_bytes && out < window + facts->input_bytes) {
         mp_raise_ValueError(MP_ERROR_TEXT("out: shares memory with window"));
     }
-    ren_model_run(self->bytes, window.buf, out.buf, self->arena);
+    ren_model_run(self->bytes, window, out, self->arena);
     return mp_const_none;
 }
 MP_DEFINE_CONST_FUN_OBJ_3(tinyren_model_run_obj, model_run);

@@ -9,6 +9,7 @@
 #include "console.h"
 #include "hw.h"
 #include "keccak.h"
+#include "mod_edil.h"
 #include "mod_model.h"
 #include "secp.h"
 #include "tinyren_board.h"
@@ -120,6 +121,32 @@ static mp_obj_t tinyren_sign(mp_obj_t key_in, mp_obj_t digest_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_sign_obj, tinyren_sign);
 
+static mp_obj_t tinyren_ecdh(mp_obj_t key_in, mp_obj_t public_in) {
+    const uint8_t *key = get_bytes(key_in, "key", 32);
+    const uint8_t *public = get_bytes(public_in, "public", 33);
+    uint8_t shared[32];
+    init_curve_once();
+    if (!ren_secp_ecdh(key, public, shared)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("public: got no point, or key: got 0 or n or more"));
+    }
+    mp_obj_t made = mp_obj_new_bytes(shared, sizeof(shared));
+    ren_secp_wipe(shared, sizeof(shared));
+    return made;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_ecdh_obj, tinyren_ecdh);
+
+static mp_obj_t tinyren_recover(mp_obj_t digest_in, mp_obj_t signature_in) {
+    const uint8_t *digest = get_bytes(digest_in, "digest", 32);
+    const uint8_t *signature = get_bytes(signature_in, "signature", 65);
+    uint8_t point[65];
+    init_curve_once();
+    if (!ren_secp_recover(digest, signature, point)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("signature: got one of no key, wanted r, s and 0..3"));
+    }
+    return mp_obj_new_bytes(point, sizeof(point));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_recover_obj, tinyren_recover);
+
 static mp_obj_t tinyren_link_read(mp_obj_t buf) {
     mp_buffer_info_t info;
     mp_get_buffer_raise(buf, &info, MP_BUFFER_WRITE);
@@ -150,6 +177,10 @@ static const mp_rom_map_elem_t tinyren_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_keccak256), MP_ROM_PTR(&tinyren_keccak256_obj) },
     { MP_ROM_QSTR(MP_QSTR_pubkey), MP_ROM_PTR(&tinyren_pubkey_obj) },
     { MP_ROM_QSTR(MP_QSTR_sign), MP_ROM_PTR(&tinyren_sign_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ecdh), MP_ROM_PTR(&tinyren_ecdh_obj) },
+    { MP_ROM_QSTR(MP_QSTR_recover), MP_ROM_PTR(&tinyren_recover_obj) },
+    { MP_ROM_QSTR(MP_QSTR_encrypt), MP_ROM_PTR(&tinyren_encrypt_obj) },
+    { MP_ROM_QSTR(MP_QSTR_add_moments), MP_ROM_PTR(&tinyren_add_moments_obj) },
     { MP_ROM_QSTR(MP_QSTR_link_read), MP_ROM_PTR(&tinyren_link_read_obj) },
     { MP_ROM_QSTR(MP_QSTR_link_write), MP_ROM_PTR(&tinyren_link_write_obj) },
     { MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&tinyren_model_type) },

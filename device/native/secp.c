@@ -1,12 +1,15 @@
-// Public key and signature by libsecp256k1, which is compiled into this file with the smallest tables it knows.
+// Public key, signature, recovery and key agreement by libsecp256k1, which is compiled into this file with the smallest tables
+// it knows.
 //
 // The stack that the library used is overwritten after each use of a key (nonce and key lie there in the clear).
 // Source: libsecp256k1 0.2.0, doc/safegcd_implementation.md and src/ecmult_gen.h for the table sizes; RFC 6979.
 
 #pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" // aux of ecmult_impl.h is read only where it was written
 
 #define ECMULT_WINDOW_SIZE 2
 #define ECMULT_GEN_PREC_BITS 2
+#define ENABLE_MODULE_ECDH 1
 #define ENABLE_MODULE_RECOVERY 1
 #define USE_EXTERNAL_DEFAULT_CALLBACKS 1
 
@@ -31,21 +34,22 @@ void secp256k1_default_error_callback_fn(const char *message, void *data) {
     secp256k1_default_illegal_callback_fn(message, data);
 }
 
-static void wipe(volatile uint8_t *bytes, size_t n) {
+void ren_secp_wipe(uint8_t *bytes, size_t n) {
+    volatile uint8_t *place = bytes;
     while (n > 0) {
-        bytes[--n] = 0;
+        place[--n] = 0;
     }
 }
 
 static void __attribute__((noinline)) wipe_stack(void) {
     uint8_t below[STACK_USED_BYTES];
-    wipe(below, sizeof(below));
+    ren_secp_wipe(below, sizeof(below));
 }
 
 bool ren_secp_init(uint8_t seed[32]) {
     bool good = secp256k1_context_preallocated_create(&context, SECP256K1_CONTEXT_NONE)
         && secp256k1_context_randomize(&context, seed);
-    wipe(seed, 32);
+    ren_secp_wipe(seed, 32);
     wipe_stack();
     return good;
 }
@@ -67,4 +71,22 @@ bool ren_secp_sign(const uint8_t key[32], const uint8_t digest[32], uint8_t sign
     wipe_stack();
     signature[64] = (uint8_t)recovery_id;
     return good;
+}
+
+bool ren_secp_ecdh(const uint8_t key[32], const uint8_t public[33], uint8_t shared[32]) {
+    secp256k1_pubkey point;
+    bool good = secp256k1_ec_pubkey_parse(&context, &point, public, 33)
+        && secp256k1_ecdh(&context, shared, &point, key, NULL, NULL);
+    wipe_stack();
+    return good;
+}
+
+bool ren_secp_recover(const uint8_t digest[32], const uint8_t signature[65], uint8_t point[65]) {
+    secp256k1_ecdsa_recoverable_signature recoverable;
+    secp256k1_pubkey pubkey;
+    size_t size = 65;
+    return signature[64] < 4
+        && secp256k1_ecdsa_recoverable_signature_parse_compact(&context, &recoverable, signature, signature[64])
+        && secp256k1_ecdsa_recover(&context, &pubkey, &recoverable, digest)
+        && secp256k1_ec_pubkey_serialize(&context, point, &size, &pubkey, SECP256K1_EC_UNCOMPRESSED);
 }

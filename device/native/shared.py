@@ -15,16 +15,15 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = (
-    "int8.c",
-    "int8_depthwise.c",
-    "int8_elementwise.c",
-    "int8_pool.c",
-    "model.c",
-    "model_buffers.c",
-    "model_check.c",
-    "sha256.c",
-)
-HEADERS = tuple(sorted(path.name for path in FOLDER.glob("int8*.h"))) + ("model.h", "model_record.h", "sha256.h")
+    "chacha20.c", "edil.c", "edil_ring.c", "edil_sum.c",
+    "int8.c", "int8_depthwise.c", "int8_elementwise.c", "int8_pool.c",
+    "model.c", "model_buffers.c", "model_check.c", "sha256.c",
+)  # fmt: skip
+HEADERS = (
+    "chacha20.h", "edil.h", "edil_ring.h", "edil_sum.h", "tune.h",
+    "int8.h", "int8_block.h", "int8_output.h", "int8_pairs.h", "int8_scale.h",
+    "model.h", "model_record.h", "sha256.h",
+)  # fmt: skip
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 CID_BYTES = 36
 
@@ -70,8 +69,14 @@ def build_shared(flags=FLAGS):
 
 
 @functools.cache
+def load_shared():
+    """The shared object, loaded once in a process; raises NativeError."""
+    return ctypes.CDLL(str(build_shared()))
+
+
+@functools.cache
 def _library():
-    library = ctypes.CDLL(str(build_shared()))
+    library = load_shared()
     library.ren_model_check.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     library.ren_model_error.restype = ctypes.c_char_p
     library.ren_model_info.argtypes = [ctypes.c_char_p, ctypes.POINTER(_Facts)]

@@ -41,6 +41,10 @@ class ChainReader:
         """The number that signatures are bound to."""
         return _parse(jsonrpc.quantity, self._request("eth_chainId", []))
 
+    def block_number(self) -> int:
+        """The newest block's."""
+        return _parse(jsonrpc.quantity, self._request("eth_blockNumber", []))
+
     def settled(self) -> tuple[int, bytes, int]:
         """(epoch, root, total) of the last settled epoch, all of one block; (0, zeros, 0) before the first."""
         block = self._request("eth_blockNumber", [])

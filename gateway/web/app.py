@@ -8,6 +8,7 @@ Fields of a snapshot beyond those of the --json result (devices, epochs, claims,
         recent (verdicts of the last windows, oldest first, 0 or 1), emulated (true unless said otherwise).
     epochs[], oldest first: state ("open", "closing" or "settled"), windows_open (how many were opened so far).
     owners[]: {owner, deeds[], earned_wei, claimed_wei}; chain: {id, block}; notes[]: plain sentences; window_ms.
+    edil[]: rounds, oldest first, as gateway/aggregation/known.py describes them.
 Rules: Host must be this server's own (DNS rebinding); Origin, if there is one, must be too; a POST must be JSON.
 """
 
@@ -15,7 +16,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -156,8 +157,8 @@ class Guard:
         await app(scope, receive, send_guarded)
 
 
-def app(source: Source) -> Starlette:
-    """The page over a source. Its lifespan runs the task that waits for changes."""
+def app(source: Source, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The page over a source, and further routes. Its lifespan runs the task that waits for changes."""
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
     templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number")}
     feed = Feed(source, templates)
@@ -191,6 +192,7 @@ def app(source: Source) -> Starlette:
         Route("/events", events),
         Route("/rpc", rpc, methods=["POST"]),
         Mount("/static", StaticFiles(directory=HERE / "static")),
+        *more,
     ]
     application = Starlette(routes=routes, middleware=[Middleware(Guard)], lifespan=lifespan)
     application.state.feed = feed

@@ -4,12 +4,22 @@ Amounts are decimal strings of wei in the snapshot and R1 with four decimals on 
 never shows more than the chain pays. Text that comes from a device is cut here and escaped by the template.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 STRIP_WINDOWS = 24
 EPOCHS_SHOWN = 12
+ROUNDS_SHOWN = 8
 TEXT_LIMIT = 40
+ENCRYPTED = "encrypted-on-device"
+KINDS = {
+    1: "moments of embeddings",
+    2: "moments, and sums of each class",
+    3: "moments, and sums with the window",
+    4: "logits of each embedding",
+    5: "a vector of each device",
+}
 
 
 def view(snapshot: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
@@ -45,6 +55,21 @@ def view(snapshot: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         "all_emulated": all(device.get("emulated", True) for device in devices),
         "notes": list(snapshot.get("notes", ())),
         "verify_epoch": settled[-1]["epoch"] if settled else None,
+        "rounds": [_round(row) for row in list(snapshot.get("edil", ()))[::-1][:ROUNDS_SHOWN]],
+    }
+
+
+def _round(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A round of EDIL (gateway/aggregation/known.py lists its fields). Whatever is not known to be encrypted is not."""
+    said = Counter(str(status) for status in row.get("said", {}).values())
+    values = f"{number(row.get('values'))} values of each device"
+    return {
+        **row,
+        "name": row.get("round", row.get("name")),
+        "is_trusted": row.get("confidentiality") != ENCRYPTED,
+        "asks": KINDS.get(row.get("kind", 0), values),
+        "said": sorted(said.items(), key=lambda item: (item[0] != "joined", -item[1], item[0])),
+        "stored": len(row.get("devices", ())),
     }
 
 

@@ -10,6 +10,7 @@ from math import isqrt
 from pathlib import Path
 
 INT16_MAX = 32767
+LABEL_MAX = 255
 
 
 class Waves:
@@ -31,13 +32,20 @@ class Waves:
 class Recording:
     """A CSV file with the columns temperature_c, x, y, z, a row a sample.
 
+    A further column label holds a class, 0..255, or nothing; then `label` is that of the last sample that was read, or
+    None, and without the column there is no such attribute.
+
     Raises:
-        ValueError: a column is missing, a value is no number or outside int16, or there is no row.
+        ValueError: a column is missing, a value is no number or outside its range, or there is no row.
     """
 
     def __init__(self, path):
         with open(path, newline="") as file:
-            self._rows = [self._sample(row, number) for number, row in enumerate(csv.DictReader(file), 1)]
+            rows = csv.DictReader(file)
+            self._labels = None
+            if "label" in (rows.fieldnames or ()):
+                self._labels, self.label = [], None
+            self._rows = [self._sample(row, number) for number, row in enumerate(rows, 1)]
         if not self._rows:
             raise ValueError(f"{path}: got no row, wanted one")
         self.name = f"recorded {Path(path).name}"
@@ -45,6 +53,8 @@ class Recording:
 
     def read(self, out) -> bool:
         out[:] = array("h", self._rows[self._next])
+        if self._labels:
+            self.label = self._labels[self._next]
         self._next = (self._next + 1) % len(self._rows)
         return True
 
@@ -55,7 +65,17 @@ class Recording:
             raise ValueError(f"row {number}: got {row}, wanted numbers temperature_c, x, y, z") from error
         if not all(-32768 <= value <= INT16_MAX for value in sample):
             raise ValueError(f"row {number}: got {sample}, wanted values of 16 bits")
+        if self._labels is not None:
+            self._labels.append(_label(row["label"], number))
         return sample
+
+
+def _label(text, number):
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= LABEL_MAX):
+        raise ValueError(f"row {number}: got label {text!r}, wanted 0..{LABEL_MAX} or nothing")
+    return int(text)
 
 
 class Sound:

@@ -7,25 +7,6 @@ mp_obj_full_type_t model_type;
 mp_map_elem_t model_locals_table[1];
 mp_obj_dict_t model_locals;
 
-// What the kernels use of a C library.
-void *memcpy(void *to, const void *from, size_t n) {
-    return mp_fun_table.memmove_(to, from, n);
-}
-
-void *memset(void *to, int value, size_t n) {
-    return mp_fun_table.memset_(to, value, n);
-}
-
-int memcmp(const void *left, const void *right, size_t n) {
-    const uint8_t *a = left, *b = right;
-    for (; n; n--, a++, b++) {
-        if (*a != *b) {
-            return *a - *b;
-        }
-    }
-    return 0;
-}
-
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
 

@@ -1,0 +1,62 @@
+"""The page's section of EDIL rounds: who can read what, what devices said, and gateway-trusted rounds in red."""
+
+import re
+
+from jinja2 import Environment, FileSystemLoader
+
+from gateway.web import view
+from gateway.web.app import HERE
+from tests.web_demo import NOW_MS, settled_snapshot
+
+ROUND = {
+    "digest": "ab" * 32, "round": 7, "kind": 2, "ring": 1024, "windows": 32, "k_min": 8, "state": "closed", "why": "",
+    "confidentiality": "encrypted-on-device", "data_owner": "cd" * 20, "devices": ["11" * 20] * 9, "shares": [1],
+    "said": {"11" * 20: "joined", "22" * 20: "joined", "33" * 20: "model"},
+}  # fmt: skip
+TRUSTED = {
+    "digest": "ef" * 32, "name": "meters", "values": 12, "k_min": 2, "state": "open", "devices": [],
+    "confidentiality": "gateway-trusted",
+}  # fmt: skip
+
+
+def render(*rounds):
+    """(HTML of the page's live part, its text)."""
+    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
+    templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number")}
+    page = templates.get_template("live.html").render(view.view({**settled_snapshot(), "edil": list(rounds)}, NOW_MS))
+    return page, re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
+
+
+def test_a_round_says_who_can_read_it_and_what_devices_said():
+    page, shown = render(ROUND)
+    for text in ("EDIL rounds", "Round 7", "closed", "moments, and sums of each class", "32 windows a device"):
+        assert text in shown
+    assert "0xcdcd…cdcd" in shown and "the sum, with every share-holder; this gateway nothing" in shown
+    assert "9of at least 8" in shown and "2 joined 1 model" in shown and "rusted" not in page
+
+
+def test_a_gateway_trusted_round_is_marked_loudly_among_others():
+    page, shown = render(ROUND, TRUSTED)
+    assert "Gateway-trusted rounds are among these." in shown and "they are not EDIL" in shown
+    row = page.split('<tr class="trusted">')[1].split("</tr>")[0]
+    assert "this gateway, every device" in row and "meters" in row and "12 values of each device" in row
+    assert page.count('<tr class="trusted">') == 1 and page.index("meters") < page.index("Round</span> 7")
+
+
+def test_what_does_not_say_that_it_is_encrypted_counts_as_read_by_the_gateway():
+    for confidentiality in (None, "", "encrypted", "Encrypted-on-device"):
+        assert "this gateway, every device" in render({**ROUND, "confidentiality": confidentiality})[1]
+
+
+def test_inference_says_that_the_data_owner_reads_each_embedding():
+    assert "each embedding; this gateway nothing" in render({**ROUND, "kind": 4})[1]
+
+
+def test_a_site_without_rounds_has_no_such_section():
+    assert "EDIL" not in render()[1]
+
+
+def test_foreign_text_is_escaped_and_cut():
+    evil = "<script>alert(1)</script>" * 50
+    page, _ = render({**ROUND, "why": evil, "said": {"1": evil}}, {**TRUSTED, "name": evil})
+    assert "<script" not in page and len(page) < len(render(ROUND, TRUSTED)[0]) + 2000
