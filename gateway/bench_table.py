@@ -53,6 +53,26 @@ ROWS: tuple[tuple[str, Path], ...] = (
     ("  the first as a share of the second", ("gateway", "share")),
     ("signatures by coincurve", ("gateway", "sign_per_s")),
     ("transactions of the embedded chain, on the disk", ("chain", "transactions_per_s")),
+    ("R1FS, MB a second", ()),
+    ("plain SHA-256 of a file", ("r1fs", "hash_mb_per_s")),
+    ("added, on the disk, in turns with it", ("r1fs", "add_mb_per_s")),
+    ("  the second as a share of the first", ("r1fs", "share")),
+    ("sealed and added", ("r1fs", "sealed_mb_per_s")),
+    ("read, hashed again", ("r1fs", "get_mb_per_s")),
+    ("js-ipfs: added, where it is installed", ("r1fs", "jsipfs_add_mb_per_s")),
+    ("js-ipfs: read", ("r1fs", "jsipfs_get_mb_per_s")),
+    ("CSTORE, durable writes a second, embedded", ()),
+    ("32 writers, syncs shared", ("cstore", "writers_32", "writes_per_s")),
+    ("  p99, ms", ("cstore", "writers_32", "p99_ms")),
+    ("1 writer", ("cstore", "one_writer", "writes_per_s")),
+    ("  p99, ms", ("cstore", "one_writer", "p99_ms")),
+    ("bare SQLite, 1 writer, in turns with them", ("cstore", "bare_sqlite", "writes_per_s")),
+    ("bare syncs, in turns with them", ("cstore", "bare_sync", "writes_per_s")),
+    ("CSTORE, 3 NATS servers on this one machine", ()),
+    ("32 writers", ("cstore", "cluster_writers_32", "writes_per_s")),
+    ("  p99, ms", ("cstore", "cluster_writers_32", "p99_ms")),
+    ("1 writer", ("cstore", "cluster_one_writer", "writes_per_s")),
+    ("  p99, ms", ("cstore", "cluster_one_writer", "p99_ms")),
 )
 EDIL_ROWS: tuple[tuple[str, Path], ...] = (
     ("EDIL AT THE GATEWAY, on one core", ()),
@@ -74,6 +94,8 @@ TARGETS: dict[Path, str] = {
     ("heartbeat_bytes", "worst"): "heartbeat_bytes",
     ("mpy_bytes", "all"): "mpy_bytes",
     ("gateway", "share"): "gateway_share",
+    ("r1fs", "share"): "r1fs_share",
+    ("cstore", "writers_32", "writes_per_s"): "cstore_writes",
     ("edil", "updates_per_core_s"): "edil_updates_per_core_s",
     ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
     ("edil", "head_ms"): "edil_head_ms",
@@ -103,11 +125,11 @@ def table(result: dict[str, Any]) -> str:
     lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
     places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
-    rows = [(label, _at(result, path) if path else None, TARGETS.get(path, "")) for label, path in places]
-    rows += [("GAS", None, ""), *((name, value, "") for name, value in result["gas"].items())]
-    for label, value, target in rows:
-        cell = "" if value is None else f"{_shown(value, target == 'gateway_share'):>{CELL}}"
-        lines.append(f"{label:<{width}}{cell}{judged.get(target, '')}".rstrip())
+    rows = [(label, _at(result, path) if path else None, path) for label, path in places]
+    rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
+    for label, value, path in rows:
+        cell = "" if value is None else f"{_shown(value, path[-1:] == ('share',)):>{CELL}}"
+        lines.append(f"{label:<{width}}{cell}{judged.get(TARGETS.get(path, ''), '')}".rstrip())
     return "\n".join(lines)
 
 

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.cstore_commands import add_cstore
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
+from gateway.publish import add_publish
+from gateway.r1fs_commands import add_r1fs
 
 VERSION = "0.1.0"
 
@@ -39,13 +42,12 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="COMMAND", required=True)
 
     setup = commands.add_parser("setup", help="install system packages and build the firmware, nothing else")
+    setup.add_argument("--aarch64", action="store_true", help="also what runs models as programs for 64-bit Arm")
     setup.add_argument("--json", action="store_true", help="print what stands as one JSON object")
     setup.set_defaults(run=run_setup)
 
     up = commands.add_parser("up", help="run a site: broker, chain, oracles, page and emulated boards")
-    up.add_argument(
-        "--site", type=Path, default=Path("site"), metavar="DIR", help="where the site is kept (default: site)"
-    )
+    up.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="where it is kept (default: site)")
     up.add_argument(
         "--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)"
     )
@@ -87,13 +89,15 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
+    add_cstore(commands)
+    add_r1fs(commands)
     add_edil(commands)
     return root
 
 
 def add_model(commands: Any) -> None:
-    """The commands of models: `model compile|check|bench|train|export` and `qualify`."""
-    model = commands.add_parser("model", help="compile, check, measure, train or export an int8 model")
+    """The commands of models: `model compile|check|bench|train|export|publish` and `qualify`."""
+    model = commands.add_parser("model", help="compile, check, measure, train, export or publish an int8 model")
     verbs = model.add_subparsers(metavar="VERB", required=True)
 
     compile_ = verbs.add_parser("compile", help="a .tflite into the artifact that devices run")
@@ -123,6 +127,8 @@ def add_model(commands: Any) -> None:
         command.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: models/NAME)")
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
+    add_publish(verbs)
+
     qualify = commands.add_parser("qualify", help="check every shipped model on every board: the matrix of README.md")
     qualify.add_argument("models", type=Path, nargs="*", metavar="M.tflite", help="further models")
     qualify.add_argument("--all", action="store_true", help="all boards and all shipped models (the default)")
@@ -137,9 +143,7 @@ BOARDS_HELP = "which boards; cpython, unix_x64 and aarch64 are processes of this
 
 def add_check_options(command: argparse.ArgumentParser, inputs: int) -> None:
     command.add_argument("--boards", default="all", metavar="A,B", help=BOARDS_HELP)
-    command.add_argument(
-        "--inputs", type=positive, default=inputs, metavar="N", help="how many inputs (default: %(default)s)"
-    )
+    command.add_argument("--inputs", type=positive, default=inputs, metavar="N", help="how many (default: %(default)s)")
     command.add_argument("--seed", type=seed, default=1, metavar="S", help="inputs are made from it (default: 1)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -186,9 +190,12 @@ def print_json(value: object) -> None:
 
 
 def run_setup(arguments: argparse.Namespace) -> int:
+    from gateway.system import AARCH64_NEEDS, ensure_packages
     from gateway.up import set_up
 
     progress = new_progress()
+    if arguments.aarch64:
+        ensure_packages(progress.say, AARCH64_NEEDS)
     firmwares = set_up(progress)
     if arguments.json:
         rows = [{**vars(firmware), "elf": str(firmware.elf)} for firmware in firmwares]

@@ -23,19 +23,24 @@ LINE_CHARACTERS = 400
 
 def compile_file(arguments: Namespace) -> dict[str, Any]:
     """Compile a .tflite and write its artifact, whole or not at all; what was written."""
-    check, artifact = load_models("check"), load_models("artifact")
-    content = _read(check, arguments.model)
-    compiled: bytes = _told(lambda: artifact.compile_model(content))
+    content, compiled_ = compiled(arguments.model)
     out: Path = arguments.out or arguments.model.with_suffix(".ren")
     fresh = out.with_name(f".{out.name}.partial")
-    fresh.write_bytes(compiled)
+    fresh.write_bytes(compiled_)
     fresh.replace(out)
     return {
         "file": str(out),
         "model": encode_text(cid_of(content)),
         "tflite_bytes": len(content),
-        "artifact_bytes": len(compiled),
+        "artifact_bytes": len(compiled_),
     }
+
+
+def compiled(path: Path) -> tuple[bytes, bytes]:
+    """A .tflite file's content, and the artifact of it; raises CommandError: it is refused, or something is missing."""
+    check, artifact = load_models("check"), load_models("artifact")
+    content = _read(check, path)
+    return content, _told(lambda: artifact.compile_model(content))
 
 
 def check_file(path: Path, arguments: Namespace, progress: Progress) -> dict[str, Any]:
@@ -118,12 +123,19 @@ def _written(call: Any, **options: Any) -> dict[str, Any]:
 
 
 def qualify(arguments: Namespace, progress: Progress) -> list[dict[str, Any]]:
-    """Check every shipped model and every file given, on every board; a result each, as check_file gives it."""
+    """Check every shipped model and every file given, on every board; a result each, as check_file gives it.
+
+    Raises:
+        CommandError: as check_file's, behind the file's path.
+    """
     table = load_models("qualify")
     results = []
     for path in [*table.shipped_models(), *arguments.models]:
         progress.say(f"{path.parent.name}/{path.name}")
-        results.append(check_file(path, arguments, progress))
+        try:
+            results.append(check_file(path, arguments, progress))
+        except CommandError as error:
+            raise CommandError(f"{path}: {str(error).removeprefix(f'{path}: ')}", error.code) from error
         results[-1]["name"] = table.model_name(path)
     if arguments.write_readme:
         _told(lambda: table.write_table(arguments.write_readme, results))

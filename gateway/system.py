@@ -47,20 +47,26 @@ NEEDS = (
     Need("make", "make"),
     Need("xz", "xz-utils"),
 )
+# To check models as programs for 64-bit Arm; no site needs it.
+AARCH64_NEEDS = (
+    Need("qemu-aarch64", "qemu-user"),
+    Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    Need("aarch64-linux-gnu-gcc", "libc6-dev-arm64-cross", "libc.a"),
+)
 
 
-def missing_packages() -> list[str]:
-    """Debian packages of the needs that are not met, each once, in the order of NEEDS."""
-    return list(dict.fromkeys(need.package for need in NEEDS if not need.is_met()))
+def missing_packages(needs: tuple[Need, ...] = NEEDS) -> list[str]:
+    """Debian packages of the needs that are not met, each once, in their order."""
+    return list(dict.fromkeys(need.package for need in needs if not need.is_met()))
 
 
-def ensure_packages(report: Report) -> None:
+def ensure_packages(report: Report, needs: tuple[Need, ...] = NEEDS) -> None:
     """Install what is missing by apt when root; say what to install otherwise.
 
     Raises:
         CommandError: not root, no apt, or apt failed; the message holds the command to run.
     """
-    packages = missing_packages()
+    packages = missing_packages(needs)
     if not packages:
         return
     names = ", ".join(packages)
@@ -74,6 +80,6 @@ def ensure_packages(report: Report) -> None:
     for step in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]):
         if subprocess.run(step, env=environment, stdout=sys.stderr, check=False).returncode != 0:
             raise CommandError(f"`{' '.join(step)}` failed; its own words are above")
-    still = missing_packages()
+    still = missing_packages(needs)
     if still:
         raise CommandError(f"apt installed {names}, but {', '.join(still)} is still not usable; look at the PATH")

@@ -39,9 +39,9 @@ def known_boards() -> list[str]:
 
 
 def chosen_boards(text: str) -> list[str]:
-    """Names of boards, from "all" or "a,b"; raises BoardError for one that there is not."""
+    """Names of boards, each once, from "all" or "a,b"; raises BoardError for one that there is not."""
     known = known_boards()
-    names = known if text == "all" else [name for name in text.split(",") if name]
+    names = known if text == "all" else list(dict.fromkeys(name for name in text.split(",") if name))
     for name in names or [text]:
         if name not in known:
             raise BoardError(f"board: got {name!r}, wanted one of {', '.join(known)}")

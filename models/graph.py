@@ -8,7 +8,8 @@ Source: TensorFlow Lite schema v3 (package `tflite`), TFLite int8 quantisation s
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +92,19 @@ def read_graph(content: bytes) -> Graph:
     """The only subgraph of a .tflite file, its tensors and operators in file order; raises ModelRefused."""
     if content[4:8] != b"TFL3":
         raise ModelRefused(f"file identifier: got {content[4:8]!r}, wanted b'TFL3'")
-    try:
+    with _reading("file"):
         return _read(tflite.Model.GetRootAs(content, 0))
+
+
+@contextmanager
+def _reading(what: str):
+    """Names what could not be read: a table that leads out of the file, or into something else."""
+    try:
+        yield
     except ModelRefused:
         raise
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ModelRefused(f"file: not a whole flatbuffer ({type(error).__name__})") from None
+    except (struct.error, IndexError, TypeError, AttributeError, ValueError):
+        raise ModelRefused(f"{what}: cut off or damaged, wanted a whole flatbuffer") from None
 
 
 def _demand_count(what: str, count: int, most: int) -> None:
@@ -114,7 +122,7 @@ def _read(model: tflite.Model) -> Graph:
         if count != 1:
             raise ModelRefused(f"{what}: got {count}, wanted 1")
     tensors = _read_tensors(model, subgraph)
-    operators = tuple(_read_operator(model, subgraph, i) for i in range(subgraph.OperatorsLength()))
+    operators = tuple(_read_operators(model, subgraph))
     graph = Graph(tensors, operators, subgraph.Inputs(0), subgraph.Outputs(0))
     _demand_tensors("model", graph, (graph.input, graph.output))
     for operator in operators:
@@ -132,11 +140,12 @@ def _demand_tensors(where: str, graph: Graph, indices: Iterable[int]) -> None:
 def _read_tensors(model: tflite.Model, subgraph: tflite.SubGraph) -> tuple[Tensor, ...]:
     tensors, scales = [], 0
     for index in range(subgraph.TensorsLength()):
-        raw = subgraph.Tensors(index)
-        q = raw.Quantization()
-        scales += max(q.ScaleLength(), q.ZeroPointLength()) if q else 0
-        _demand_count("scales of all tensors", scales, SCALES_MAX)
-        tensors.append(_read_tensor(model, raw))
+        with _reading(f"tensor {index}"):
+            raw = subgraph.Tensors(index)
+            q = raw.Quantization()
+            scales += max(q.ScaleLength(), q.ZeroPointLength()) if q else 0
+            _demand_count("scales of all tensors", scales, SCALES_MAX)
+            tensors.append(_read_tensor(model, raw))
     return tuple(tensors)
 
 
@@ -157,6 +166,13 @@ def _read_tensor(model: tflite.Model, raw: tflite.Tensor) -> Tensor:
     if len(scales) != len(zeros) or not all(math.isfinite(scale) and scale >= 0 for scale in scales):
         raise ModelRefused(f"tensor {name}: scales {scales[:3]}, zero points {zeros[:3]}: wanted as many, none below 0")
     return Tensor(name, shape, raw.Type(), data, scales, zeros, q.QuantizedDimension() if q else 0)
+
+
+def _read_operators(model: tflite.Model, subgraph: tflite.SubGraph) -> Iterator[Operator]:
+    for index in range(subgraph.OperatorsLength()):
+        with _reading(f"operator {index}"):
+            operator = _read_operator(model, subgraph, index)
+        yield operator
 
 
 def _read_operator(model: tflite.Model, subgraph: tflite.SubGraph, index: int) -> Operator:

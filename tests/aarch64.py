@@ -27,8 +27,7 @@ def find_python(report=print):
     """(command, environment) of the emulated CPython, made if the cache does not hold it; raises Unavailable."""
     for program in ("qemu-aarch64", COMPILER):
         if not shutil.which(program):
-            packages = "qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-            raise Unavailable(f"{program} is not installed: apt-get install {packages}")
+            raise Unavailable(f"{program} is not installed: tinyren setup --aarch64")
     place = cache_folder() / "aarch64"
     with locked("aarch64"):
         if not place.is_dir():

@@ -159,7 +159,8 @@ def test_bench_prints_a_line_a_board(capsys):
 REFUSED = {
     "empty": (b"", "file identifier"),
     "text": (b"# not a model\n", "file identifier"),
-    "cut": (HOST.read_bytes()[:3000], "file: not a whole flatbuffer|tensor"),
+    "cut": (HOST.read_bytes()[:3000], "tensor 0: cut off or damaged, wanted a whole flatbuffer"),
+    "cut at its start": (HOST.read_bytes()[:16], "file: cut off or damaged, wanted a whole flatbuffer"),
     "float": (patched(lambda m: field(tensor(m, b"input"), 1, "<b"), 1), "operator 0 CONV_2D .* tensor input"),
     "no scale": (patched(lambda m: element(tensor(m, b"1").Quantization(), 2, -1, "<i"), 0), "tensor 1: scales"),
     "negative shape": (patched(lambda m: element(tensor(m, b"input"), 0, 1, "<i"), -4), "operator 0 .* tensor input"),
@@ -224,6 +225,14 @@ def test_an_oversized_file_is_refused_before_it_is_read(tmp_path, capsys):
 
     assert command("check", path) == 2
     assert "wanted at most 67108864" in told(capsys)
+
+
+@pytest.mark.parametrize("content, message", [(b"", "file identifier: got b''"), (None, "No such file or directory")])
+def test_of_several_files_the_one_that_is_refused_is_named(content, message, model, capsys, tmp_path):
+    path = tmp_path / "m.tflite" if content is None else model(content)
+
+    assert main(["qualify", "--boards", "cpython", "--inputs", "1", str(path)]) == 2
+    assert told(capsys).startswith(f"tinyren: {path}: {message}")
 
 
 @pytest.mark.parametrize("words, message", [

@@ -200,9 +200,18 @@ def test_embeddings_of_an_artifact_in_mapped_memory_are_those_of_this_machine(st
     assert stock.repl.exec(RUN.format(count=WINDOWS)).split() == expected()
 
 
-def test_embeddings_of_an_artifact_in_bytes_are_the_same(stock):
-    copy = f"kept = model\nmodel = Model(bytes(uctypes.bytearray_at(address, {len(ARTIFACT)})))\n"
-    assert stock.repl.exec(copy + RUN.format(count=WINDOWS) + "model = kept\ndel kept").split() == expected()
+IN_BYTES = f"model = Model(bytes(uctypes.bytearray_at(address, {len(ARTIFACT)})))"
+AT_AN_ODD_PLACE = f"""
+moved = bytearray({len(ARTIFACT) + 1})
+moved[1:] = uctypes.bytearray_at(address, {len(ARTIFACT)})
+model = Model(uctypes.addressof(moved) + 1, {len(ARTIFACT)})
+"""
+
+
+@pytest.mark.parametrize(("place", "count"), [(IN_BYTES, WINDOWS), (AT_AN_ODD_PLACE, 10)])
+def test_embeddings_of_an_artifact_elsewhere_are_the_same(place, count, stock):
+    program = f"kept = model\n{place}\n{RUN.format(count=count)}\nmodel = kept\nkept = moved = None"
+    assert stock.repl.exec(program).split() == expected(count=count)
 
 
 def test_random_models_of_every_operator_give_the_bytes_of_this_machine(stock):

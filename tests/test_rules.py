@@ -46,11 +46,21 @@ PURE = [
     "gateway/oracle/consensus.py",
     "gateway/oracle/merkle.py",
     "gateway/oracle/rewards.py",
+    "gateway/storage/car.py",
+    "gateway/storage/cid.py",
+    "gateway/storage/cstore_record.py",
+    "gateway/storage/dag.py",
+    "gateway/storage/dag_cbor.py",
+    "gateway/storage/dag_json.py",
+    "gateway/storage/unixfs.py",
+    "gateway/storage/varint.py",
     "gateway/windows.py",
 ]
 IMPURE = {"time", "socket", "logging", "random", "secrets", "os", "threading", "paho", "web3", "sqlite3", "subprocess"}
 ONE_PLACE = {
     "web3": "gateway/chain.py",
+    "ipfshttpclient": "gateway/storage/kubo.py",
+    "nats": "gateway/storage/cstore_nats.py",
     "paho": "gateway/bus.py",
     "eth": "gateway/embedded_chain.py",
     "tenseal": "gateway/aggregation/seal.py",

@@ -1,6 +1,7 @@
 """The viper fallback: the C kernels' bytes on CPython and on stock MicroPython of every core, or a refusal by name."""
 
 import random
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from boards import natmod
 from boards.board import load_board
 from boards.emulator import Emulator, EmulatorError
 from boards.unix import build_unix
+from device.agent.sampling import LinkSource, Sampler
 from device.native import shared, viper_model
 from models.artifact import DIGEST_BYTES, HEADER, RECORD, compile_model, macs, seal
 from models.export import Activation, Step, write_chain
@@ -222,26 +224,26 @@ def test_random_layers_give_the_bytes_of_this_machine_on_stock_firmware(stock):
         assert repl.exec(RUN.format(count=2)).split() == expected(artifact, 2)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ("Model(artifact[:-1] + b'?')", DAMAGED),
-        ("Model(artifact[:-1])", "ValueError: artifact is not as long as its header says"),
-        ("model.run(window, bytes(16))", "TypeError: "),
-        ("model.run(window, memoryview(bytes(16)))", "TypeError: "),
-        ("model.run(window, bytearray(17))", "ValueError: out: got 17 bytes, wanted 16"),
-        ("model.run(window[1:], out)", "ValueError: window: got 127 bytes, wanted 128"),
-        ("model.run(list(window), out)", "TypeError: "),
-    ],
-)
-def test_stock_firmware_refuses_the_same_and_changes_nothing(stock, call, message):
+REFUSALS = [
+    ("Model(artifact[:-1] + b'?')", DAMAGED),
+    ("Model(artifact[:-1])", "ValueError: artifact is not as long as its header says"),
+    ("model.run(window, bytes(16))", "TypeError: "),
+    ("model.run(window, memoryview(bytes(16)))", "TypeError: "),
+    ("model.run(window, bytearray(17))", "ValueError: out: got 17 bytes, wanted 16"),
+    ("model.run(window[1:], out)", "ValueError: window: got 127 bytes, wanted 128"),
+    ("model.run(list(window), out)", "TypeError: "),
+]
+
+
+def test_stock_firmware_refuses_the_same_and_changes_nothing(stock):
     _, repl = stock
     load(repl, HOST)
     repl.exec("window, out = bytearray(model.input_bytes), bytearray(model.output_bytes)")
-    with pytest.raises(EmulatorError) as raised:
-        repl.exec(call)
-    assert message in str(raised.value)
-    assert repl.exec("print(any(window), any(out))") == "False False\n"
+    for call, message in REFUSALS:
+        with pytest.raises(EmulatorError) as raised:
+            repl.exec(call)
+        assert message in str(raised.value), call
+        assert repl.exec("print(any(window), any(out))") == "False False\n", call
 
 
 def test_the_unix_port_gives_the_bytes_of_this_machine(tmp_path):
@@ -253,3 +255,40 @@ def test_the_unix_port_gives_the_bytes_of_this_machine(tmp_path):
     done = subprocess.run([build_unix(ignore), "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [word for artifact in artifacts for word in expected(artifact, 3)]
+
+
+FEED = """
+from binascii import hexlify
+from struct import pack
+source = LinkSource()
+sampler = Sampler(source, model, (0,) * 4, (0,) * 4, 0)
+for now_ms in range(0, 50 * 96, 50):
+    source.push("test", pack("<4h", now_ms % 251 - 125, now_ms % 13, -now_ms % 127, now_ms % 97))
+    sampler.tick(now_ms)
+chain = hexlify(sampler.chain).decode()
+"""
+AGENT_PROGRAM = """
+from agent.sampling import LinkSource, Sampler
+for name in ("_tinyren", "tinyren_model"):
+    try:
+        __import__(name)
+    except ImportError as error:
+        print(error)
+from viper_model import Model
+model = Model(open("encoder.ren", "rb").read())
+"""
+
+
+def test_on_stock_firmware_an_agents_sampler_that_is_given_the_fallback_makes_the_kernels_chain(tmp_path):
+    shutil.copytree(ROOT / "device" / "agent", tmp_path / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "viper_model.py").write_text(SOURCE)
+    (tmp_path / "encoder.ren").write_bytes(HOST)
+    here = {"LinkSource": LinkSource, "Sampler": Sampler, "model": shared.Model(HOST)}
+    exec(FEED, here)
+
+    program = AGENT_PROGRAM + FEED + "print(sampler.count, chain)"
+    done = subprocess.run([build_unix(ignore), "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    absent = [f"no module named '{name}'" for name in ("_tinyren", "tinyren_model")]
+    assert done.stdout.splitlines() == [*absent, f"3 {here['chain']}"]

@@ -105,8 +105,17 @@ static REN_NOINLINE void conv_two(const ren_layer *l, const patches *p, const re
     for (int32_t left = apart; left > 0; left -= 4, w += 4 * taps, table += 4 * REN_CHANNEL_BYTES, out += 4) {
         int32_t sum[8];
         ren_dot42(x, y, w, taps, sum);
+        if (quick && left > 3) {
+            quick2(twice_zero, table, sum[0], sum[4], out, apart);
+            quick2(twice_zero, table + REN_CHANNEL_BYTES, sum[1], sum[5], out + 1, apart);
+            quick2(twice_zero, table + 2 * REN_CHANNEL_BYTES, sum[2], sum[6], out + 2, apart);
+            quick2(twice_zero, table + 3 * REN_CHANNEL_BYTES, sum[3], sum[7], out + 3, apart);
+            continue;
+        }
+        /* A copy to be indexed, so that above the sums stay in registers. */
+        const int32_t kept[8] = {sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]};
         for (int i = 0; i < 4 && i < left; i++) {
-            store2(l, quick, twice_zero, table + i * REN_CHANNEL_BYTES, sum[i], sum[4 + i], out + i, apart);
+            store2(l, quick, twice_zero, table + i * REN_CHANNEL_BYTES, kept[i], kept[4 + i], out + i, apart);
         }
     }
 }

@@ -23,13 +23,10 @@
 } while (0)
 #endif
 
-/* Four channels of the patch at x; its rows lie `down` apart, its columns `right`. */
-static REN_NOINLINE void depthwise_four(const ren_layer *l, const int8_t *x, int32_t down, int32_t right,
+/* Four channels of the patch at x, rows * width of them; its rows lie `down` apart, its columns `right`. */
+static REN_NOINLINE void depthwise_four(int32_t rows, int32_t width, const int8_t *x, int32_t down, int32_t right,
     const int8_t *w, int32_t sum[4]) {
-    int32_t a = 0, b = 0, c = 0, d = 0, rows = l->kernel_h, width = l->kernel_w;
-    if (width == 1) {
-        width = rows, rows = 1, right = down;
-    }
+    int32_t a = 0, b = 0, c = 0, d = 0;
     for (; rows > 0; rows--, x += down) {
         const int8_t *p = x;
         for (int32_t columns = width; columns > 0; columns--, p += right) {
@@ -69,18 +66,20 @@ static int32_t depthwise_one(const ren_layer *l, const int8_t *x, int32_t down, 
 }
 
 /* Outputs of all channels of the patch at x; its rows lie `down` apart, its columns `right`. */
-static REN_NOINLINE void depthwise_pixel(const ren_layer *l, const int8_t *x, int32_t down, int32_t right,
-    int8_t *out) {
+static void depthwise_pixel(const ren_layer *l, const int8_t *x, int32_t down, int32_t right, int8_t *out) {
     const int8_t *w = l->weights;
     const uint8_t *table = l->table;
-    int32_t taps = l->kernel_h * l->kernel_w, twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), left = l->out_c;
-    int nine = l->kernel_h == 3 && l->kernel_w == 3;
+    int32_t rows = l->kernel_h, width = l->kernel_w, taps = rows * width, left = l->out_c;
+    int32_t twice_zero = 2 * l->out_zero + 1, quick = is_quick(l), nine = rows == 3 && width == 3;
+    if (width == 1) { /* one row of them, for one loop fewer */
+        width = rows, rows = 1, right = down;
+    }
     for (; left > 3; left -= 4, x += 4, w += 4 * taps, table += 4 * REN_CHANNEL_BYTES, out += 4) {
         int32_t sum[4];
         if (nine) {
             depthwise_nine(x, down, right, w, sum);
         } else {
-            depthwise_four(l, x, down, right, w, sum);
+            depthwise_four(rows, width, x, down, right, w, sum);
         }
         store_four(l, quick, twice_zero, table, sum, left, out);
     }
@@ -95,11 +94,16 @@ void ren_int8_depthwise(const ren_layer *l, const int8_t *in, int8_t *out, int8_
         int32_t y = oy * l->stride_h - l->pad_top;
         for (int32_t ox = 0; ox < l->out_w; ox++, out += l->out_c) {
             int32_t x = ox * l->stride_w - l->pad_left;
+            const int8_t *patch;
+            int32_t down, right;
             if (is_inside(l, y, x)) {
-                depthwise_pixel(l, in + y * row + x * l->in_c, l->dilation_h * row, l->dilation_w * l->in_c, out);
+                patch = in + y * row + x * l->in_c;
+                down = l->dilation_h * row, right = l->dilation_w * l->in_c;
             } else {
-                depthwise_pixel(l, ren_copy_patch(l, in, y, x, column), l->kernel_w * l->in_c, l->in_c, out);
+                patch = ren_copy_patch(l, in, y, x, column);
+                down = l->kernel_w * l->in_c, right = l->in_c;
             }
+            depthwise_pixel(l, patch, down, right, out);
         }
     }
 }

@@ -16,42 +16,48 @@ static inline channel load_channel(const uint8_t *p) {
 
 /* Whether a layer's outputs are quick_output's. */
 static inline int is_quick(const ren_layer *l) {
-    return (l->flags & REN_NARROW) && l->act_min == -128 && l->act_max == 127;
+    return (l->flags & REN_NARROW) && l->act_min == -128 && l->act_max == 127 && ren_is_word(l->table);
 }
 
 /* One output of a narrow layer that clamps to int8 only: a right shift of at least one and no sum of 2^30.
  * twice_zero is 2 * out_zero + 1: the one rounds, and the last shift halves. */
-static inline int8_t quick_output(int32_t sum, channel k, int32_t twice_zero) {
+static inline int32_t quick_output(int32_t sum, channel k, int32_t twice_zero) {
     int32_t y = ren_narrow_srdhm((int32_t)((uint32_t)sum + (uint32_t)k.bias), k.multiplier);
     y = (int32_t)((uint32_t)y + (uint32_t)(y >> 31)) >> ~k.shift;
-    return (int8_t)ren_half_saturated((int32_t)((uint32_t)y + (uint32_t)twice_zero));
+    return ren_half_saturated((int32_t)((uint32_t)y + (uint32_t)twice_zero));
 }
 
-static inline int8_t any_output(const ren_layer *l, int32_t sum, channel k) {
+static inline int32_t any_output(const ren_layer *l, int32_t sum, channel k) {
     uint32_t biased = (uint32_t)sum + (uint32_t)k.bias;
     return ren_output(biased, k.multiplier, k.shift, l->out_zero, l->act_min, l->act_max);
 }
 
+/* The same of a quick layer's table. */
+static inline channel load_quick(const uint8_t *p) {
+    channel result = {ren_load_word(p), ren_load_word(p + 4), ren_load_word(p + 8)};
+    return result;
+}
+
 /* One channel's output for one patch. */
+static inline void quick1(int32_t twice_zero, const uint8_t *table, int32_t sum, int8_t *out) {
+    *out = (int8_t)quick_output(sum, load_quick(table), twice_zero);
+}
+
 static inline void store1(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table, int32_t sum,
     int8_t *out) {
-    channel k = load_channel(table);
-    *out = quick ? quick_output(sum, k, twice_zero) : any_output(l, sum, k);
+    if (quick) {
+        quick1(twice_zero, table, sum, out);
+    } else {
+        *out = (int8_t)any_output(l, sum, load_channel(table));
+    }
 }
 
 #if defined(__ARM_ARCH_6M__)
-static inline int32_t load_aligned(const uint8_t *p) {
-    int32_t value;
-    memcpy(&value, __builtin_assume_aligned(p, 4), 4);
-    return value;
-}
-
-/* quick_output to out until end; the table is at a multiple of 4. */
+/* quick1 until end. */
 static REN_NOINLINE void store_quick(const int32_t *sum, const uint8_t *table, int32_t twice_zero, int8_t *out,
     const int8_t *end) {
     do {
-        channel k = {load_aligned(table), load_aligned(table + 4), load_aligned(table + 8)};
-        *out++ = quick_output(*sum++, k, twice_zero);
+        quick1(twice_zero, table, *sum++, out++);
         table += REN_CHANNEL_BYTES;
     } while (out != end);
 }
@@ -60,12 +66,12 @@ static REN_NOINLINE void store_quick(const int32_t *sum, const uint8_t *table, i
 static REN_NOINLINE void store_four(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table,
     const int32_t sum[4], int32_t left, int8_t *out) {
     const int8_t *end = out + (left < 4 ? left : 4);
-    if (quick && ((uintptr_t)table & 3) == 0) {
+    if (quick) {
         store_quick(sum, table, twice_zero, out, end);
         return;
     }
     for (; out != end; out++, sum++, table += REN_CHANNEL_BYTES) {
-        store1(l, quick, twice_zero, table, *sum, out);
+        *out = (int8_t)any_output(l, *sum, load_channel(table));
     }
 }
 #else
@@ -86,15 +92,21 @@ static inline void store_four(const ren_layer *l, int quick, int32_t twice_zero,
 #endif
 
 /* One channel's outputs for two patches, which lie `apart`. */
+static inline void quick2(int32_t twice_zero, const uint8_t *table, int32_t sum, int32_t other, int8_t *out,
+    int32_t apart) {
+    channel k = load_quick(table);
+    out[0] = (int8_t)quick_output(sum, k, twice_zero);
+    out[apart] = (int8_t)quick_output(other, k, twice_zero);
+}
+
 static inline void store2(const ren_layer *l, int quick, int32_t twice_zero, const uint8_t *table, int32_t sum,
     int32_t other, int8_t *out, int32_t apart) {
-    channel k = load_channel(table);
     if (quick) {
-        out[0] = quick_output(sum, k, twice_zero);
-        out[apart] = quick_output(other, k, twice_zero);
+        quick2(twice_zero, table, sum, other, out, apart);
     } else {
-        out[0] = any_output(l, sum, k);
-        out[apart] = any_output(l, other, k);
+        channel k = load_channel(table);
+        out[0] = (int8_t)any_output(l, sum, k);
+        out[apart] = (int8_t)any_output(l, other, k);
     }
 }
 

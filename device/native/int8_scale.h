@@ -17,21 +17,33 @@
 #define REN_NOINLINE
 #endif
 
-static inline int32_t ren_load_i32(const uint8_t *p) {
-#if defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARM_BIG_ENDIAN)
+/* Whether ren_load_word may be used at p. */
+static inline int ren_is_word(const uint8_t *p) {
+#if !defined(__GNUC__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    (void)p;
+    return 0;
+#elif defined(__ARM_FEATURE_UNALIGNED)
+    (void)p;
+    return 1;
+#else
+    return ((uintptr_t)p & 3) == 0;
+#endif
+}
+
+static inline int32_t ren_load_word(const uint8_t *p) {
     int32_t value;
+#if defined(__GNUC__) && !defined(__ARM_FEATURE_UNALIGNED)
+    p = __builtin_assume_aligned(p, 4);
+#endif
     memcpy(&value, p, 4);
     return value;
-#else
-#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (((uintptr_t)p & 3) == 0) {
-        int32_t value;
-        memcpy(&value, __builtin_assume_aligned(p, 4), 4);
-        return value;
+}
+
+static inline int32_t ren_load_i32(const uint8_t *p) {
+    if (ren_is_word(p)) {
+        return ren_load_word(p);
     }
-#endif
     return (int32_t)((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
-#endif
 }
 
 /* SaturatingRoundingDoublingHighMul for |a| < 2^30 and b >= 0: (a * b + 2^30) >> 31. */
@@ -80,8 +92,7 @@ static inline int32_t ren_half_saturated(int32_t value) {
     return result;
 #else
     value >>= 1;
-    value = value < -128 ? -128 : value;
-    return value > 127 ? 127 : value;
+    return (uint32_t)value + 128 < 256 ? value : (value >> 31) ^ 127;
 #endif
 }
 
