@@ -44,7 +44,7 @@ up: .venv/runtime
 	@$(BIN)/tinyren up $(ARGS)
 
 test: .venv/dev
-	@$(BIN)/tinyren setup --aarch64
+	@$(BIN)/tinyren setup --tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/dev
@@ -64,7 +64,7 @@ bench: .venv/dev
 	@$(BIN)/tinyren bench $(ARGS)
 
 release-check: .venv/dev
-	@$(BIN)/tinyren setup --aarch64
+	@$(BIN)/tinyren setup --tests
 	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/test_qualify.py -o timeout=7200 $(ARGS)
 
 lock: .venv/bin/pip

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.arguments import new_progress, positive, print_json
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
@@ -254,7 +255,6 @@ def add_verb(verbs: Any, name: str, help_: str, run: Run) -> ArgumentParser:
 
 
 def _run(name: str, run: Run, arguments: Namespace) -> int:
-    from gateway.cli import new_progress, print_json
     from gateway.storage.errors import Refused, StoreError
 
     try:
@@ -287,6 +287,4 @@ def _shown(value: Any) -> str:
 
 
 def _count(text: str) -> int:
-    from gateway.cli import positive
-
     return positive(text)

@@ -47,11 +47,12 @@ NEEDS = (
     Need("make", "make"),
     Need("xz", "xz-utils"),
 )
-# To check models as programs for 64-bit Arm; no site needs it.
-AARCH64_NEEDS = (
+# What no site needs: to check models as programs for 64-bit Arm, and CSTORE on a cluster.
+NEEDS_OF_TESTS = (
     Need("qemu-aarch64", "qemu-user"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     Need("aarch64-linux-gnu-gcc", "libc6-dev-arm64-cross", "libc.a"),
+    Need("nats-server", "nats-server"),
 )
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edil_refusals import READ_ONLY, REFUSALS, SETUP, SHARED, WORK
 
 from boards import natmod
 from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator, EmulatorError
 from boards.unix import build_unix, build_unix_agent
+from tests.edil_refusals import READ_ONLY, REFUSALS, SETUP, SHARED, WORK
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "edil.json").read_text())["ciphertexts"]
 SMALL_HEAP_BYTES = 16384

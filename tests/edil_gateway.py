@@ -9,9 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edil_rounds import MODEL, Gateway
-
 from gateway.registry import Device
+from tests.edil_rounds import MODEL, Gateway
 
 HERE = Path(__file__).resolve().parent
 

@@ -22,7 +22,6 @@ from agent_bench import (
     heartbeat,
 )
 from broker_link import Broker, Link
-from edil_bench import OWNER, enrolment, gather, manifest, open_update, statuses
 from eth_utils import to_checksum_address
 
 from device.agent import mqtt, rounds, wire
@@ -30,6 +29,7 @@ from device.agent.port import FileMemory
 from device.agent.run import start
 from device.agent.store import Store
 from device.native.shared import Model
+from tests.edil_bench import OWNER, enrolment, gather, manifest, open_update, statuses
 
 
 @pytest.fixture

@@ -4,7 +4,12 @@ import hashlib
 import random
 
 import pytest
-from edil_rounds import (
+
+from device.agent import hkdf
+from device.native import edil
+from gateway.aggregation import messages, rings
+from gateway.aggregation.aggregate import Refused, sum_ciphertexts
+from tests.edil_rounds import (
     DEADLINE_MS,
     HOLDERS,
     NOW_MS,
@@ -16,11 +21,6 @@ from edil_rounds import (
     manifest,
     open_with,
 )
-
-from device.agent import hkdf
-from device.native import edil
-from gateway.aggregation import messages, rings
-from gateway.aggregation.aggregate import Refused, sum_ciphertexts
 
 AGENTS = [Agent(number) for number in range(1, 7)]
 VALUES = [[(number * 37 + at) % 255 - 127 for at in range(16)] for number in range(len(AGENTS))]

@@ -1,7 +1,6 @@
 """What a gateway keeps of old rounds, bounded, and what devices were refused in one: shown, and the round unharmed."""
 
 import pytest
-from edil_rounds import HOLDERS, NOW_MS, OWNER_ADDRESS, TABLES, Agent, Gateway, enrol_frame, manifest, sign_with
 
 from device.agent import rounds
 from gateway import curve
@@ -9,6 +8,7 @@ from gateway.aggregation import known, messages
 from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.messages import Share
 from gateway.edil.commands import describe
+from tests.edil_rounds import HOLDERS, NOW_MS, OWNER_ADDRESS, TABLES, Agent, Gateway, enrol_frame, manifest, sign_with
 
 AGENTS = [Agent(number) for number in range(1, 4)]
 KEPT = 3

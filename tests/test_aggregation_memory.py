@@ -6,8 +6,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from edil_gateway import Process
-from edil_rounds import HOLDERS, OWNER_ADDRESS, Agent, manifest
+
+from tests.edil_gateway import Process
+from tests.edil_rounds import HOLDERS, OWNER_ADDRESS, Agent, manifest
 
 VALUES = 24
 

@@ -3,7 +3,13 @@
 import hashlib
 
 import pytest
-from edil_rounds import (
+
+from device.agent import rounds
+from gateway import curve
+from gateway.aggregation import messages
+from gateway.aggregation.aggregate import Refused
+from gateway.aggregation.messages import Entry
+from tests.edil_rounds import (
     GATEWAY,
     HOLDERS,
     OWNER_ADDRESS,
@@ -15,12 +21,6 @@ from edil_rounds import (
     manifest,
     sign_with,
 )
-
-from device.agent import rounds
-from gateway import curve
-from gateway.aggregation import messages
-from gateway.aggregation.aggregate import Refused
-from gateway.aggregation.messages import Entry
 
 AGENTS = [Agent(number) for number in range(1, 5)]
 OTHER = key(77)

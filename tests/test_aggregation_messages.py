@@ -4,18 +4,6 @@ import hashlib
 import math
 
 import pytest
-from edil_rounds import (
-    ADDRESSES,
-    GATEWAY,
-    HOLDERS,
-    OWNER_ADDRESS,
-    STRANGER,
-    Agent,
-    Gateway,
-    enrol_frame,
-    manifest,
-    sign_with,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +15,18 @@ from gateway import curve
 from gateway.aggregation import messages, rings
 from gateway.aggregation.aggregate import Refused, open_part
 from gateway.aggregation.messages import Head, Share
+from tests.edil_rounds import (
+    ADDRESSES,
+    GATEWAY,
+    HOLDERS,
+    OWNER_ADDRESS,
+    STRANGER,
+    Agent,
+    Gateway,
+    enrol_frame,
+    manifest,
+    sign_with,
+)
 
 AGENTS = [Agent(1), Agent(2)]
 GATEWAY_ADDRESS = curve.address_of(GATEWAY.secret)

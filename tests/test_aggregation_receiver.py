@@ -3,13 +3,13 @@
 import threading
 
 import pytest
-from edil_rounds import DEADLINE_MS, Agent, Gateway
 from ingest_site import Line
 
 from device.agent import rounds
 from gateway.aggregation import receiver
 from gateway.aggregation.receiver import MAX_PAYLOAD_BYTES, Receiver
 from gateway.bus import Token
+from tests.edil_rounds import DEADLINE_MS, Agent, Gateway
 
 A, B = Agent(1), Agent(2)
 VALUES = list(range(-8, 8))

@@ -6,8 +6,6 @@ from threading import RLock
 
 import httpx
 import pytest
-from edil_rounds import DEADLINE_MS, GATEWAY, NOW_MS, OWNER_ADDRESS, Agent, Gateway
-from edil_web import serve_edil
 
 from device.agent.errors import WireError
 from device.agent.plain import sign_plain
@@ -18,6 +16,8 @@ from gateway.aggregation.known import MAX_OPEN
 from gateway.aggregation.messages import Plain
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.trusted import TrustedRounds
+from tests.edil_rounds import DEADLINE_MS, GATEWAY, NOW_MS, OWNER_ADDRESS, Agent, Gateway
+from tests.edil_web import serve_edil
 
 seal = pytest.importorskip("gateway.aggregation.seal", reason="TenSEAL is not installed: pip install tinyren[edil]")
 tenseal = seal.tenseal

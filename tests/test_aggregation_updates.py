@@ -4,7 +4,16 @@ import hashlib
 import random
 
 import pytest
-from edil_rounds import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device.agent import rounds, wire
+from device.native import edil
+from gateway import curve
+from gateway.aggregation import rings, updates
+from gateway.aggregation.aggregate import Refused
+from gateway.aggregation.messages import open_set
+from tests.edil_rounds import (
     DEADLINE_MS,
     HOLDERS,
     OWNER,
@@ -17,15 +26,6 @@ from edil_rounds import (
     manifest,
     sign_with,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from device.agent import rounds, wire
-from device.native import edil
-from gateway import curve
-from gateway.aggregation import rings, updates
-from gateway.aggregation.aggregate import Refused
-from gateway.aggregation.messages import open_set
 
 A, B, C = Agent(1), Agent(2), Agent(3)
 VALUES = list(range(-8, 8))

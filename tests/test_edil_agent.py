@@ -5,11 +5,11 @@ import hashlib
 
 import pytest
 from agent_bench import SECRET, Bench, bind_request
-from edil_bench import HOLDERS, MODEL, OWNER, Party, enrolled, enrolment, manifest, statuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent import rounds
+from tests.edil_bench import HOLDERS, MODEL, OWNER, Party, enrolled, enrolment, manifest, statuses
 
 STRANGER = Party(666)
 OTHERS = [Party(3001), Party(3002)]

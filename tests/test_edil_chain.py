@@ -1,7 +1,6 @@
 """Which devices count, by a real chain: bound now, to a deed of the owner who signed their enrolment."""
 
 import pytest
-from edil_scene import HOLDER, OWNER, Scene, make_device, make_key
 from oracle_site import GATEWAY, Rpc
 
 from device.agent import eip712
@@ -11,6 +10,7 @@ from gateway.edil import counting, shares
 from gateway.edil.shares import SetRefused
 from gateway.oracle import epoch
 from gateway.oracle.rpc import ChainAway
+from tests.edil_scene import HOLDER, OWNER, Scene, make_device, make_key
 
 DEADLINE_S = 1 << 40
 DEVICES = [make_device(number) for number in range(3)]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edil_scene import CHAIN_ID, CONTRACT, DATA_OWNER, HOLDER, OWNER, THIRD, Scene, make_device
-from edil_site import serve_gateway
 
 from gateway import cli, curve
 from gateway.edil import infer
 from gateway.errors import Exit
 from gateway.storage.cid import cid_of, encode_text
+from tests.edil_scene import CHAIN_ID, CONTRACT, DATA_OWNER, HOLDER, OWNER, THIRD, Scene, make_device
+from tests.edil_site import serve_gateway
+from tests.r1fs_site import store_in
 
 FACTS = "models/host/host.json"
 OWN_KEY, HOLDER_KEY = (key.public_key.format().hex() for key in (DATA_OWNER, HOLDER))
@@ -99,9 +100,18 @@ def test_a_round_goes_from_enrolment_to_a_published_head(capsys, files, gateway)
     (files / "rows.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     code, told, _ = run(capsys, "edil", "evaluate", files / "fit", files / "rows.csv")
     assert (code, told["windows"]) == (0, 24) and told["accuracy"] > 0.7
-    code, told, _ = run(capsys, "edil", "publish", files / "fit", "--to", files / "published")
-    content = (files / "published" / told["cid"]).read_bytes()
-    assert content == (files / "fit").read_bytes() and told["cid"] == encode_text(cid_of(content))
+    code, told, _ = run(capsys, "edil", "publish", files / "fit", "--store", files / "r1fs")
+    content = (files / "fit").read_bytes()
+    with store_in(files / "r1fs") as store:
+        assert code == 0 and b"".join(store.read(told["cid"])) == content
+    assert told["cid"] == encode_text(cid_of(content))
+
+
+@pytest.mark.parametrize("text", ["noise", "[1]", ""])
+def test_what_no_command_here_wrote_is_not_published(capsys, files, text):
+    (files / "other.json").write_text(text)
+    code, _, said = run(capsys, "edil", "publish", files / "other.json", "--store", files / "r1fs")
+    assert code == 2 and "other.json" in said and not (files / "r1fs").exists()
 
 
 def test_a_gateway_answers_encrypted_embeddings_with_logits_that_only_the_data_owner_reads(capsys, files, gateway):

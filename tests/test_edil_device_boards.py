@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from agent_bench import OFFSETS, SHIFTS, heartbeat
 from broker_link import Broker
-from edil_bench import CHAIN_ID, CONTRACT, MODEL, OWNER, enrolment, gather, manifest, open_update, statuses
 from test_agent_on_boards import FORGET, RUN_AGENT
 from test_agent_process import Gateway
 
@@ -16,6 +15,7 @@ from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator
 from device.agent import rounds, wire
+from tests.edil_bench import CHAIN_ID, CONTRACT, MODEL, OWNER, enrolment, gather, manifest, open_update, statuses
 
 SAMPLE = (6400, 1100, 1500, 1300)
 WINDOWS = 2

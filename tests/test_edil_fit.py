@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from edil_scene import DATA_OWNER, FACTS, HOLDER, make_manifest, sum_windows
 
 from device.agent import rounds
 from gateway.edil import fit
 from gateway.edil.demo_signals import fit_pooled
 from gateway.edil.fit import SumsRefused, split
+from tests.edil_scene import DATA_OWNER, FACTS, HOLDER, make_manifest, sum_windows
 
 RNG = np.random.default_rng(4)
 WIDTH, CLIP = FACTS.width, 100

@@ -7,8 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from edil_scene import DATA_OWNER, HOLDER, OWNER, THIRD, Scene, make_device, make_key
-from edil_web import FakeService, serve_edil
 
 from gateway import curve
 from gateway.edil import counting, owner
@@ -19,6 +17,8 @@ from gateway.edil.shares import SetRefused
 from gateway.errors import CommandError, Exit
 from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway
+from tests.edil_scene import DATA_OWNER, HOLDER, OWNER, THIRD, Scene, make_device, make_key
+from tests.edil_web import FakeService, serve_edil
 
 SCENE = Scene()
 CLOSED = SCENE.close()

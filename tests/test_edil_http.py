@@ -6,15 +6,15 @@ import threading
 
 import httpx
 import pytest
-from edil_scene import HOLDER, Scene, make_device
-from edil_site import serve_gateway
-from edil_web import FakeService, serve_edil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.aggregation.aggregate import Refused
 from gateway.edil.client import Gateway, GatewayAway, GatewayRefused
 from gateway.edil.edil_http import BODY_LIMIT_BYTES
+from tests.edil_scene import HOLDER, Scene, make_device
+from tests.edil_site import serve_gateway
+from tests.edil_web import FakeService, serve_edil
 
 M = "ab" * 32
 POSTS = {

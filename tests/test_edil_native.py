@@ -6,16 +6,16 @@ import json
 import random
 from pathlib import Path
 
-import edil_reference as reference
 import numpy
 import pytest
-from edil_fuzz import fuzz
-from edil_refusals import READ_ONLY, REFUSALS, SETUP, WORK, call_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.edil_reference as reference
 from device.agent.port import Port
 from device.native import edil
+from tests.edil_fuzz import fuzz
+from tests.edil_refusals import READ_ONLY, REFUSALS, SETUP, WORK, call_of
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "edil.json").read_text())
 RINGS = sorted(edil.MODULI)

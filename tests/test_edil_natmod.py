@@ -1,10 +1,10 @@
 """EDIL's encryption as a native module on stock MicroPython of every core: the same bytes, refusals and heap."""
 
 import pytest
-from edil_boards import check_heap, check_refusals, check_vectors, ignore, open_host
 
 from boards import natmod
 from boards.board import board_names, load_board
+from tests.edil_boards import check_heap, check_refusals, check_vectors, ignore, open_host
 
 CODE_BUDGET_BYTES = 10 * 1024
 HOSTS = [name for name in board_names() if load_board(name).natmod]

@@ -8,10 +8,10 @@ from functools import cache
 
 import coincurve
 import pytest
-from edil_boards import check_heap, check_refusals, check_vectors, open_host
-from edil_refusals import SETUP
 
 from boards.board import agent_board_names, board_names
+from tests.edil_boards import check_heap, check_refusals, check_vectors, open_host
+from tests.edil_refusals import SETUP
 
 # Counts each message repeats times, with the counter as fine as it goes meanwhile.
 COUNT = """

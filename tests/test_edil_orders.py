@@ -1,12 +1,12 @@
 """Messages of EDIL in any order, twice, between resets and broken connections: no key ever encrypts twice."""
 
 from agent_bench import Bench
-from edil_bench import HOLDERS, enrolled, enrolment, manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent import mqtt, rounds
 from device.native import edil
+from tests.edil_bench import HOLDERS, enrolled, enrolment, manifest
 
 ENROLMENTS = [enrolment(1)[0], enrolment(1, holders=HOLDERS[:2])[0], enrolment(2)[0]]
 MANIFESTS = [

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from edil_scene import DATA_OWNER, FACTS, GATEWAY, HOLDER, NOW_MS, THIRD, Scene, make_key, sign_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from gateway.edil.counting import count_any
 from gateway.edil.owner import NotOpened
 from gateway.edil.plan import PlanRefused
 from gateway.edil.shares import sign_with
+from tests.edil_scene import DATA_OWNER, FACTS, GATEWAY, HOLDER, NOW_MS, THIRD, Scene, make_key, sign_set
 
 SCENE = Scene(holders=[DATA_OWNER, HOLDER, THIRD])
 CLOSED = SCENE.close()

@@ -2,10 +2,10 @@
 
 import pytest
 from agent_bench import heartbeat
-from edil_bench import enrolled, enrolment, gather, manifest, statuses
 
 from device.agent import mqtt, rounds, wire
 from device.agent.upload import RESEND_MS, RESENDS
+from tests.edil_bench import enrolled, enrolment, gather, manifest, statuses
 
 FRAME = manifest(windows=1)
 M = rounds.open_manifest(FRAME)[0].digest

@@ -2,7 +2,18 @@
 
 import numpy as np
 import pytest
-from edil_scene import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device.agent import cose, hkdf, rounds
+from device.native import edil
+from gateway import curve
+from gateway.aggregation import messages
+from gateway.edil import owner as owners
+from gateway.edil import shares
+from gateway.edil.counting import count_any
+from gateway.edil.shares import SetRefused, check_set, sign_with
+from tests.edil_scene import (
     CHAIN_ID,
     CONTRACT,
     DATA_OWNER,
@@ -16,17 +27,6 @@ from edil_scene import (
     make_manifest,
     sign_set,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from device.agent import cose, hkdf, rounds
-from device.native import edil
-from gateway import curve
-from gateway.aggregation import messages
-from gateway.edil import owner as owners
-from gateway.edil import shares
-from gateway.edil.counting import count_any
-from gateway.edil.shares import SetRefused, check_set, sign_with
 
 SCENE = Scene()
 CLOSED = SCENE.close()

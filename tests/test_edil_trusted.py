@@ -7,13 +7,13 @@ import time
 
 import pytest
 from coincurve import PrivateKey
-from edil_scene import make_device
-from edil_site import serve_gateway
 from test_edil_commands import run
 
 from device.agent.port import FileMemory
 from device.agent.store import Store
 from gateway.errors import Exit
+from tests.edil_scene import make_device
+from tests.edil_site import serve_gateway
 
 pytest.importorskip("tenseal", reason="TenSEAL is not installed: pip install tinyren[edil]")
 

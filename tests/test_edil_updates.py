@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from agent_bench import WRAP, Bench, bind_request
-from edil_bench import OWNER, enrolled, enrolment, gather, manifest, open_update, statuses
 from test_store import Memory, PowerCut
 
 from device.agent import rounds
 from device.agent.sampling import SAMPLE_MS
+from tests.edil_bench import OWNER, enrolled, enrolment, gather, manifest, open_update, statuses
 
 WINDOW_MS = SAMPLE_MS * 32
 SEND_MS = 10 * SAMPLE_MS  # a part each time that the bench acknowledges

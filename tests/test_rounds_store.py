@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from edil_gateway import Process
-from edil_rounds import DEADLINE_MS, NOW_MS, OWNER_ADDRESS, Agent, Gateway, manifest
 
 from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.rounds_store import Ciphertext, RoundsStore
+from tests.edil_gateway import Process
+from tests.edil_rounds import DEADLINE_MS, NOW_MS, OWNER_ADDRESS, Agent, Gateway, manifest
 
 ROOT = Path(__file__).parent.parent
 AGENTS = [Agent(number) for number in range(1, 5)]

@@ -4,7 +4,6 @@ import random
 import struct
 
 import pytest
-from edil_rounds import HOLDERS, OWNER_ADDRESS, Agent, Gateway, key_sum, manifest, open_with, sign_with
 
 from device.agent import hkdf, rounds
 from device.native import edil
@@ -12,6 +11,7 @@ from gateway import curve
 from gateway.aggregation import heads, messages, rings
 from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.messages import Head
+from tests.edil_rounds import HOLDERS, OWNER_ADDRESS, Agent, Gateway, key_sum, manifest, open_with, sign_with
 
 seal = pytest.importorskip("gateway.aggregation.seal", reason="TenSEAL is not installed: pip install tinyren[edil]")
 sealapi = seal.sealapi

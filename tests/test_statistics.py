@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from edil_bench import manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent import rounds, statistics
 from device.agent.errors import WireError
 from device.native import edil
+from tests.edil_bench import manifest
 
 SMALL = {"width": 3, "windows": 5, "digits": 3}
 

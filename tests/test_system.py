@@ -8,7 +8,7 @@ import pytest
 
 from gateway import system
 from gateway.errors import CommandError
-from gateway.system import AARCH64_NEEDS, NEEDS, Need
+from gateway.system import NEEDS, NEEDS_OF_TESTS, Need
 
 COMMANDS = sorted({need.command for need in NEEDS})
 
@@ -61,10 +61,10 @@ def test_who_is_not_root_is_told_the_packages_and_the_command(path, command, pac
     assert message.endswith(f"run: sudo apt-get install --no-install-recommends {packages}")
 
 
-def test_what_runs_programs_for_64_bit_arm_is_missed_only_when_it_is_asked_for(path):
+def test_what_only_tests_use_is_missed_only_when_it_is_asked_for(path):
     system.ensure_packages(lambda text: None)
-    with pytest.raises(CommandError, match="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross$"):
-        system.ensure_packages(lambda text: None, AARCH64_NEEDS)
+    with pytest.raises(CommandError, match="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross nats-server$"):
+        system.ensure_packages(lambda text: None, NEEDS_OF_TESTS)
 
 
 def test_where_there_is_no_apt_the_names_are_told(path):

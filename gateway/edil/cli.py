@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gateway.arguments import positive
+from gateway.edil.publish import add_publish
 from gateway.errors import CommandError, Exit
 
 URL = "http://127.0.0.1:8420"
@@ -22,7 +24,7 @@ def add_edil(commands: Any) -> None:
     _add_counting(holder, DEFAULT_LEAST, required=True)
     holder.add_argument("--state", type=Path, metavar="FILE", help="answers given, for ever (default: KEY.answers)")
     holder.add_argument("--once", action="store_true", help="look once and end: 5 if there was nothing to answer")
-    holder.add_argument("--poll-seconds", type=_positive, default=2, metavar="S", help="pause (default: 2)")
+    holder.add_argument("--poll-seconds", type=positive, default=2, metavar="S", help="pause (default: 2)")
     _finish(holder, "run_shareholder")
 
     edil = commands.add_parser("edil", help="encrypted rounds: announce, open, fit, evaluate, infer; a demo")
@@ -43,9 +45,9 @@ def _add_asking(verbs: Any) -> None:
                        help="an owner's key; again for more owners")  # fmt: skip
     enrol.add_argument("--holder", action="append", required=True, metavar="KEY",
                        help="66 hex digits; the data owner's first, then each share-holder's")  # fmt: skip
-    enrol.add_argument("--chain-id", type=_positive, required=True, metavar="N", help="the chain of Devices")
+    enrol.add_argument("--chain-id", type=positive, required=True, metavar="N", help="the chain of Devices")
     enrol.add_argument("--contract", required=True, metavar="ADDRESS", help="the contract Devices")
-    enrol.add_argument("--number", type=_positive, default=1, metavar="N", help="above the last one (default: 1)")
+    enrol.add_argument("--number", type=positive, default=1, metavar="N", help="above the last one (default: 1)")
     _add_gateways(enrol)
     _finish(enrol, "run_enrol")
 
@@ -77,7 +79,7 @@ def _add_asking(verbs: Any) -> None:
 def _add_reading(verbs: Any) -> None:
     watch = verbs.add_parser("watch", help="follow a round until it is closed and answered")
     _add_round(watch)
-    watch.add_argument("--timeout", type=_positive, default=600, metavar="S", help="then code 7 (default: 600)")
+    watch.add_argument("--timeout", type=positive, default=600, metavar="S", help="then code 7 (default: 600)")
     _finish(watch, "run_watch")
 
     close = verbs.add_parser("close", help="close a round before its deadline")
@@ -112,10 +114,7 @@ def _add_using(verbs: Any) -> None:
     evaluate.add_argument("data", type=Path, metavar="DATA.csv", help="a row: class, then the embedding's integers")
     _finish(evaluate, "run_evaluate")
 
-    publish = verbs.add_parser("publish", help="write a head, decoder or sums under the name of its content (CID)")
-    publish.add_argument("file", type=Path, metavar="FILE", help="what is published")
-    publish.add_argument("--to", type=Path, default=Path("."), metavar="DIR", help="folder (default: this one)")
-    _finish(publish, "run_publish")
+    add_publish(verbs)
 
     infer = verbs.add_parser("infer", help="a gateway applies a head to encrypted embeddings; read the logits")
     _add_key(infer, "the data owner's key")
@@ -124,7 +123,7 @@ def _add_using(verbs: Any) -> None:
     _finish(infer, "run_infer")
 
     demo = verbs.add_parser("demo", help="a whole site in one process tree: encrypted round, attacks, fitted head")
-    demo.add_argument("--devices", type=_positive, default=16, metavar="N", help="how many (default: 16)")
+    demo.add_argument("--devices", type=positive, default=16, metavar="N", help="how many (default: 16)")
     demo.add_argument("--boards", default="qemu_mps2_an385,qemu_mps2_an500,qemu_virt_rv32", metavar="A,B",
                       help="emulated ones among them; none: an empty text")  # fmt: skip
     demo.add_argument("--keep", type=Path, metavar="DIR", help="keep its files here (default: forgotten)")
@@ -143,15 +142,15 @@ def _add_trusted(trusted: argparse.ArgumentParser) -> None:
     _add_trusted_key(announce)
     announce.add_argument("--name", required=True, metavar="TEXT", help="what the round is called")
     for name, text in (("values", "how many a device sends, to 4096"), ("bound", "largest magnitude of a value")):
-        announce.add_argument(f"--{name}", type=_positive, required=True, metavar="N", help=text)
-    announce.add_argument("--k-min", type=_positive, default=8, metavar="N", help="devices, at least (default: 8)")
-    announce.add_argument("--deadline-s", type=_positive, default=600, metavar="N", help="from now (default: 600)")
+        announce.add_argument(f"--{name}", type=positive, required=True, metavar="N", help=text)
+    announce.add_argument("--k-min", type=positive, default=8, metavar="N", help="devices, at least (default: 8)")
+    announce.add_argument("--deadline-s", type=positive, default=600, metavar="N", help="from now (default: 600)")
     announce.add_argument("--gateway", default=URL, metavar="URL", help="its page (default: %(default)s)")
     _finish(announce, "run_announce", "trusted")
 
     watch = verbs.add_parser("watch", help="follow a gateway-trusted round until its deadline has closed it")
     _add_trusted_round(watch)
-    watch.add_argument("--timeout", type=_positive, default=600, metavar="S", help="then code 7 (default: 600)")
+    watch.add_argument("--timeout", type=positive, default=600, metavar="S", help="then code 7 (default: 600)")
     _finish(watch, "run_watch", "trusted")
 
     opened = verbs.add_parser("open", help="check a gateway-trusted round's record and decrypt its sum")
@@ -189,7 +188,7 @@ def _add_counting(command: argparse.ArgumentParser, least: int, required: bool) 
     which.add_argument("--devices", type=Path, metavar="FILE", help="count those of a file: a line each, ID [OWNER]")
     which.add_argument("--any-device", action="store_true", help="count any key: k_min is then worth nothing")
     command.add_argument("--contract", metavar="ADDRESS", help="with --rpc: the contract Devices")
-    command.add_argument("--least", type=_positive, default=least, metavar="N",
+    command.add_argument("--least", type=positive, default=least, metavar="N",
                          help="devices in any sum, whatever k_min is (default: %(default)s)")  # fmt: skip
 
 
@@ -209,13 +208,6 @@ def _late(module: str, name: str) -> Callable[[argparse.Namespace], int]:
         return int(getattr(commands, name)(arguments))
 
     return run
-
-
-def _positive(text: str) -> int:
-    value = _natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number above 0")
-    return value
 
 
 def _natural(text: str) -> int:

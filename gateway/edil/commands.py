@@ -26,7 +26,6 @@ from gateway.edil.console import (
     write,
 )
 from gateway.edil.holder import Holder
-from gateway.edil.publish import publish_to
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 from gateway.storage.cid import encode_text
@@ -199,13 +198,6 @@ def run_infer(arguments: Namespace) -> int:
     rows = told(lambda: infer.infer(gateway, digest, secret, read_json(arguments.fit)))
     lines = [f"{row['device']} {row['index']:>3}  class {row['class']}  {row['logits']}" for row in rows]
     show(arguments, {"answers": rows}, "\n".join([*lines, f"{len(rows)} embeddings"]))
-    return Exit.OK
-
-
-def run_publish(arguments: Namespace) -> int:
-    """Put a file where others find it by its content."""
-    name = encode_text(publish_to(arguments.to)(arguments.file.read_bytes()))
-    show(arguments, {"cid": name, "file": str(arguments.to / name)}, name)
     return Exit.OK
 
 

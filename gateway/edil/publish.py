@@ -1,28 +1,27 @@
-"""Where goes what a data owner fitted: content in, its CID out; a folder now. It signs nothing."""
+"""`tinyren edil publish`: what a data owner fitted into R1FS, readable by whoever has its CID; it signs nothing."""
 
-import os
-from collections.abc import Callable
+import json
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
-from gateway.storage.cid import cid_of, encode_text
-
-Publish = Callable[[bytes], bytes]
-"""Content -> its CID (36 bytes), once others can get it by that. Raises OSError: it could not be kept."""
+from gateway.errors import CommandError, Exit
+from gateway.r1fs_commands import Meter, add_verb, open_store
 
 
-def publish_to(folder: Path) -> Publish:
-    """Publish into a folder, each content a file of its CID's name, whole or not at all."""
+def add_publish(verbs: Any) -> None:
+    """The verb `publish` of `tinyren edil`."""
+    verb = add_verb(verbs, "publish", "keep a head, decoder or sums in R1FS; whoever has its CID can read it", run)
+    verb.add_argument("file", type=Path, metavar="FILE", help="what `open` or `fit` wrote")
 
-    def publish(content: bytes) -> bytes:
-        cid = cid_of(content)
-        name = encode_text(cid)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{name}.part"
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / name)
-        return cid
 
-    return publish
+def run(arguments: Namespace, meter: Meter) -> dict[str, Any]:
+    content = arguments.file.read_bytes()
+    try:
+        fields = json.loads(content)
+    except ValueError as error:
+        raise CommandError(f"{arguments.file}: {error}; wanted JSON that `open` or `fit` wrote", Exit.USAGE) from error
+    if not isinstance(fields, dict):
+        raise CommandError(f"{arguments.file}: got {type(fields).__name__}, wanted a JSON object", Exit.USAGE)
+    with open_store(arguments, meter) as store:
+        return store.add([content])._asdict()
