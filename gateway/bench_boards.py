@@ -58,7 +58,8 @@ def measure(counter, nanoseconds, beats):
     client.feed(b"\x20\x02\x00\x00", now)
     subscribe = bytes(client.pending())
     client.written(len(subscribe))
-    client.feed(b"\x90\x06" + subscribe[3:5] + b"\x01" * 4, now)
+    topics = len(client._topics)
+    client.feed(bytes([0x90, 2 + topics]) + subscribe[3:5] + b"\x01" * topics, now)
     assert client.state == mqtt.ONLINE
 
     beacons, last = [], b""
