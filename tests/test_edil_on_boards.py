@@ -72,7 +72,8 @@ def test_an_encryption_takes_as_many_instructions_whatever_its_secrets_are(firmw
     prescale = 0x4002801C if is_arm else 0
     program = COUNT.format(repeats=repeats, prescale=prescale, address=counter["address"])
     counts = ast.literal_eval(firmware.exec(program))
-    assert max(counts) - min(counts) <= 1 < repeats / tick  # less than one instruction apart
+    apart = (max(counts) - min(counts)) * tick / repeats
+    assert apart < 5, counts  # instructions of one encryption: a tick at either end, and an interrupt that falls in
     assert min(counts) * tick / repeats > 500_000
 
 
