@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.database import Statement, write
+
 MAX_DEVICES = 4096
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS device (id BLOB PRIMARY KEY, public_key BLOB NOT NULL, board TEXT NOT NULL,
@@ -119,13 +121,5 @@ class Registry:
         """Let go of the file; what was not saved is in the evidence."""
         self._database.close()
 
-    def _write(self, statements: Sequence[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
-        try:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                for statement, rows in statements:
-                    self._database.executemany(statement, rows)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
-                raise RegistryFull("state.sqlite: no space left, free some") from error
-            raise
+    def _write(self, statements: Sequence[Statement]) -> None:
+        write(self._database, statements, RegistryFull("state.sqlite: no space left, free some"))

@@ -11,7 +11,6 @@ def fill(window, seed, index):
     for at in range(0, len(window), 32):
         window[at : at + 32] = sha256(pack("<III", seed, index, at)).digest()[: len(window) - at]
 """
-SEED_MAX = 2**32 - 1
 
 
 def make_inputs(length, seed, count):

@@ -5,7 +5,6 @@ Keys are seeded. Deed 1 has four slots and the first two devices, deed 2 one slo
 
 import contextlib
 import dataclasses
-import http.server
 import json
 import os
 import random
@@ -25,6 +24,7 @@ from gateway.bus import Bus
 from gateway.oracle import epoch, messages
 from gateway.oracle.consensus import Close, Quorum, Settle, Signature
 from gateway.oracle.rpc import ChainReader
+from tests.chain_node import Node
 
 ROOT = Path(__file__).parent.parent
 SERVICE = [sys.executable, "-m", "gateway.oracle.service"]
@@ -52,39 +52,13 @@ def heartbeat(key, beacon, sequence):
     return wire.sign_heartbeat(address(key), sign(key), beacon, 1, sequence, MODEL, 0, CHAIN)
 
 
-class Rpc:
-    """The embedded chain behind JSON-RPC over HTTP."""
-
-    def __init__(self, chain):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = {"jsonrpc": "2.0", "id": call["id"]}
-                try:
-                    answer["result"] = chain.request(call["method"], call["params"])
-                except chains.ChainError as error:
-                    answer["error"] = {"code": error.code, "message": str(error)}
-                body = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 class Site:
     """A running site in an empty folder; oracles are started one by one."""
 
     def __init__(self, folder):
         self.folder = folder
         self.chain = chains.open_embedded(folder / "chain.sqlite", (chains.address_of(GATEWAY),))
-        self.rpc = Rpc(self.chain)
+        self.rpc = Node(self.chain)
         oracles = [chains.address_of(key) for key in ORACLES]
         made = settlement.deploy(self.chain, GATEWAY, oracles, 2, {}, lambda *_: None)
         self.contracts = settlement.Settlement(self.chain, made, GATEWAY)
@@ -212,6 +186,5 @@ class Site:
             process.wait(WAIT_S)
         self.bus.stop()
         self.broker.stop()
-        self.rpc.server.shutdown()
-        self.rpc.server.server_close()
+        self.rpc.stop()
         self.chain.close()

@@ -1,7 +1,7 @@
 """Which devices count, by a real chain: bound now, to a deed of the owner who signed their enrolment."""
 
 import pytest
-from oracle_site import GATEWAY, Rpc
+from oracle_site import GATEWAY
 
 from device.agent import eip712
 from gateway import chain as chains
@@ -10,6 +10,7 @@ from gateway.edil import counting, shares
 from gateway.edil.shares import SetRefused
 from gateway.oracle import epoch
 from gateway.oracle.rpc import ChainAway
+from tests.chain_node import Node
 from tests.edil_scene import HOLDER, OWNER, Scene, make_device, make_key
 
 DEADLINE_S = 1 << 40
@@ -22,7 +23,7 @@ class Site:
 
     def __init__(self, folder):
         self.chain = chains.open_embedded(folder / "chain.sqlite", (chains.address_of(GATEWAY),))
-        self.rpc = Rpc(self.chain)
+        self.rpc = Node(self.chain)
         made = settlement.deploy(self.chain, GATEWAY, [chains.address_of(GATEWAY)], 1, {}, lambda *_: None)
         self.contracts = settlement.Settlement(self.chain, made, GATEWAY)
         self.devices = bytes.fromhex(made.devices[2:])
@@ -43,8 +44,7 @@ class Site:
         return shares.check_set(closed.manifest, closed.closed_set, HOLDER.public_key.format(), counted, 2)
 
     def stop(self):
-        self.rpc.server.shutdown()
-        self.rpc.server.server_close()
+        self.rpc.stop()
         self.chain.close()
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.database import Statement, write
+
 OPEN, PART, CLOSED, FAILED, ENDED = "open", "part", "closed", "failed", "ended"
 
 _SCHEMA = """
@@ -231,16 +233,8 @@ class RoundsStore:
     def close_trusted(self, digest: bytes, state: str, set_frame: bytes) -> None:
         self._write(("UPDATE trusted SET state = ?, set_frame = ? WHERE digest = ?", [(state, set_frame, digest)]))
 
-    def _write(self, *statements: tuple[str, list[Any]]) -> None:
-        try:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                for statement, rows in statements:
-                    self._database.executemany(statement, rows)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
-                raise StoreFull("rounds.sqlite: no space left, free some") from error
-            raise
+    def _write(self, *statements: Statement) -> None:
+        write(self._database, statements, StoreFull("rounds.sqlite: no space left, free some"))
 
 
 def _round(row: tuple[Any, ...]) -> StoredRound:
