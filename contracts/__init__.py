@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-NAMES = ("R1", "NodeDeed", "Devices", "Settlement")
+NAMES = ("R1", "NodeDeed", "Devices", "Settlement", "Escrow", "Sale", "MasterDeed", "Votes", "Council")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,13 @@ from collections.abc import Callable
 
 from gateway.evidence import EpochWindows, Evidence, EvidenceFull, Window, heartbeats_path, last_epoch, read
 from gateway.ingest import Ingest
+from gateway.oracle.statements import Commitment
 from gateway.registry import Registry, RegistryFull
 from gateway.windows import Step, Windows, beacon, start_ms
 
 Block = tuple[int, bytes]
+COMMIT_PART = 4
+"""A window is committed when this part of the next one has passed."""
 
 
 class ChainAway(Exception):
@@ -43,6 +46,7 @@ class Epochs:
         tell_beacon: publishes a beacon (14 bytes) and the window_ms for which it may be answered.
         on_closed: told the number of each epoch once it is closed.
         may_open: asked whether an epoch may be opened now; asked again at the next turn.
+        tell_commitment: states to the oracles what the evidence was when a window was over (DESIGN.md D6).
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class Epochs:
         tell_beacon: Callable[[bytes, int], None],
         on_closed: Callable[[int], None],
         may_open: Callable[[int], bool] = lambda epoch: True,
+        tell_commitment: Callable[[Commitment], None] = lambda commitment: None,
     ) -> None:
         self.evidence, self.registry, self.ingest = evidence, registry, ingest
         self.windows, self.clock = windows, clock
         self._newest_block, self._tell_beacon, self._on_closed = newest_block, tell_beacon, on_closed
-        self._may_open = may_open
+        self._may_open, self._tell_commitment = may_open, tell_commitment
+        self._is_committed = True
         self._retry_ms = 0
         self._last: Window | None = None
 
@@ -106,10 +112,21 @@ class Epochs:
             except ChainAway:
                 self._put_off("no_block", now_ms)
 
+    def commit(self) -> None:
+        """State what the evidence of the windows before the newest is; call it when everything received is stored.
+
+        It waits for a part of the window, so that nothing that came before is still on its way here.
+        """
+        if not self._is_committed and self._last and self.clock() >= self._commit_ms(self._last):
+            self._commit(self._last.window - 1)
+
     def wake_ms(self) -> int:
-        """In how many ms `turn` is to be asked again."""
+        """In how many ms `turn` and `commit` are to be asked again."""
         now_ms = self.clock()
-        return self.windows.wake_ms(now_ms) - now_ms
+        wake_ms = self.windows.wake_ms(now_ms)
+        if not self._is_committed and self._last:
+            wake_ms = min(wake_ms, max(self._commit_ms(self._last), now_ms + 1))
+        return wake_ms - now_ms
 
     def save(self) -> None:
         """Save progress and counts up to the end of the evidence.
@@ -127,6 +144,7 @@ class Epochs:
         else:
             number, _ = self._newest_block()
             self.save()
+            self._commit(self.windows.count - 1)
             self.evidence.close_epoch(now_ms, number)
             self.ingest.close_windows()
         self.windows.took(step, now_ms)
@@ -140,6 +158,14 @@ class Epochs:
         self.evidence.open_window(window)
         self.ingest.open_window(window.beacon, now_ms, self.windows.window_ms)
         self._tell_beacon(window.beacon, self.windows.window_ms)
+        self._last, self._is_committed = window, window.window == 0
+
+    def _commit_ms(self, newest: Window) -> int:
+        return newest.opened_ms + self.windows.window_ms // COMMIT_PART
+
+    def _commit(self, window: int) -> None:
+        self._is_committed = True
+        self._tell_commitment(Commitment(self.windows.epoch, window, *self.evidence.commitment()))
 
     def _put_off(self, reason: str, now_ms: int) -> None:
         self.registry.reject(Counter({reason: 1}))

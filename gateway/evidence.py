@@ -17,7 +17,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway import evidence_file
@@ -53,6 +53,38 @@ def digest(folder: Path, epoch: int) -> bytes:
         with path.open("rb") as file:
             both += hashlib.file_digest(file, "sha256").digest()
     return hashlib.sha256(both).digest()
+
+
+def digest_of(heartbeats: bytes, windows: bytes) -> bytes:
+    """As `digest`, of the two files' contents."""
+    return hashlib.sha256(hashlib.sha256(heartbeats).digest() + hashlib.sha256(windows).digest()).digest()
+
+
+def digests_at(folder: Path, epoch: int, lengths: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """{(bytes of the heartbeats, bytes of the windows): `digest` of so much of the two files}; each is read once.
+
+    Lengths beyond a file's end are left out.
+    """
+    wanted = set(lengths)
+    heartbeats = _hashes_at(heartbeats_path(folder, epoch), {first for first, _ in wanted})
+    windows = _hashes_at(windows_path(folder, epoch), {second for _, second in wanted})
+    return {
+        (first, second): hashlib.sha256(heartbeats[first] + windows[second]).digest()
+        for first, second in wanted
+        if first in heartbeats and second in windows
+    }
+
+
+def _hashes_at(path: Path, lengths: set[int]) -> dict[int, bytes]:
+    found, sofar, at = {}, hashlib.sha256(), 0
+    with path.open("rb") as file:
+        for length in sorted(lengths):
+            while at < length and (part := file.read(min(length - at, 1 << 20))):
+                sofar.update(part)
+                at += len(part)
+            if at == length:
+                found[length] = sofar.digest()
+    return found
 
 
 def last_epoch(folder: Path) -> int:
@@ -149,6 +181,12 @@ class Evidence:
             raise ValueError(f"batch: {len(batch)} bytes, at most {MAX_BATCH_BYTES}")
         _opened(self._heartbeats).append(batch)
 
+    def commitment(self) -> tuple[int, int, bytes]:
+        """Bytes of the heartbeats and of the windows of the open epoch, and their `digest`, as they are on the disk."""
+        heartbeats, windows = _opened(self._heartbeats), _opened(self._windows)
+        both = heartbeats.sha256.digest() + windows.sha256.digest()
+        return heartbeats.length, windows.length, hashlib.sha256(both).digest()
+
     def close_epoch(self, closed_ms: int, block: int) -> None:
         """End the open epoch; its bindings are read at `block`.
 
@@ -181,12 +219,14 @@ class Evidence:
 
 
 class _AppendOnly:
-    """A file that grows by whole, synced batches; `length` is what is known to be on the disk."""
+    """A file that grows by whole, synced batches; `length` and `sha256` are of what is known to be on the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self.length = os.fstat(self._file).st_size
+        with path.open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256")
 
     def append(self, batch: bytes) -> None:
         written = 0
@@ -200,6 +240,7 @@ class _AppendOnly:
                 raise EvidenceFull(f"{self._path}: no space left, free some") from error
             raise
         self.length += len(batch)
+        self.sha256.update(batch)
 
     def close(self) -> None:
         os.close(self._file)

@@ -77,6 +77,7 @@ class Intake:
                     pass
                 epochs.turn()
                 if not self._queue:
+                    epochs.commit()
                     self._wake.wait(epochs.wake_ms() / 1000)
             self.take(bus, epochs)
             with contextlib.suppress(RegistryFull):  # the next start counts again what is in the evidence

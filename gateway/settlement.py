@@ -72,11 +72,13 @@ def deploy(
     delay_s: int = 0,
     guardian: str = NOBODY,
     cool_down_s: int = 0,
+    governor: str = NOBODY,
 ) -> Contracts:
     """Create a site's contracts that are not in `known` (field of Contracts -> address); `key` pays and is admin.
 
     A root is in force `delay_s` after it was posted, and `guardian` may veto it until then; a device that left a deed
-    is not bound again for `cool_down_s`. All three are for good. A site of one's own needs none of them.
+    is not bound again for `cool_down_s`. `governor`, a Council's timelock, may later make the first two stricter. A
+    site of one's own needs none of them.
 
     `save(name, address)` is called after each one: what it kept is the next call's `known`. A crash before `save`
     leaves a contract that nobody uses.
@@ -93,7 +95,7 @@ def deploy(
 
     ensure("deeds", "NodeDeed", address_of(key))
     ensure("devices", "Devices", have["deeds"], cool_down_s)
-    settled = (have["deeds"], list(oracles), threshold, epoch_cap_wei, delay_s, guardian)
+    settled = (have["deeds"], list(oracles), threshold, epoch_cap_wei, delay_s, guardian, governor)
     ensure("settlement", "Settlement", *settled)
     if "r1" not in have:
         have["r1"] = chain.call(Contract("Settlement", have["settlement"]), "r1")
@@ -132,7 +134,7 @@ class Settlement:
         Raises:
             ChainError: it is not the next one, or is there with other slots.
         """
-        receipt = self._once(
+        receipt = self.once(
             lambda: self.chain.call(self._deeds, "count") >= deed, self._deeds, "mint", deed, owner, slots
         )
         found = self.chain.call(self._deeds, "slots", deed)
@@ -154,7 +156,7 @@ class Settlement:
             LocalError: `board` is not ASCII of 1 to 32 bytes.
         """
         arguments = (deed, device, board_word(board), deadline, owner_signature, device_signature)
-        return self._once(lambda: self.deed_of(device) == deed, self._devices, "bind", *arguments)
+        return self.once(lambda: self.deed_of(device) == deed, self._devices, "bind", *arguments)
 
     def deed_of(self, device: str) -> int:
         """The deed that `device` is bound to now; 0 if none."""
@@ -189,7 +191,7 @@ class Settlement:
         """
         ordered = [signatures[signer] for signer in sorted(signatures, key=str.lower)]
         arguments = (epoch, root, total_wei, evidence, ordered)
-        receipt = self._once(lambda: self.epoch() >= epoch, self._settlement, "post", *arguments)
+        receipt = self.once(lambda: self.epoch() >= epoch, self._settlement, "post", *arguments)
         since = receipt.block if receipt else 0
         posted = next(item for item in self.roots(since) if item.epoch == epoch)
         if (posted.root, posted.total_wei, posted.evidence) != (root, total_wei, evidence):
@@ -220,12 +222,30 @@ class Settlement:
         Raises:
             ChainError: the proof does not fit the newest root, or there is no such deed.
         """
-        receipt = self._once(
+        receipt = self.once(
             lambda: self.claimed(deed) >= cumulative_wei, self._settlement, "claim", deed, cumulative_wei, list(proof)
         )
         if receipt is None:
             return None
         return next(item for item in self.claims(receipt.block, receipt.block) if item.tx == receipt.tx)
+
+    def claim_many(
+        self, leaves: Sequence[tuple[int, int]], proof: Sequence[bytes], flags: Sequence[bool]
+    ) -> list[Claim]:
+        """Have the one owner of several deeds paid in one transaction; none if all of it is paid already.
+
+        Args:
+            leaves: (deed, cumulative wei), with `proof` and `flags` as settlement_tree.Trees.deeds gives them.
+        Raises:
+            ChainError: the proof does not fit the newest root, or the deeds have several owners.
+        """
+        receipt = self.once(
+            lambda: all(self.claimed(deed) >= wei for deed, wei in leaves),
+            *(self._settlement, "claimMany", list(leaves), list(proof), list(flags)),
+        )
+        if receipt is None:
+            return []
+        return [item for item in self.claims(receipt.block, receipt.block) if item.tx == receipt.tx]
 
     def claims(self, first: int = 0, last: int | None = None) -> list[Claim]:
         """All claims paid in blocks `first` to `last` (default: the newest), in order."""
@@ -240,7 +260,7 @@ class Settlement:
         """All R1 ever minted, in wei."""
         return int(self.chain.call(self._settlement, "minted"))
 
-    def _once(self, done: Callable[[], bool], contract: Contract, function: str, *arguments: object) -> Receipt | None:
+    def once(self, done: Callable[[], bool], contract: Contract, function: str, *arguments: object) -> Receipt | None:
         """Send unless it is done; None if it was, also if somebody else did it in between."""
         if done():
             return None

@@ -24,9 +24,10 @@ from gateway.chain import ChainError
 from gateway.ledger import Settled
 from gateway.oracle import epoch as epochs
 from gateway.oracle import merkle, messages
-from gateway.oracle.consensus import Close, Quorum, Reject, Root, Settle, Signature
 from gateway.oracle.epoch import Verdict
+from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rewards import Deed
+from gateway.oracle.statements import Close, Commitment, Root, Signature
 from gateway.ratio1 import MessageRefused
 from gateway.settlement import Claim, PostedRoot, Settlement
 
@@ -40,7 +41,7 @@ class Disagreement(Exception):
 
 
 class Settler:
-    """One thread's work; `closed` and `receive` may be called from any.
+    """One thread's work; `closed`, `commit` and `receive` may be called from any.
 
     Args:
         folder: the site's. oracles: addresses of 20 bytes. key: the gateway's, signs close messages.
@@ -77,9 +78,17 @@ class Settler:
         self._closed = epoch
         self._inbox.put(b"")
 
+    def commit(self, commitment: Commitment) -> None:
+        """State to the oracles what the evidence is."""
+        said = messages.seal(commitment, self._place, self._key.secret)
+        self._publish(messages.topic_of(commitment), said.payload)
+
     def receive(self, payload: bytes) -> None:
-        """A message on the oracles' topics; dropped when too many wait already, for it will be sent again."""
-        if not self._inbox.full():
+        """A message on the oracles' topics; dropped when too many wait already, for it will be sent again.
+
+        What oracles say to each other before they sign is none of the gateway's business, and not looked at.
+        """
+        if b'"type":"signature"' in payload and not self._inbox.full():
             self._inbox.put(payload)
 
     def stop(self) -> None:
@@ -138,7 +147,7 @@ class Settler:
         quorum = self._collect(verdict)
         if quorum is None:
             return None
-        root = verdict.table().root
+        root = verdict.attested()
         if quorum.root != root:
             theirs, ours = quorum.root.root.hex(), root.root.hex()
             raise Disagreement(f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}")
@@ -171,7 +180,7 @@ class Settler:
         close = Close(verdict.epoch, verdict.evidence, epochs.read_windows(folder, verdict.epoch).block)
         quorum = Quorum(self._oracles, self._threshold, self._signer_of)
         while not self._stopping.is_set():
-            self._publish(messages.CLOSE_TOPIC, messages.seal(close, self._place, self._key.secret))
+            self._publish(messages.topic_of(close), messages.seal(close, self._place, self._key.secret).payload)
             outcome = self._listen(verdict.epoch, quorum)
             if outcome is not None:
                 return outcome
@@ -182,17 +191,17 @@ class Settler:
         end_s = time.monotonic() + RETRY_S
         while time.monotonic() < end_s and (payload := self._next_message()):
             try:
-                sender, message = messages.open_sealed(payload, self._place)
+                said = messages.open_sealed(payload, self._place)
             except MessageRefused as error:
                 self._tell(f"refused an oracle's message: {error}")
                 continue
-            if not isinstance(message, Signature) or message.root.epoch != number:
+            if not isinstance(said.message, Signature) or said.message.root.epoch != number:
                 continue
-            outcome = quorum.receive(sender, message)
+            outcome = quorum.receive(said.sender, said.message)
             if isinstance(outcome, Settle):
                 return outcome
-            if isinstance(outcome, Reject) and outcome.reason != "known signature":
-                self._tell(f"rejected from oracle 0x{sender.hex()}: {outcome.reason}")
+            if outcome not in ("", "known signature"):
+                self._tell(f"rejected from oracle 0x{said.sender.hex()}: {outcome}")
         return None
 
     def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
@@ -208,7 +217,7 @@ class Settler:
         """Who signed the root, from the transaction that posted it."""
         data = bytes.fromhex(self.settlement.chain.request("eth_getTransactionByHash", [tx])["input"][2:])
         *_, signatures = decode_abi(POST, data[4:])
-        signers = (self._signer_of(verdict.table().root, signature) for signature in signatures)
+        signers = (self._signer_of(verdict.attested(), signature) for signature in signatures)
         return tuple(to_checksum_address(signer) for signer in signers if signer)
 
     def _pay(self, settled: Settled) -> list[Claim]:

@@ -168,6 +168,7 @@ class RunningSite:
             lambda beacon, window_ms: intake.tell_beacon(self.bus, beacon, window_ms),
             self.settler.closed,
             self._may_open,
+            self.settler.commit,
         )
         self.status = Status(str(self.folder), self.registry, self.epochs, self.settlement, self.dauth)
         self.status.timings.setup = self.set_up_s

@@ -16,11 +16,11 @@ from tests.contract_scene import (
     STRANGER,
     A,
     B,
+    flipped,
     sign,
     with_epoch_cap,
 )
 
-ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 R1_CAP_WEI = 161_803_398 * 10**18
 D = [address_of(device) for device in DEVICES]
 
@@ -52,6 +52,16 @@ def a_binding_signed_with_another_value_is_refused(scene):
 def a_binding_for_another_chain_or_contract_is_refused(scene):
     for changed in ({"chainId": 1}, {"verifyingContract": scene.deeds.address}, {"version": "2"}, {"name": "other"}):
         scene.refuses("WrongSignature", scene.bind, 1, 0, domain=changed)
+
+
+def a_binding_signed_in_another_form_is_refused(scene):
+    told = (1, D[0], A, bytes(32), 0, DEADLINE)
+    good = [sign(signer, scene.domain(scene.devices), "Binding", BINDING, told) for signer in (OWNERS[0], DEVICES[0])]
+    for which in (0, 1):
+        for bad in (flipped(good[which]), good[which][:64], good[which] + b"\0"):
+            signatures = [bad if which == place else item for place, item in enumerate(good)]
+            arguments = (1, D[0], bytes(32), DEADLINE, *signatures)
+            scene.refuses("WrongSignature", scene.chain.send, scene.devices, "bind", *arguments, key=ANYONE)
 
 
 def a_binding_after_its_deadline_is_refused(scene):
@@ -185,9 +195,7 @@ def a_root_signed_with_other_values_is_refused(scene):
 
 def a_signature_in_another_form_is_refused(scene):
     good = scene.root_signatures((1, bytes(32), 0, EVIDENCE), ORACLES[:2])
-    s = int.from_bytes(good[1][32:64], "big")
-    flipped = good[1][:32] + (ORDER - s).to_bytes(32, "big") + bytes([55 - good[1][64]])
-    table = ((good[1][:64], "Length"), (flipped, "S"), (bytes(64) + b"\x1b", ""), (good[1] + b"\0", "Length"))
+    table = ((good[1][:64], "Length"), (flipped(good[1]), "S"), (bytes(64) + b"\x1b", ""), (good[1] + b"\0", "Length"))
     for bad, error in table:
         arguments = (1, bytes(32), 0, EVIDENCE, [good[0], bad])
         error = f"ECDSAInvalidSignature{error}"

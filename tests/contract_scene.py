@@ -16,9 +16,10 @@ from gateway.chain import Chain, ChainError, Contract, address_of, open_embedded
 from gateway.oracle import merkle
 from gateway.settlement import Settlement, deploy
 
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DEADLINE = 2**40
 EVIDENCE = bytes(range(32))
-WIDE_CAP_WEI = 2**200
+WIDE_CAP_WEI = 2**127
 BINDING = "uint256 deed,address device,address owner,bytes32 board,uint256 nonce,uint256 deadline"
 ROOT = "uint256 epoch,bytes32 root,uint256 total,bytes32 evidence"
 
@@ -41,6 +42,12 @@ def sign(signer: PrivateKey, domain: dict, name: str, members: str, values: tupl
     types = [dict(zip(("type", "name"), member.split(), strict=True)) for member in members.split(",")]
     message = {item["name"]: value for item, value in zip(types, values, strict=True)}
     return bytes(Account.sign_message(encode_typed_data(domain, {name: types}, message), signer.secret).signature)
+
+
+def flipped(signature):
+    """The other signature of the same key over the same digest, with s in the upper half."""
+    s = int.from_bytes(signature[32:64], "big")
+    return signature[:32] + (ORDER - s).to_bytes(32, "big") + bytes([55 - signature[64]])
 
 
 @dataclass

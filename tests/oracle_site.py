@@ -22,8 +22,9 @@ from gateway import curve, evidence, settlement, site_file
 from gateway.broker import Broker
 from gateway.bus import Bus
 from gateway.oracle import epoch, messages
-from gateway.oracle.consensus import Close, Quorum, Settle, Signature
+from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rpc import ChainReader
+from gateway.oracle.statements import Close, Signature
 from tests.chain_node import Node
 
 ROOT = Path(__file__).parent.parent
@@ -92,9 +93,10 @@ class Site:
 
     def receive(self, topic, payload, at_ms, token):
         self.bus.ack(token)
-        if topic != messages.CLOSE_TOPIC:
+        if not topic.endswith("close"):
+            said = messages.open_sealed(payload, self.place)
             with self.arrived:
-                self.heard.append(messages.open_sealed(payload, self.place))
+                self.heard.append((said.sender, said.message))
                 self.arrived.notify_all()
 
     def wait(self, predicate):
@@ -151,7 +153,7 @@ class Site:
         return self.closed
 
     def say(self, message, key=GATEWAY):
-        self.bus.publish(messages.topic_of(message), messages.seal(message, self.place, key.secret), qos=1)
+        self.bus.publish(messages.topic_of(message), messages.seal(message, self.place, key.secret).payload, qos=1)
 
     def verdict(self, close, previous=()):
         reader = ChainReader(self.rpc.url, self.place.settlement, bytes.fromhex(self.contracts.contracts.devices[2:]))
@@ -169,7 +171,7 @@ class Site:
             return next((outcome for outcome in found if isinstance(outcome, Settle)), None)
 
         found = settled(self.wait(settled))
-        assert found.root == verdict.table().root
+        assert found.root == verdict.attested()
         signatures = {"0x" + who.hex(): signature for who, signature in found.signatures}
         self.contracts.post_root(verdict.epoch, verdict.root, verdict.total, verdict.evidence, signatures)
         (self.folder / "settlement").mkdir(exist_ok=True)

@@ -1,54 +1,58 @@
-"""Agreement of oracles: text traces of what each input makes an oracle do, and a seeded simulator of a bad network.
+"""Agreement of oracles: text traces of what each input makes an oracle do, and what is rejected without a change.
 
 A trace (tests/traces/*.txt) is a list of commands, each followed by ---- and what came of it. To rewrite the results
 after a change that is meant, and then read the diff: TINYREN_REWRITE_TRACES=1 pytest tests/test_consensus.py
 """
 
 import os
-import random
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from oracle_network import STRANGER, Network, address, fake_sign, fake_signer, table
 
-from gateway.oracle.consensus import MAX_OPEN, RESEND_MS, Quorum, Reject, Settle, Signature, Table
+from gateway.oracle.agreement import RESEND_MS
+from gateway.oracle.consensus import MAX_OPEN
+from gateway.oracle.quorum import Quorum, Settle
+from gateway.oracle.simulator import address, signer_of
+from gateway.oracle.statements import NOTHING, Close, Decision, Held, Proposal, Said, Signature, Vote, digest_of, set_of
+from tests.oracle_network import GATEWAY, STRANGER, Network, bundle, fake_sign, root, text, word
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.txt"))
-SCHEDULES = 1_500
 
 
 class Trace:
     """Runs the commands of a trace; each method is one, and returns the lines that follow its ----."""
 
-    def oracles(self, count, threshold):
-        self.network = Network(int(count), int(threshold))
+    def oracles(self, count, threshold, gateways="1"):
+        self.network = Network(int(count), int(threshold), int(gateways))
         return []
 
-    def verdict(self, number, epoch, root, evidence="e"):
-        self.network.verdicts[int(number), int(epoch)] = table(int(epoch), root, evidence)
+    def lacks(self, number, *names):
+        """From now on an oracle can get everything but these."""
+        self.network.lacking[int(number)] = set(names)
         return []
 
-    def close(self, number, epoch, evidence="e"):
-        return self.network.close(int(number), int(epoch), evidence)
+    def close(self, number, epoch, name="e", gateway=GATEWAY):
+        return self.network.close(int(number), int(epoch), name, int(gateway))
 
-    def scored(self, number, epoch, root, evidence="e"):
-        network, verdict = self.network, table(int(epoch), root, evidence)
-        return network.run(int(number), network.oracles[int(number)].scored(verdict, network.now_ms))
+    def vote(self, sender, to, turn, kind, name, epoch="1"):
+        """A vote of one oracle's, to another alone."""
+        known = {text(item.digest): digest_of((item,)) for item in self.network.known} | {"nothing": NOTHING}
+        return self.network.say(int(sender), int(to), Vote(int(epoch), int(turn), kind, known[name]))
 
-    def table(self, sender, to, epoch, root, evidence="e"):
-        network, message = self.network, table(int(epoch), root, evidence)
-        return network.run(int(to), network.oracles[int(to)].receive(address(int(sender)), message, network.now_ms))
-
-    def signature(self, sender, to, epoch, root, signer=None):
-        network, signed = self.network, table(int(epoch), root).root
+    def signature(self, sender, to, epoch, name, signer=None):
+        signed = root(int(epoch), name)
         message = Signature(signed, fake_sign(int(signer or sender), signed))
-        return network.run(int(to), network.oracles[int(to)].receive(address(int(sender)), message, network.now_ms))
+        return self.network.say(int(sender), int(to), message)
 
-    def deliver(self):
-        lines = []
-        while self.network.wire:
-            lines += self.network.deliver(0)
+    def scored(self, number, epoch, name):
+        network = self.network
+        return network.run(int(number), network.oracles[int(number)].scored(root(int(epoch), name), network.now_ms))
+
+    def deliver(self, *to):
+        """Everything under way, and what comes of it, in order; or only what goes to these."""
+        network, lines = self.network, []
+        while indexes := [at for at, (number, _) in enumerate(network.wire) if not to or str(number) in to]:
+            lines += network.deliver(indexes[0])
         return lines
 
     def lose(self):
@@ -69,22 +73,24 @@ class Trace:
         self.network.survives = survives
         return []
 
-    def wait(self, wait_ms):
+    def wait(self, wait_ms, *numbers):
+        """Time passes for all, or for these only."""
         self.network.now_ms += int(wait_ms)
-        return [line for number in self.network.numbers for line in self.network.tick(number)]
+        ticking = [int(number) for number in numbers] or self.network.numbers
+        return [line for number in ticking for line in self.network.tick(number)]
 
     def settled(self, epoch):
         return [line for number in self.network.numbers for line in self.network.settle(number, int(epoch))]
 
-    def equivocators(self, number):
-        found = self.network.oracles[int(number)].equivocators()
-        return [f"{epoch}: {' '.join(str(one[0]) for one in sorted(who))}" for epoch, who in found.items()]
+    def faults(self, number):
+        found = self.network.oracles[int(number)].faults
+        return [f"{who[0]} said two things" for who in sorted(found)]
 
 
-def run_trace(text):
+def run_trace(content):
     """The trace with every result replaced by what happens now."""
     trace, out = Trace(), []
-    for block in text.strip().split("\n\n"):
+    for block in content.strip().split("\n\n"):
         command = block.split("\n----")[0]
         name, *arguments = command.splitlines()[-1].split()
         out.append("\n".join([command, "----", *getattr(trace, name)(*arguments)]))
@@ -93,152 +99,140 @@ def run_trace(text):
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
 def test_each_input_has_the_effects_that_its_trace_records(path):
-    text = path.read_text()
-    result = run_trace(text)
+    content = path.read_text()
+    result = run_trace(content)
     if os.environ.get("TINYREN_REWRITE_TRACES"):
         path.write_text(result)
     else:
-        assert result == text
+        assert result == content
 
 
-def snapshot(oracle):
-    epochs = {number: vars(epoch) | {"quorum": epoch.quorum.signatures} for number, epoch in oracle.open.items()}
-    return repr((oracle.settled, oracle.choices, epochs))
+E = digest_of((bundle("e"),))
+ROOT = root(1, "e")
+
+
+def held_by(*numbers, name="e", epoch=1):
+    return tuple(Said(address(number), Held(epoch, (bundle(name),))) for number in numbers)
+
+
+def votes_of(*numbers, kind="prevote", turn=0, value=E):
+    return tuple(Said(address(number), Vote(1, turn, kind, value)) for number in numbers)
 
 
 REJECTED = [
-    ("unknown oracle", STRANGER, table(1, "a")),
-    ("unknown oracle", STRANGER, Signature(table(1, "a").root, fake_sign(STRANGER, table(1, "a").root))),
-    ("old epoch", 2, table(0, "a")),
-    ("epoch not closed", 2, table(2, "a")),
-    ("epoch not closed", 2, table(MAX_OPEN + 1, "a")),
-    ("known table", 2, table(1, "a")),
-    ("known signature", 2, Signature(table(1, "a").root, fake_sign(2, table(1, "a").root))),
-    ("second root signed", 2, Signature(table(1, "b").root, fake_sign(2, table(1, "b").root))),
-    ("bad signature", 3, Signature(table(1, "a").root, fake_sign(2, table(1, "a").root))),
-    ("bad signature", 3, Signature(table(1, "a").root, b"")),
+    ("unknown oracle", STRANGER, Vote(1, 0, "prevote", E)),
+    ("unknown oracle", STRANGER, Signature(ROOT, fake_sign(STRANGER, ROOT))),
+    ("old epoch", 2, Vote(0, 0, "prevote", E)),
+    ("epoch not begun", 2, Vote(2, 0, "prevote", E)),
+    ("epoch not begun", 2, Signature(root(2, "e"), fake_sign(2, root(2, "e")))),
+    ("known vote", 2, Vote(1, 0, "prevote", E)),
+    ("another turn", 2, Vote(1, 2, "prevote", E)),
+    ("bundle of no gateway, or two of one", 2, Held(1, (bundle("e", STRANGER),))),
+    ("bundle of no gateway, or two of one", 2, Held(1, (bundle("e"), bundle("f")))),
+    ("not the leader", 3, Proposal(1, 0, held_by(2, 3, 4))),
+    ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3))),
+    ("set without a quorum", 2, Proposal(1, 0, held_by(2, 2, 3))),
+    ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3, STRANGER))),
+    ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3, 4, epoch=2))),
+    ("set without a quorum", 2, Proposal(1, 0, tuple(Said(item.sender, Held(1, ())) for item in held_by(2, 3, 4)))),
+    ("lock without a quorum", 3, Proposal(1, 1, held_by(2, 3, 4), 0, votes_of(3, 4))),
+    ("lock without a quorum", 3, Proposal(1, 1, held_by(2, 3, 4), 0, votes_of(3, 4, STRANGER))),
+    ("lock without a quorum", 3, Proposal(1, 1, held_by(2, 3, 4), 0, votes_of(2, 3, 4, kind="precommit"))),
+    ("lock without a quorum", 3, Proposal(1, 1, held_by(2, 3, 4), 1, votes_of(2, 3, 4, turn=1))),
+    ("decision without a quorum", 2, Decision(1, 0, held_by(2, 3, 4), votes_of(2, 3, 4))),
+    ("decision without a quorum", 2, Decision(1, 0, held_by(2, 3), votes_of(2, 3, 4, kind="precommit"))),
+    ("decision without a quorum", 2, Decision(1, 0, held_by(2, 3, 4), votes_of(2, 2, 3, kind="precommit"))),
+    ("known signature", 2, Signature(ROOT, fake_sign(2, ROOT))),
+    ("second root signed", 2, Signature(root(1, "b"), fake_sign(2, root(1, "b")))),
+    ("bad signature", 3, Signature(ROOT, fake_sign(2, ROOT))),
+    ("bad signature", 3, Signature(ROOT, bytes(65))),
 ]
+
+
+def snapshot(oracle):
+    work = oracle._work
+    ballots = work.agreement.ballots
+    turns = {number: (turn.proposal, turn.proven, turn.votes) for number, turn in ballots.turns.items() if turn.votes}
+    state = (work.agreement.held, work.agreement.memory, work.quorum.signatures, work.choice, work.bundles, turns)
+    return repr((oracle.settled, oracle._closes, ballots.faults, state))
 
 
 @pytest.mark.parametrize("reason, sender, message", REJECTED, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_message_that_is_rejected_changes_nothing(reason, sender, message):
-    network = Network(3, 2)
+    network = Network(4, 3)
     network.close(1, 1)
-    root = table(1, "a").root
     oracle = network.oracles[1]
-    for first in (table(1, "a"), Signature(root, fake_sign(2, root))):
-        assert oracle.receive(address(2), first, 0) == []
+    for first in (Vote(1, 0, "prevote", E), Vote(1, 1, "prevote", E), Signature(ROOT, fake_sign(2, ROOT))):
+        assert network.say(2, 1, first) == []
     before = snapshot(oracle)
-    assert oracle.receive(address(sender), message, 0) == [Reject(address(sender), reason)]
+    assert network.say(sender, 1, message) == [f"1 reject {reason} from {sender}"]
     assert snapshot(oracle) == before
 
 
-def test_memory_stays_bounded_however_many_epochs_the_gateway_announces():
-    network = Network(3, 2)
+def test_a_root_of_other_evidence_than_was_agreed_on_is_stale_and_does_not_count():
+    network = Network(4, 3)
+    for number in network.numbers:
+        network.close(number, 1)
+    while network.oracles[1]._work.agreement.decided is None:
+        network.deliver()
+    before = snapshot(network.oracles[1])
+    assert network.say(4, 1, Signature(root(1, "b"), fake_sign(4, root(1, "b")))) == ["1 reject stale evidence from 4"]
+    assert snapshot(network.oracles[1]) == before
+
+
+def test_memory_stays_bounded_whatever_is_announced_and_voted():
+    network = Network(4, 3)
     for epoch in range(1, 100):
         network.close(1, epoch)
-    assert len(network.oracles[1].open) == MAX_OPEN
+    for turn in range(1_000):
+        network.say(2, 1, Vote(1, turn, "prevote", word(str(turn))))
     assert network.rejects["epoch too far ahead"] == 99 - MAX_OPEN
+    assert len(network.oracles[1]._closes) == MAX_OPEN and len(network.oracles[1]._work.agreement.ballots.turns) <= 2
+
+
+def test_a_stranger_and_an_oracle_announce_nothing():
+    network = Network(4, 3)
+    for number in (STRANGER, 2):
+        said = Said(address(number), Close(1, word("e"), 7))
+        assert network.run(1, network.oracles[1].close(said, 0)) == [f"1 reject not a gateway from {number}"]
+    assert not network.oracles[1].is_open
 
 
 def test_a_quorum_says_settle_once_and_needs_the_signatures_over_one_root():
-    quorum = Quorum([address(n) for n in (1, 2, 3)], 2, fake_signer)
-    one, other = table(1, "a").root, table(1, "b").root
-    assert quorum.receive(address(3), Signature(one, fake_sign(3, one))) is None
-    assert quorum.receive(address(2), Signature(other, fake_sign(2, other))) is None
+    quorum = Quorum([address(n) for n in (1, 2, 3)], 2, signer_of)
+    one, other = root(1, "a"), root(1, "b")
+    assert quorum.receive(address(3), Signature(one, fake_sign(3, one))) == ""
+    assert quorum.receive(address(2), Signature(other, fake_sign(2, other))) == ""
     settle = quorum.receive(address(1), Signature(one, fake_sign(1, one)))
     assert settle == Settle(one, tuple((address(n), fake_sign(n, one)) for n in (1, 3)))
-    assert quorum.receive(address(1), Signature(one, fake_sign(1, one))) == Reject(address(1), "known signature")
-    stranger = Signature(one, fake_sign(STRANGER, one))
-    assert quorum.receive(address(STRANGER), stranger) == Reject(address(STRANGER), "unknown oracle")
+    assert quorum.receive(address(1), Signature(one, fake_sign(1, one))) == "known signature"
+    assert quorum.receive(address(STRANGER), Signature(one, fake_sign(STRANGER, one))) == "unknown oracle"
     assert address(STRANGER) not in quorum.signatures
 
 
-class Liar:
-    """Oracle 3 of 3, which says anything to anyone: tables and signatures of any root, and what it heard before."""
-
-    def __init__(self, network, dice):
-        self.network, self.dice, self.heard = network, dice, []
-
-    def act(self):
-        root = table(1, self.dice.choice("abz")).root
-        lies = [Table(root, ()), Table(root, ((address(100), 255),)), Signature(root, fake_sign(3, root))]
-        forged = Signature(root, fake_sign(self.dice.choice([1, 2]), root))
-        message = self.dice.choice([*lies, forged, table(1, self.dice.choice("abz"))])
-        self.network.wire.append((self.dice.choice([1, 2]), 3, message))
-
-
-def shake(network, dice, honest, steps, liar=None):
-    """Random steps of a bad network: deliver in any order, lose, double, kill between two effects, let time pass."""
-    network.survives = lambda: dice.random() > 0.02
-    for _ in range(steps):
-        step = dice.random()
-        index = dice.randrange(len(network.wire)) if network.wire else None
-        number = dice.choice(honest)
-        if index is not None and step < 0.5:
-            network.deliver(index)
-        elif index is not None and step < 0.58:
-            network.wire.pop(index)
-        elif index is not None and step < 0.66:
-            network.wire.append(network.wire[index])
-        elif step < 0.76:
-            network.close(number, 1)
-        elif step < 0.80:
-            network.start(number)
-        elif step < 0.90 and liar is not None:
-            liar.act()
-        else:
-            network.now_ms += dice.choice([10, RESEND_MS])
-            network.tick(number)
-    network.survives = lambda: True
-
-
-def settleable(network, honest, liars):
-    """Roots that enough signatures can exist for, when every liar signs whatever helps."""
-    votes = Counter(root for number in honest for root in network.signed[number, 1])
-    return {root for root, count in votes.items() if count + liars >= network.threshold}
-
-
-SETUPS = [
-    # name, threshold, verdict of each oracle, honest ones, whether oracle 3 lies, whether the honest must settle
-    ("a liar beside two that read the same evidence", 2, "aa?", [1, 2], True, True),
-    ("nobody lies and one was given other evidence", 2, "aab", [1, 2, 3], False, True),
-    ("nobody lies and all were given different evidence", 2, "abc", [1, 2, 3], False, False),
-    ("a liar beside two that were given different evidence, threshold 3", 3, "ab?", [1, 2], True, False),
+GAPS = [  # f, what each holder missed, what is missing
+    (1, [((0, 3),), (), ()], ()),
+    (1, [((0, 3),), ((2, 5),), ()], ((2, 3),)),
+    (1, [((0, 3),), ((2, 5),)], ((0, 5),)),
+    (1, [((0, 1), (4, 5)), ((1, 4),), ((5, 5),)], ((1, 1), (4, 5))),
+    (0, [((0, 3),)], ((0, 3),)),
+    (0, [((0, 3),), ((3, 4),)], ((3, 3),)),
 ]
 
 
-@pytest.mark.parametrize("name, threshold, verdicts, honest, lies, live", SETUPS, ids=[setup[0] for setup in SETUPS])
-def test_no_schedule_lets_two_roots_settle_or_one_oracle_sign_two(name, threshold, verdicts, honest, lies, live):
-    for seed in range(SCHEDULES):
-        dice = random.Random(f"{name} {seed}")
-        network = Network(3, threshold)
-        for number in honest:
-            network.verdicts[number, 1] = table(1, verdicts[number - 1])
-        liar = Liar(network, dice) if lies else None
-        if lies:
-            del network.oracles[3]
-        shake(network, dice, honest, 40, liar)
-        change = dice.choice(honest)
-        if network.disks[change]:
-            network.verdicts[change, 1] = table(1, "z")  # a chosen table must outlive evidence that changes
-        shake(network, dice, honest, 20, liar)
-        if live:
-            finish(network, honest)
-            assert network.settlements == {table(1, "a").root}, seed
-        for number in honest:
-            assert len(network.signed[number, 1]) <= 1 and len(network.tabled[number, 1]) <= 1, seed
-        assert len(settleable(network, honest, int(lies))) <= 1, seed
-        assert len(network.settlements) <= 1, seed
+@pytest.mark.parametrize("faults, missed, wanted", GAPS)
+def test_a_window_counts_if_more_than_f_saw_it_committed(faults, missed, wanted):
+    held = [Said(address(n), Held(1, (bundle("e", missing=gaps),))) for n, gaps in enumerate(missed, 1)]
+    assert set_of(held, faults) == (bundle("e", missing=wanted),)
 
 
-def finish(network, honest):
-    """The network recovers: every oracle is up, nothing is lost, time passes."""
-    for _ in range(3):
-        for number in honest:
-            network.close(number, 1)
-        network.now_ms += RESEND_MS
-        for number in honest:
-            network.tick(number)
-        while network.wire:
-            network.deliver(0)
+def test_of_a_gateways_two_bundles_the_one_that_more_hold_is_in_the_set_and_none_that_f_hold():
+    held = (*held_by(1, 2, name="f"), *held_by(3, name="e"))
+    assert set_of(held, 0) == (bundle("f"),) and set_of((*held_by(1, name="f"), *held_by(2)), 0) == (bundle("e"),)
+    assert set_of((*held_by(1, name="f"), *held_by(2)), 1) == ()
+
+
+def test_nothing_is_published_again_before_it_is_due():
+    network = Network(4, 3)
+    network.close(1, 1)
+    assert network.oracles[1].tick(RESEND_MS - 1) == [] or RESEND_MS > 1_000

@@ -105,8 +105,8 @@ MUTANTS = {
     ),
     "threshold off by one": (
         "Settlement",
-        "signatures.length < threshold",
-        "signatures.length + 1 < threshold",
+        "signatures.length < rules.threshold",
+        "signatures.length + 1 < rules.threshold",
         checks.fewer_signatures_than_the_threshold_are_refused,
     ),
     "one signer counts twice": (
@@ -147,7 +147,7 @@ MUTANTS = {
     ),
     "epoch cap not checked": (
         "Settlement",
-        "if (total_ - lastTotal > epochCap) revert TotalTooHigh(total_ - lastTotal, epochCap);",
+        "if (total_ - lastTotal > _rules.epochCap) revert TotalTooHigh(total_ - lastTotal, _rules.epochCap);",
         "",
         checks.the_total_grows_by_the_epochs_cap_at_most,
     ),
@@ -159,7 +159,7 @@ MUTANTS = {
     ),
     "proof not checked": (
         "Settlement",
-        "if (!MerkleProof.verifyCalldata(proof, posted.root, leaf)) revert WrongProof(deed, cumulative);",
+        "if (!MerkleProof.verifyCalldata(proof, posted.root, _leaf(deed, cumulative))) revert WrongProof(deed, cumulative);",
         "",
         checks.a_proof_fits_its_own_deed_and_amount_only,
     ),
@@ -172,20 +172,19 @@ MUTANTS = {
     "payment not recorded": ("Settlement", "claimed[deed] = cumulative;", "", checks.nothing_is_paid_twice),
     "double pay": (
         "Settlement",
-        "if (cumulative <= paid) revert NothingToClaim(deed, paid, cumulative);\n        claimed[deed] = cumulative;\n"
-        "        uint256 amount = cumulative - paid;",
-        "claimed[deed] = cumulative;\n        uint256 amount = cumulative;",
+        "if (cumulative <= paid) return 0;\n        claimed[deed] = cumulative;\n        amount = cumulative - paid;",
+        "claimed[deed] = cumulative;\n        amount = cumulative;",
         checks.nothing_is_paid_twice,
     ),
     "all of it paid again": (
         "Settlement",
-        "uint256 amount = cumulative - paid;",
-        "uint256 amount = cumulative;",
+        "amount = cumulative - paid;",
+        "amount = cumulative;",
         checks.a_claim_pays_the_owner_what_is_new_whoever_sends_it,
     ),
     "more minted than attested": (
         "Settlement",
-        "if (all > posted.total) revert ExceedsAttested(all, posted.total);",
+        "if (all > attested) revert ExceedsAttested(all, attested);",
         "",
         checks.no_more_is_minted_than_was_attested,
     ),

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from coincurve import PrivateKey
@@ -10,9 +11,11 @@ from device.agent import cbor, wire
 from gateway import curve, evidence
 from gateway.oracle import epoch, rewards
 from gateway.oracle.availability import EvidenceError
+from gateway.oracle.bundles import verify_bundle
 from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway
-from gateway.oracle.service import read_deeds, read_leaves
+from gateway.oracle.service import read_leaves
+from gateway.oracle.statements import Bundle
 from gateway.verify import verify_epoch
 
 DICE = random.Random(11)
@@ -146,16 +149,17 @@ class Chain:
         return self.last
 
 
-def test_every_window_must_hide_a_block_of_the_chain(tmp_path):
-    write(tmp_path, [])
-    windows = epoch.read_windows(tmp_path, 1)
-    assert read_deeds(Chain(HASHES), windows, CLOSE_BLOCK) == DEEDS
+def test_a_bundle_is_what_was_announced_and_every_window_hides_a_block_of_the_chain(tmp_path):
+    bundle = Bundle(b"g" * 20, write(tmp_path, []), CLOSE_BLOCK)
+    assert verify_bundle(tmp_path, 1, bundle, Chain(HASHES).block_hash).block == CLOSE_BLOCK
     with pytest.raises(EvidenceError, match="window 2"):
-        read_deeds(Chain(HASHES | {12: b"?" * 32}), windows, CLOSE_BLOCK)
+        verify_bundle(tmp_path, 1, bundle, Chain(HASHES | {12: b"?" * 32}).block_hash)
     with pytest.raises(ChainAway):
-        read_deeds(Chain({10: HASHES[10]}), windows, CLOSE_BLOCK)
+        verify_bundle(tmp_path, 1, bundle, Chain({10: HASHES[10]}).block_hash)
     with pytest.raises(EvidenceError, match="closed at block"):
-        read_deeds(Chain(HASHES), windows, CLOSE_BLOCK + 1)
+        verify_bundle(tmp_path, 1, replace(bundle, block=CLOSE_BLOCK + 1), Chain(HASHES).block_hash)
+    with pytest.raises(EvidenceError, match="announced"):
+        verify_bundle(tmp_path, 1, replace(bundle, digest=bytes(32)), Chain(HASHES).block_hash)
 
 
 class SecondScorersChain(Chain):

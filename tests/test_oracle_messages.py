@@ -1,5 +1,6 @@
 """What oracles hear and keep: messages of other forms, sites or signers are refused; choices survive a crash whole."""
 
+import base64
 import json
 
 import pytest
@@ -10,50 +11,118 @@ from hypothesis import strategies as st
 from gateway import curve, ratio1
 from gateway.errors import CommandError
 from gateway.oracle import choices, epoch, messages
-from gateway.oracle.consensus import Close, Root, Signature, Table
+from gateway.oracle.agreement import Memory
+from gateway.oracle.effects import Choice
 from gateway.oracle.messages import Site
 from gateway.oracle.rpc import ChainAway, decode_deeds
+from gateway.oracle.rules import Place
+from gateway.oracle.statements import (
+    Bundle,
+    Close,
+    Commitment,
+    Decision,
+    Held,
+    Proposal,
+    Root,
+    Signature,
+    Vote,
+)
 from gateway.ratio1 import MessageRefused
 
-KEY = PrivateKey(b"\x01" * 32)
+KEY, OTHER = PrivateKey(b"\x01" * 32), PrivateKey(b"\x02" * 32)
 SITE = Site(1331, b"s" * 20)
 ROOT = Root(3, b"r" * 32, 10**24, b"e" * 32)
-TABLE = Table(ROOT, ((b"a" * 20, 0), (b"d" * 20, 255)))
-MESSAGES = [Close(3, b"e" * 32, 9), TABLE, Signature(ROOT, b"g" * 65)]
+CID = "bafkreicryllxa7sk2xlr4msbx2evi6myk7vhevcbqrqdsp5fakgapbbytu"
+HELD = Held(3, (Bundle(b"a" * 20, b"d" * 32, 9), Bundle(b"b" * 20, b"d" * 32, 1 << 62, CID, ((0, 0), (2, 65535)))))
+VOTE = Vote(3, 7, "prevote", b"v" * 32)
+INNER = tuple(messages.seal(HELD, SITE, key.secret) for key in (KEY, OTHER))
+VOTES = tuple(messages.seal(VOTE, SITE, key.secret) for key in (KEY, OTHER))
+PROPOSAL = Proposal(3, 8, INNER, 7, VOTES)
+MESSAGES = [
+    Commitment(3, 65535, 0, 1 << 40, b"c" * 32),
+    Close(3, b"e" * 32, 9),
+    Close(3, b"e" * 32, 9, CID),
+    HELD,
+    Held(3, ()),
+    VOTE,
+    Vote(3, 0, "precommit", b""),
+    PROPOSAL,
+    Proposal(3, 0, INNER),
+    Decision(3, 8, INNER, VOTES),
+    Signature(ROOT, b"g" * 65),
+]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_is_read_back_as_it_was_said(message):
-    payload = messages.seal(message, SITE, KEY.secret)
-    assert messages.open_sealed(payload, SITE) == (curve.address_of(KEY.secret), message)
+    said = messages.seal(message, SITE, KEY.secret)
+    got = messages.open_sealed(said.payload, SITE)
+    assert got == said and (got.sender, got.message) == (curve.address_of(KEY.secret), message)
+    if isinstance(message, Proposal):
+        assert [inner.sender for inner in got.message.held] == [curve.address_of(key.secret) for key in (KEY, OTHER)]
 
 
 def sealed(fields):
     return json.dumps(ratio1.sign(fields, KEY.secret)).encode()
 
 
-FIELDS = messages.encode(TABLE, SITE)
+def inner(payload):
+    return {"held": {"0": base64.b64encode(payload).decode()}}
+
+
+FIELDS = {
+    kind: messages.encode(message, SITE)
+    for kind, message in zip(
+        ("commitment", "close", "held", "vote", "proposal", "signature"),
+        (MESSAGES[0], MESSAGES[1], HELD, VOTE, PROPOSAL, MESSAGES[-1]),
+        strict=True,
+    )
+}
+GATEWAY = "0x" + b"a".hex() * 20
+DIGEST = "0x" + "00" * 32
 REFUSED = [
-    ("another chain", FIELDS | {"chain": 1}),
-    ("another contract", FIELDS | {"settlement": "0x" + "00" * 20}),
-    ("no type", {name: value for name, value in FIELDS.items() if name != "type"}),
-    ("an unknown type", FIELDS | {"type": "vote"}),
-    ("an unknown field", FIELDS | {"more": 1}),
-    ("a field of another message", FIELDS | {"block": 1}),
-    ("epoch 0", FIELDS | {"epoch": 0}),
-    ("an epoch that is text", FIELDS | {"epoch": "3"}),
-    ("an epoch that is true", FIELDS | {"epoch": True}),
-    ("an epoch beyond 32 bits", FIELDS | {"epoch": 1 << 32}),
-    ("a short root", FIELDS | {"root": "0x00"}),
-    ("a root in upper case", FIELDS | {"root": "0x" + "AA" * 32}),
-    ("a root that is a number", FIELDS | {"root": 7}),
-    ("a total that is a number", FIELDS | {"total": 7}),
-    ("a total with a leading zero", FIELDS | {"total": "07"}),
-    ("a total of 257 bits", FIELDS | {"total": str(1 << 256)}),
-    ("availability above 255", FIELDS | {"availability": {"0x" + "61" * 20: 256}}),
-    ("availability below 0", FIELDS | {"availability": {"0x" + "61" * 20: -1}}),
-    ("availability of no id", FIELDS | {"availability": {"a": 1}}),
-    ("availability in a list", FIELDS | {"availability": []}),
+    ("another chain", FIELDS["vote"] | {"chain": 1}),
+    ("another contract", FIELDS["vote"] | {"settlement": "0x" + "00" * 20}),
+    ("no type", {name: value for name, value in FIELDS["vote"].items() if name != "type"}),
+    ("an unknown type", FIELDS["vote"] | {"type": "table"}),
+    ("an unknown field", FIELDS["vote"] | {"more": 1}),
+    ("a field of another message", FIELDS["vote"] | {"block": 1}),
+    ("epoch 0", FIELDS["vote"] | {"epoch": 0}),
+    ("an epoch that is text", FIELDS["vote"] | {"epoch": "3"}),
+    ("an epoch that is true", FIELDS["vote"] | {"epoch": True}),
+    ("an epoch beyond 32 bits", FIELDS["vote"] | {"epoch": 1 << 32}),
+    ("a turn below 0", FIELDS["vote"] | {"turn": -1}),
+    ("a turn beyond 31 bits", FIELDS["vote"] | {"turn": 1 << 31}),
+    ("a vote of another kind", FIELDS["vote"] | {"kind": "maybe"}),
+    ("a vote of a kind in a list", FIELDS["vote"] | {"kind": ["prevote"]}),
+    ("a vote for a short digest", FIELDS["vote"] | {"value": "0x00"}),
+    ("a window beyond 16 bits", FIELDS["commitment"] | {"window": 1 << 16}),
+    ("a negative length", FIELDS["commitment"] | {"heartbeats_bytes": -1}),
+    ("a CID of another form", FIELDS["close"] | {"cid": "../../etc"}),
+    ("a CID that is a number", FIELDS["close"] | {"cid": 7}),
+    ("bundles in a list", FIELDS["held"] | {"bundles": []}),
+    ("a bundle of no gateway", FIELDS["held"] | {"bundles": {"a": f"{DIGEST}/1//"}}),
+    ("a bundle without a place", FIELDS["held"] | {"bundles": {GATEWAY: DIGEST}}),
+    ("a bundle at a block beyond 63 bits", FIELDS["held"] | {"bundles": {GATEWAY: f"{DIGEST}/{1 << 63}//"}}),
+    ("windows backwards", FIELDS["held"] | {"bundles": {GATEWAY: f"{DIGEST}/1//3-2"}}),
+    ("windows that touch", FIELDS["held"] | {"bundles": {GATEWAY: f"{DIGEST}/1//1-2,3-4"}}),
+    ("windows beyond 16 bits", FIELDS["held"] | {"bundles": {GATEWAY: f"{DIGEST}/1//1-65536"}}),
+    ("held that is a list", FIELDS["proposal"] | {"held": []}),
+    ("held by other numbers", FIELDS["proposal"] | {"held": {"1": "AAAA"}}),
+    ("held that is no base64", FIELDS["proposal"] | {"held": {"0": "?"}}),
+    ("held that is no text", FIELDS["proposal"] | {"held": {"0": 7}}),
+    ("held that is noise", FIELDS["proposal"] | inner(b"noise")),
+    ("held of another site", FIELDS["proposal"] | inner(messages.seal(HELD, Site(1, b"s" * 20), KEY.secret).payload)),
+    ("held that was altered", FIELDS["proposal"] | inner(INNER[0].payload.replace(b"65535", b"65534"))),
+    ("a proposal in a proposal", FIELDS["proposal"] | inner(messages.seal(PROPOSAL, SITE, KEY.secret).payload)),
+    ("too many held", FIELDS["proposal"] | {"held": {str(index): "" for index in range(messages.MAX_INNER + 1)}}),
+    ("a lock before the first turn", FIELDS["proposal"] | {"lock_turn": -2}),
+    ("a short root", FIELDS["signature"] | {"root": "0x00"}),
+    ("a root in upper case", FIELDS["signature"] | {"root": "0x" + "AA" * 32}),
+    ("a root that is a number", FIELDS["signature"] | {"root": 7}),
+    ("a total that is a number", FIELDS["signature"] | {"total": 7}),
+    ("a total with a leading zero", FIELDS["signature"] | {"total": "07"}),
+    ("a total of 257 bits", FIELDS["signature"] | {"total": str(1 << 256)}),
 ]
 
 
@@ -64,7 +133,7 @@ def test_a_signed_message_of_another_form_or_site_is_refused(fields):
 
 
 def test_a_message_that_was_altered_after_it_was_signed_is_refused():
-    fields = json.loads(messages.seal(TABLE, SITE, KEY.secret))
+    fields = json.loads(messages.seal(PROPOSAL, SITE, KEY.secret).payload)
     for changed in (fields | {"epoch": 4}, fields | {"EE_SENDER": curve.ratio1_address(b"\x02" + b"\x01" * 32)}):
         with pytest.raises(MessageRefused):
             messages.open_sealed(json.dumps(changed).encode(), SITE)
@@ -81,10 +150,10 @@ def test_foreign_bytes_are_refused_and_nothing_else(payload):
 @settings(derandomize=True, max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_one_changed_byte_never_passes_for_another_message(place, value):
-    payload = bytearray(messages.seal(TABLE, SITE, KEY.secret))
+    payload = bytearray(messages.seal(PROPOSAL, SITE, KEY.secret).payload)
     payload[place % len(payload)] = value
     try:
-        assert messages.open_sealed(bytes(payload), SITE)[1] == TABLE
+        assert messages.open_sealed(bytes(payload), SITE).message == PROPOSAL
     except MessageRefused:
         pass
 
@@ -96,26 +165,47 @@ def test_noise_of_a_megabyte_and_deep_nesting_are_refused():
             messages.open_sealed(payload, SITE)
 
 
-def test_choices_are_kept_and_read_back(tmp_path):
-    assert choices.load(tmp_path, SITE) == ()
-    choices.save(tmp_path, [TABLE], SITE)
-    assert choices.load(tmp_path, SITE) == (TABLE,)
-    (tmp_path / "choices.json.part").write_text("torn by a crash")
-    assert choices.load(tmp_path, SITE) == (TABLE,)
+CHOICE = Choice(
+    8,
+    Memory(
+        Place(8, 2, 7, b"v" * 32, 7, b"v" * 32),
+        (messages.seal(VOTE, SITE, KEY.secret),),
+        messages.seal(PROPOSAL, SITE, KEY.secret),
+        messages.seal(MESSAGES[-2], SITE, KEY.secret),
+    ),
+    messages.seal(MESSAGES[-1], SITE, KEY.secret),
+)
 
 
-@pytest.mark.parametrize("content", ["", "[", "7", "[7]", "[{}]", '"text"', "null"])
-def test_damaged_choices_stop_the_oracle_and_are_left_as_they_are(tmp_path, content):
+def test_a_choice_is_kept_and_read_back(tmp_path):
+    assert choices.load(tmp_path, SITE) is None
+    for choice in (Choice(1), CHOICE):
+        choices.save(tmp_path, choice)
+        assert choices.load(tmp_path, SITE) == choice
+    (tmp_path / "choice.json.part").write_text("torn by a crash")
+    assert choices.load(tmp_path, SITE) == CHOICE
+
+
+def test_a_choice_that_somebody_edited_stops_the_oracle(tmp_path):
+    choices.save(tmp_path, CHOICE)
+    path = tmp_path / choices.NAME
+    path.write_text(path.read_text().replace("prevote", "precommit", 1))
+    with pytest.raises(CommandError):
+        choices.load(tmp_path, SITE)
+
+
+@pytest.mark.parametrize("content", ["", "[", "7", "[7]", "[{}]", "{}", '{"epoch": 1, "place": {}}', '"text"', "null"])
+def test_a_damaged_choice_stops_the_oracle_and_is_left_as_it_is(tmp_path, content):
     (tmp_path / choices.NAME).write_text(content)
     with pytest.raises(CommandError):
         choices.load(tmp_path, SITE)
     assert (tmp_path / choices.NAME).read_text() == content
 
 
-def test_choices_of_another_site_stop_the_oracle(tmp_path):
-    choices.save(tmp_path, [TABLE], Site(1, b"s" * 20))
+def test_a_choice_of_another_site_stops_the_oracle(tmp_path):
+    choices.save(tmp_path, CHOICE)
     with pytest.raises(CommandError):
-        choices.load(tmp_path, SITE)
+        choices.load(tmp_path, Site(1, b"s" * 20))
 
 
 def test_a_root_signature_is_its_signers_for_one_chain_and_contract_only():

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import ledger, settler
 from gateway.oracle import epoch, messages, rewards
-from gateway.oracle.consensus import Root, Signature
+from gateway.oracle.statements import Root, Signature
 from gateway.settler import Disagreement, Settler
 from tests.oracle_site import DEVICES, GATEWAY, ORACLES, Site, address
 
@@ -31,17 +31,17 @@ class Stand:
         )
 
     def publish(self, topic, payload):
-        close = messages.open_sealed(payload, self.site.place)[1]
+        close = messages.open_sealed(payload, self.site.place).message
         with self._done:
             self.announced += 1
             self._done.notify_all()
         before = ledger.read(self.site.folder / "settlement", close.epoch - 1)
         verdict = self.site.verdict(close, before.leaves if before else ())
-        root = self.root_of(verdict.table().root)
+        root = self.root_of(verdict.attested())
         digest = epoch.root_digest(root, self.site.place.chain_id, self.site.place.settlement)
         for key in self.signers:
             message = Signature(root, epoch.sign_digest(digest, key))
-            self.settler.receive(messages.seal(message, self.site.place, key.secret))
+            self.settler.receive(messages.seal(message, self.site.place, key.secret).payload)
 
     def on_settled(self, settled, claims):
         with self._done:

@@ -8,13 +8,19 @@ import {vm} from "./Vm.sol";
 /// @dev Actions that must fail set `broken` where they do not; what must succeed reverts the whole call where it does not, and
 /// `claimEverything` sets `broken` then.
 contract Actions is Scene {
+    struct Choice {
+        uint256 running;
+        bool wanted;
+    }
+
     string public broken;
     uint256 public epochs;
-    uint256[DEEDS] public earned;
-    uint256[DEEDS] public paid;
+    Leaves private _earned;
+    Leaves private _paid;
     mapping(address owner => uint256) public received;
     mapping(address owner => uint256) public burned;
-    mapping(uint256 epoch => uint256[DEEDS]) private _leaves;
+    mapping(uint256 epoch => Leaves) private _leaves;
+    mapping(uint256 owner => Choice[]) private _choices;
     uint256 private _rotations;
     mapping(uint256 device => uint256) public deedOf;
 
@@ -24,7 +30,32 @@ contract Actions is Scene {
     }
 
     function earn(uint256 deed, uint64 amount) external {
-        earned[deed % DEEDS] += amount;
+        deed %= DEEDS;
+        uint256 owner = ownerOf(deed + 1);
+        if (toAccount(owner, epochs + 1)) _earned.accounts[owner] += amount;
+        else _earned.deeds[deed] += amount;
+    }
+
+    function choose(uint256 owner, bool wanted) external {
+        owner %= OWNERS;
+        vm.prank(ownerAddress(owner));
+        settlement.payToAccount(wanted);
+        _choices[owner].push(Choice(epochs + 1, wanted));
+    }
+
+    /// @dev By the whole history of choices: the last one that was made before `epoch` ran.
+    function toAccount(uint256 owner, uint256 epoch) public view returns (bool) {
+        Choice[] storage choices = _choices[owner];
+        for (uint256 i = choices.length; i > 0; --i) {
+            if (choices[i - 1].running < epoch) return choices[i - 1].wanted;
+        }
+        return false;
+    }
+
+    /// @dev The epoch that ran when `owner` chose last; 0 for never.
+    function choseAt(uint256 owner) external view returns (uint256) {
+        uint256 count = _choices[owner].length;
+        return count > 0 ? _choices[owner][count - 1].running : 0;
     }
 
     function wait(uint32 time) external {
@@ -32,28 +63,28 @@ contract Actions is Scene {
     }
 
     function postNext() external {
-        uint256[DEEDS] memory leaves = earned;
-        post(epochs + 1, treeRoot(leaves), sum(leaves), quorum());
+        Leaves memory leaves = _earned;
+        post(epochs + 1, rootOf(leaves), totalOf(leaves), quorum());
         _leaves[++epochs] = leaves;
     }
 
     function postWithout(uint256 kind, uint256 epoch) external {
-        uint256[DEEDS] memory leaves = earned;
-        leaves[0] += 1 ether;
-        (uint256 wrong, uint256 total) = (epochs + 1, sum(leaves));
-        bytes[] memory signatures = signedByOracles(rootStruct(wrong, treeRoot(leaves), total), quorum());
+        Leaves memory leaves = _earned;
+        leaves.deeds[0] += 1 ether;
+        (uint256 wrong, uint256 total) = (epochs + 1, totalOf(leaves));
+        bytes[] memory signatures = signedByOracles(rootStruct(wrong, rootOf(leaves), total), quorum());
         kind %= 5;
-        if (kind == 0) signatures = signedByOracles(rootStruct(wrong, treeRoot(leaves), total), quorum() - 1);
+        if (kind == 0) signatures = signedByOracles(rootStruct(wrong, rootOf(leaves), total), quorum() - 1);
         if (kind == 1) signatures[0] = signatures[quorum() - 1];
         if (kind == 2) signatures[0] = signed(0xBAD, domain("tinyren Settlement", address(settlement)), bytes32(0));
-        if (kind == 3) signatures = signedByOracles(rootStruct(wrong, treeRoot(leaves), total + 1), quorum());
+        if (kind == 3) signatures = signedByOracles(rootStruct(wrong, rootOf(leaves), total + 1), quorum());
         if (kind == 4) {
             if (epoch == epochs + 1) return;
             wrong = epoch;
-            signatures = signedByOracles(rootStruct(wrong, treeRoot(leaves), total), quorum());
+            signatures = signedByOracles(rootStruct(wrong, rootOf(leaves), total), quorum());
         }
         if (kind == 1 && quorum() == 1) return;
-        try settlement.post(wrong, treeRoot(leaves), total, EVIDENCE, signatures) {
+        try settlement.post(wrong, rootOf(leaves), total, EVIDENCE, signatures) {
             broken = "a root without a quorum, or out of order, was posted";
         } catch {}
     }
@@ -74,35 +105,87 @@ contract Actions is Scene {
 
     function claim(uint256 deed) public {
         deed = 1 + (deed % DEEDS);
-        uint256[DEEDS] memory leaves = inForce();
-        uint256 amount = leaves[deed - 1] - paid[deed - 1];
-        settlement.claim(deed, leaves[deed - 1], proofOf(leaves, deed));
-        paid[deed - 1] += amount;
-        received[deeds.ownerOf(deed)] += amount;
+        Leaves memory leaves = inForce();
+        settlement.claim(deed, leaves.deeds[deed - 1], deedProof(leaves, deed));
+        _notePaid(deed, leaves.deeds[deed - 1]);
+    }
+
+    function claimAccount(uint256 owner) public {
+        owner %= OWNERS;
+        Leaves memory leaves = inForce();
+        settlement.claimAccount(ownerAddress(owner), leaves.accounts[owner], accountProof(leaves, owner));
+        received[ownerAddress(owner)] += leaves.accounts[owner] - _paid.accounts[owner];
+        _paid.accounts[owner] = leaves.accounts[owner];
+    }
+
+    function claimAllOf(uint256 owner) external {
+        owner %= OWNERS;
+        Leaves memory leaves = inForce();
+        uint256 count;
+        uint256[] memory chosen = new uint256[](DEEDS);
+        for (uint256 deed = 1; deed <= DEEDS; ++deed) if (ownerOf(deed) == owner) chosen[count++] = deed - 1;
+        if (count == 0) return;
+        assembly {
+            mstore(chosen, count)
+        }
+        claimDeeds(leaves, chosen);
+        for (uint256 i = 0; i < count; ++i) _notePaid(chosen[i] + 1, leaves.deeds[chosen[i]]);
+    }
+
+    function _notePaid(uint256 deed, uint256 cumulative) private {
+        received[deeds.ownerOf(deed)] += cumulative - _paid.deeds[deed - 1];
+        _paid.deeds[deed - 1] = cumulative;
     }
 
     /// @dev Any older root's leaf, or another amount, or another deed's proof.
     function claimWrongly(uint256 deed, uint256 epoch, uint256 more, bool foreign) external {
         deed = 1 + (deed % DEEDS);
-        uint256[DEEDS] memory leaves = _leaves[epoch % (epochs + 1)];
-        uint256[DEEDS] memory now_ = inForce();
-        uint256 amount = leaves[deed - 1];
+        Leaves memory leaves = _leaves[epoch % (epochs + 1)];
+        Leaves memory now_ = inForce();
+        uint256 amount = leaves.deeds[deed - 1];
         unchecked {
             amount += more % 3;
         }
-        if (!foreign && amount == now_[deed - 1] && amount > paid[deed - 1]) return;
+        if (!foreign && amount == now_.deeds[deed - 1] && amount > _paid.deeds[deed - 1]) return;
         uint256 other = foreign ? 1 + (deed % DEEDS) : deed;
-        try settlement.claim(deed, amount, proofOf(leaves, other)) {
+        try settlement.claim(deed, amount, deedProof(leaves, other)) {
             broken = "a claim that the root in force does not hold, or that was paid, was paid";
         } catch {}
     }
 
+    /// @dev Any older root's leaf, or another amount, or somebody else's proof, of an account; and a deed's leaf as an account's.
+    function claimAccountWrongly(uint256 owner, uint256 epoch, uint256 more, bool foreign) external {
+        owner %= OWNERS;
+        Leaves memory leaves = _leaves[epoch % (epochs + 1)];
+        uint256 amount = leaves.accounts[owner] + (more % 3);
+        bool isDue = amount == inForce().accounts[owner] && amount > _paid.accounts[owner];
+        uint256 other = foreign ? (owner + 1) % OWNERS : owner;
+        if (foreign || !isDue) {
+            try settlement.claimAccount(ownerAddress(owner), amount, accountProof(leaves, other)) {
+                broken = "an account was paid what the root in force does not hold, or twice";
+            } catch {}
+        }
+        uint256 deed = 1 + (more % DEEDS);
+        try settlement.claimAccount(address(uint160(deed)), leaves.deeds[deed - 1], deedProof(leaves, deed)) {
+            broken = "a deed's leaf passed for an account's";
+        } catch {}
+        try settlement.claim(uint160(ownerAddress(owner)), leaves.accounts[owner], accountProof(leaves, owner)) {
+            broken = "an account's leaf passed for a deed's";
+        } catch {}
+    }
+
     function claimEverything() external {
-        uint256[DEEDS] memory leaves = inForce();
+        Leaves memory leaves = inForce();
         for (uint256 deed = 1; deed <= DEEDS; ++deed) {
-            if (leaves[deed - 1] == paid[deed - 1]) continue;
+            if (leaves.deeds[deed - 1] == _paid.deeds[deed - 1]) continue;
             try this.claim(deed - 1) {} catch {
                 broken = "a leaf of the root in force could not be claimed";
+            }
+        }
+        for (uint256 owner = 0; owner < OWNERS; ++owner) {
+            if (leaves.accounts[owner] == _paid.accounts[owner]) continue;
+            try this.claimAccount(owner) {} catch {
+                broken = "an account under the root in force could not be claimed";
             }
         }
     }
@@ -162,7 +245,15 @@ contract Actions is Scene {
     }
 
     /// @dev The leaves under the root in force: the last posted, or the one before it while that one waits.
-    function inForce() public view returns (uint256[DEEDS] memory) {
+    function inForce() public view returns (Leaves memory) {
         return _leaves[block.timestamp < settlement.activeAt() ? epochs - 1 : epochs];
+    }
+
+    function paid() external view returns (Leaves memory) {
+        return _paid;
+    }
+
+    function earned() external view returns (Leaves memory) {
+        return _earned;
     }
 }

@@ -6,6 +6,7 @@ import {NodeDeed} from "../src/NodeDeed.sol";
 import {R1} from "../src/R1.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Actions} from "./Actions.sol";
+import {Scene} from "./Scene.sol";
 
 /// @title Actions, and doors to the contracts that they act on.
 contract World is Actions {
@@ -42,15 +43,29 @@ contract InvariantsTest {
 
     function invariant_what_is_minted_is_what_was_paid_and_was_attested() external view {
         uint256 all;
-        uint256[4] memory leaves = world.inForce();
-        for (uint256 deed = 1; deed <= 4; ++deed) {
-            uint256 paid = world.paid(deed - 1);
-            require(settlement.claimed(deed) == paid, "claimed is not what was paid");
-            require(paid <= leaves[deed - 1], "more was paid than the leaf holds");
-            all += paid;
+        Scene.Leaves memory leaves = world.inForce();
+        Scene.Leaves memory paid = world.paid();
+        for (uint256 i = 0; i < 4; ++i) {
+            require(settlement.claimed(i + 1) == paid.deeds[i], "claimed is not what was paid");
+            require(paid.deeds[i] <= leaves.deeds[i], "more was paid than the leaf holds");
+            all += paid.deeds[i];
+        }
+        for (uint256 i = 0; i < 3; ++i) {
+            require(settlement.claimedByAccount(world.owner(i)) == paid.accounts[i], "claimed by account");
+            require(paid.accounts[i] <= leaves.accounts[i], "more was paid than the account's leaf holds");
+            all += paid.accounts[i];
         }
         require(settlement.minted() == all && all <= settlement.total(), "minted");
         require(settlement.total() <= r1.cap(), "more is attested than R1's cap");
+    }
+
+    function invariant_each_owner_is_paid_where_it_chose_to_be() external view {
+        uint256 running = settlement.epoch() + 1;
+        for (uint256 i = 0; i < 3; ++i) {
+            if (world.choseAt(i) > running) continue; // before a veto; of epochs posted then the state of their close tells
+            require(settlement.isPaidToAccount(world.owner(i), running) == world.toAccount(i, running), "running");
+            require(settlement.isPaidToAccount(world.owner(i), running + 1) == world.toAccount(i, running + 1), "next");
+        }
     }
 
     function invariant_each_owner_has_what_was_received_and_not_burned() external view {

@@ -3,8 +3,10 @@ pragma solidity ^0.8.24;
 
 import {Devices} from "../src/Devices.sol";
 import {NodeDeed} from "../src/NodeDeed.sol";
+import {ISettlement} from "../src/interfaces/ISettlement.sol";
 import {R1} from "../src/R1.sol";
 import {Settlement} from "../src/Settlement.sol";
+import {Tree} from "./Tree.sol";
 import {Vm, vm} from "./Vm.sol";
 
 /// @title The contracts with keys for everyone: four deeds of three owners, oracles of which more than half must sign.
@@ -13,12 +15,18 @@ abstract contract Scene {
     uint256 internal constant OWNERS = 3;
     uint256 internal constant DEEDS = 4;
     uint256 internal constant DEVICES = 6;
-    uint256 internal constant DELAY = 1 hours;
+    uint32 internal constant DELAY = 1 hours;
     uint256 internal constant COOL_DOWN = 1 days;
-    uint256 internal constant CAP = 1_000_000 ether;
+    uint128 internal constant CAP = 1_000_000 ether;
     uint256 internal constant NEVER = type(uint256).max;
     address internal constant GUARDIAN = address(0x6A2D);
+    address internal constant GOVERNOR = address(0x60F);
     bytes32 internal constant EVIDENCE = keccak256("evidence");
+
+    struct Leaves {
+        uint256[DEEDS] deeds;
+        uint256[OWNERS] accounts;
+    }
 
     NodeDeed internal deeds;
     Devices internal devices;
@@ -31,7 +39,7 @@ abstract contract Scene {
         devices = new Devices(deeds, COOL_DOWN);
         for (uint256 deed = 1; deed <= DEEDS; ++deed) deeds.mint(deed, ownerAddress(deed % OWNERS), uint16(1 + deed % 2));
         oracles = oracleKeys(0, 3);
-        settlement = new Settlement(deeds, addresses(oracles), 2, CAP, DELAY, GUARDIAN);
+        settlement = new Settlement(deeds, addresses(oracles), 2, CAP, DELAY, GUARDIAN, GOVERNOR);
         r1 = R1(address(settlement.r1()));
     }
 
@@ -114,29 +122,67 @@ abstract contract Scene {
         settlement.post(epoch, root, total, EVIDENCE, signedByOracles(rootStruct(epoch, root, total), signatures));
     }
 
+    /// @dev Claims the deeds of places `chosen` (ascending) at once.
+    function claimDeeds(Leaves memory leaves, uint256[] memory chosen) internal {
+        ISettlement.Leaf[] memory leaves_ = new ISettlement.Leaf[](chosen.length);
+        for (uint256 i = 0; i < chosen.length; ++i) {
+            leaves_[i] = ISettlement.Leaf(chosen[i] + 1, leaves.deeds[chosen[i]]);
+        }
+        (bytes32[] memory proof, bool[] memory flags) = Tree.multiproof(deedHashes(leaves.deeds), chosen);
+        if (hasAccounts(leaves)) {
+            proof = Tree.add(proof, Tree.root(accountHashes(leaves.accounts)));
+            flags = Tree.addFlag(flags, false);
+        }
+        settlement.claimMany(leaves_, proof, flags);
+    }
+
     function quorum() internal view returns (uint256) {
         return settlement.threshold();
     }
 
-    /// @dev A tree over the four deeds' leaves, pairs sorted.
+    /// @dev The tree of deeds alone.
     function treeRoot(uint256[DEEDS] memory leaves) internal pure returns (bytes32) {
-        return pair(pair(leafOf(1, leaves[0]), leafOf(2, leaves[1])), pair(leafOf(3, leaves[2]), leafOf(4, leaves[3])));
+        return Tree.root(deedHashes(leaves));
     }
 
-    function proofOf(uint256[DEEDS] memory leaves, uint256 deed) internal pure returns (bytes32[] memory proof) {
-        uint256 index = deed - 1;
-        uint256 other = index < 2 ? 2 : 0;
-        proof = new bytes32[](2);
-        proof[0] = leafOf((index ^ 1) + 1, leaves[index ^ 1]);
-        proof[1] = pair(leafOf(other + 1, leaves[other]), leafOf(other + 2, leaves[other + 1]));
+    function proofOf(uint256[DEEDS] memory leaves, uint256 deed) internal pure returns (bytes32[] memory) {
+        return Tree.proof(deedHashes(leaves), deed - 1);
     }
 
-    function leafOf(uint256 deed, uint256 amount) internal pure returns (bytes32) {
-        return keccak256(bytes.concat(keccak256(abi.encode(deed, amount))));
+    /// @dev The trees of deeds and accounts under one root; no tree of accounts while none has earned.
+    function rootOf(Leaves memory leaves) internal pure returns (bytes32) {
+        bytes32 left = treeRoot(leaves.deeds);
+        return hasAccounts(leaves) ? Tree.pair(left, Tree.root(accountHashes(leaves.accounts))) : left;
     }
 
-    function pair(bytes32 left, bytes32 right) internal pure returns (bytes32) {
-        return left < right ? keccak256(abi.encode(left, right)) : keccak256(abi.encode(right, left));
+    function totalOf(Leaves memory leaves) internal pure returns (uint256 all) {
+        all = sum(leaves.deeds);
+        for (uint256 i = 0; i < OWNERS; ++i) all += leaves.accounts[i];
+    }
+
+    function deedProof(Leaves memory leaves, uint256 deed) internal pure returns (bytes32[] memory proof) {
+        proof = proofOf(leaves.deeds, deed);
+        if (hasAccounts(leaves)) proof = Tree.add(proof, Tree.root(accountHashes(leaves.accounts)));
+    }
+
+    function accountProof(Leaves memory leaves, uint256 owner) internal pure returns (bytes32[] memory) {
+        return Tree.add(Tree.proof(accountHashes(leaves.accounts), owner), treeRoot(leaves.deeds));
+    }
+
+    function hasAccounts(Leaves memory leaves) internal pure returns (bool) {
+        return leaves.accounts[0] + leaves.accounts[1] + leaves.accounts[2] > 0;
+    }
+
+    function deedHashes(uint256[DEEDS] memory leaves) internal pure returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](DEEDS);
+        for (uint256 i = 0; i < DEEDS; ++i) hashes[i] = Tree.leaf(abi.encode(i + 1, leaves[i]));
+    }
+
+    function accountHashes(uint256[OWNERS] memory leaves) internal pure returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](OWNERS);
+        for (uint256 i = 0; i < OWNERS; ++i) {
+            hashes[i] = Tree.leaf(abi.encode(keccak256("tinyren account"), ownerAddress(i), leaves[i]));
+        }
     }
 
     function sum(uint256[DEEDS] memory values) internal pure returns (uint256 all) {

@@ -130,7 +130,7 @@ contract SettlementTest is Scene {
         settlement.rotate(addresses(next), 2, signatures);
         address[] memory nobody = new address[](1);
         vm.expectPartialRevert(ISettlement.WrongOracles.selector);
-        new Settlement(deeds, nobody, 1, CAP, DELAY, GUARDIAN);
+        new Settlement(deeds, nobody, 1, CAP, DELAY, GUARDIAN, GOVERNOR);
     }
 
     function test_any_amounts_are_paid_in_full_in_any_order(uint64[4] memory amounts, uint256 order) public {

@@ -11,10 +11,14 @@ that fails 3 moves nothing: nobody can spoil another's sequence. A window is ans
 never opened, by nobody. availability = floor(255 * windows answered / K), K = windows of the epoch, opened or not.
 Every step is one look-up: O(heartbeats).
 
+Several gateways may hear one device. Each one's heartbeats are judged against its own windows and by its own clock, and
+a device has answered a window if it did so at any of them. A (boot, sequence) counts once, whoever heard it; two
+different heartbeats under one (boot, sequence) are two devices with one key, and neither counts.
+
 Source: DESIGN.md D6; the 0..255 scale is Ratio1's (12 of 24 hours: 127).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from device.agent import wire
@@ -106,15 +110,55 @@ def score(
         heartbeats: in file order, consumed once; memory does not grow with them.
         is_signed: whether the signature of the digest is the device's; asked only where the answer matters.
     """
-    by_beacon = {window.beacon: window for window in windows.opened}
     answered: dict[bytes, set[int]] = {device: set() for device in devices}
+    for beat, window in answers(windows, heartbeats, is_signed, answered.keys()):
+        answered[beat.device].add(window)
+    return {device: FULL * len(numbers) // windows.count for device, numbers in answered.items()}
+
+
+def score_union(
+    sources: Iterable[tuple[Windows, Iterable[Heartbeat]]],
+    is_signed: Callable[[Heartbeat], bool],
+    devices: Iterable[bytes],
+) -> dict[bytes, int]:
+    """As `score`, of what several gateways heard, in any order of them; memory grows with the answers.
+
+    Raises:
+        EvidenceError: epochs, or numbers or lengths of windows, differ.
+    """
+    heard: dict[bytes, dict[tuple[int, int], tuple[bytes, int]]] = {device: {} for device in devices}
+    cloned: set[tuple[bytes, int, int]] = set()
+    shapes = set()
+    for windows, heartbeats in sources:
+        shapes.add((windows.epoch, windows.count, windows.window_ms))
+        for beat, window in answers(windows, heartbeats, is_signed, heard.keys()):
+            place, found = (beat.boot, beat.sequence), (beat.digest, window)
+            if heard[beat.device].setdefault(place, found) != found:
+                cloned.add((beat.device, *place))
+    if len(shapes) != 1:
+        raise EvidenceError(f"gateways have {len(shapes)} kinds of epoch, number or length of windows; wanted one")
+    ((_, count, _),) = shapes
+    result = {}
+    for device, places in heard.items():
+        numbers = {window for place, (_, window) in places.items() if (device, *place) not in cloned}
+        result[device] = FULL * len(numbers) // count
+    return result
+
+
+def answers(
+    windows: Windows,
+    heartbeats: Iterable[Heartbeat],
+    is_signed: Callable[[Heartbeat], bool],
+    devices: Container[bytes],
+) -> Iterator[tuple[Heartbeat, int]]:
+    """Each heartbeat of `devices` that answers a window, and which, by the rule above; a stream."""
+    by_beacon = {window.beacon: window for window in windows.opened}
     last: dict[bytes, tuple[int, int]] = {}
     for beat in heartbeats:
         place = (beat.boot, beat.sequence)
-        if beat.device not in answered or place <= last.get(beat.device, (-1, -1)) or not is_signed(beat):
+        if beat.device not in devices or place <= last.get(beat.device, (-1, -1)) or not is_signed(beat):
             continue
         last[beat.device] = place
         window = by_beacon.get(beat.beacon)
         if window is not None and window.opened_ms <= beat.receipt_ms < window.opened_ms + windows.window_ms:
-            answered[beat.device].add(window.window)
-    return {device: FULL * len(numbers) // windows.count for device, numbers in answered.items()}
+            yield beat, window.window

@@ -1,149 +1,60 @@
-"""How oracles agree on an epoch's root: inputs in, effects out; does not score, read, send, store or tell time.
+"""What one oracle does from a gateway's close to the chain's root: inputs in, effects out; does not fetch, score, read,
+send, store or tell time.
 
-    close ─▶ Score ─▶ scored: Persist, Publish(Table) ─▶ threshold equal tables: Publish(Signature) ─▶ threshold
-    signatures over one root: Settle
+    close ─▶ Fetch ─▶ held ─▶ Publish(Held) ─▶ agreement on the set of evidence ─▶ Score ─▶ scored ─▶ Publish(Signature)
+    ─▶ `threshold` signatures over one root: Settle ─▶ the chain has it: settle
 
 Rules, each held by a test:
-  1. An oracle has one table an epoch, chosen once. It is persisted before anything about it is published, so neither
-     kill -9 nor evidence that changed meanwhile makes it publish another table or sign another root.
-  2. It signs only the root of its own table, and only when `threshold` oracles, itself included, published the same
-     root, total and evidence.
-  3. Two different tables of one oracle for one epoch are equivocation: recorded, and neither counts.
-  4. Whoever holds `threshold` signatures of current oracles over one root holds a settlement; there is no leader.
-  5. What an unknown sender says, what was said before, and what concerns an epoch that is settled or not closed here is
-     rejected by reason and changes nothing. At most MAX_OPEN epochs are open, each with at most one table and one
-     signature an oracle.
-  6. Epochs are settled in order, for amounts are cumulative: only the one after the last settled is scored and signed.
-  7. What is still open is published again every RESEND_MS: messages may be lost, doubled and reordered.
-Safety: honest oracles that read the same evidence have the same root, and fewer than `threshold` liars cannot settle
-another. Where honest oracles may be given different evidence, f liars among n are harmless only if
-threshold > (n + f) / 2. Liars can stop a settlement; they cannot change it.
+  1. Only the root that follows from the agreed set is signed, and only one an epoch: what was chosen is persisted
+     before anything is published, so neither kill -9 nor evidence that changed makes an oracle contradict itself.
+  2. Epochs are settled in order, for amounts are cumulative: only the one after the last settled is worked on. Closes
+     of the MAX_OPEN next ones are kept, so that missed epochs are caught up with one after another.
+  3. A gateway has one close an epoch, the first that was heard. Two are recorded as a fault and the second is rejected.
+  4. What strangers say, what concerns another epoch and what was said before is rejected by reason and changes nothing.
+  5. An epoch without agreement, or whose evidence cannot be had, pays nobody: it stays open and is settled later.
+Safety needs at most f liars of n >= 3f + 1 and a threshold above f, and nothing of time. Progress needs n - f oracles
+that reach each other some day, and a threshold of at most n - f.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.oracle.agreement import RESEND_MS, Agreement
+from gateway.oracle.effects import Choice, Effect, Fetch, Persist, Publish, Reject, Score
+from gateway.oracle.quorum import Quorum, Settle, SignerOf
+from gateway.oracle.statements import Bundle, Close, Held, Message, Root, Said, Signature, evidence_of
+
 MAX_OPEN = 8
-RESEND_MS = 2_000
-
-
-@dataclass(frozen=True)
-class Root:
-    """What is signed, as the EIP-712 struct of the same name: root and evidence 32 bytes each, total in wei."""
-
-    epoch: int
-    root: bytes
-    total: int
-    evidence: bytes
-
-
-@dataclass(frozen=True)
-class Table:
-    """One oracle's finding: availability (device id, 0..255), ascending by id, and the root that follows from it."""
-
-    root: Root
-    availability: tuple[tuple[bytes, int], ...]
-
-
-@dataclass(frozen=True)
-class Signature:
-    """One oracle's signature, 65 bytes r | s | v, over the EIP-712 digest of `root`."""
-
-    root: Root
-    signature: bytes
-
-
-@dataclass(frozen=True)
-class Close:
-    """The gateway's word that an epoch is over: digest of its evidence, and the block at which bindings are read."""
-
-    epoch: int
-    evidence: bytes
-    block: int
-
-
-@dataclass(frozen=True)
-class Score:
-    """Effect: compute this oracle's table for `scored`; nothing follows when the evidence is not what `close` says."""
-
-    close: Close
-
-
-@dataclass(frozen=True)
-class Persist:
-    """Effect: make these choices durable before carrying out what follows; they are what `Oracle` is started with."""
-
-    choices: tuple[Table, ...]
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Effect: send to every oracle and to the gateway."""
-
-    message: Table | Signature
-
-
-@dataclass(frozen=True)
-class Settle:
-    """Effect: enough signatures, {oracle: 65 bytes}, over one root."""
-
-    root: Root
-    signatures: tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True)
-class Reject:
-    """Effect: count this; nothing changed, except that equivocation is now on record."""
-
-    sender: bytes
-    reason: str
-
-
-Effect = Score | Persist | Publish | Settle | Reject
-SignerOf = Callable[[Root, bytes], bytes | None]
-
-
-class Quorum:
-    """Collects the signatures of one epoch, one an oracle, until some root has `threshold`; for oracles and gateway."""
-
-    def __init__(self, oracles: Iterable[bytes], threshold: int, signer_of: SignerOf) -> None:
-        self.oracles = frozenset(oracles)
-        self.threshold = threshold
-        self.signer_of = signer_of
-        self.signatures: dict[bytes, Signature] = {}
-
-    def receive(self, sender: bytes, message: Signature) -> Settle | Reject | None:
-        """Add a signature. Settle: this one completed the threshold; None: not yet, or it was complete before."""
-        if sender not in self.oracles:
-            return Reject(sender, "unknown oracle")
-        known = self.signatures.get(sender)
-        if known is not None:
-            return Reject(sender, "known signature" if known.root == message.root else "second root signed")
-        if self.signer_of(message.root, message.signature) != sender:
-            return Reject(sender, "bad signature")
-        self.signatures[sender] = message
-        same = sorted((oracle, kept.signature) for oracle, kept in self.signatures.items() if kept.root == message.root)
-        return Settle(message.root, tuple(same)) if len(same) == self.threshold else None
+GATHER_MS = 5_000
+"""How long an oracle that has a gateway's bundle waits for the other gateways' before it says what it holds."""
 
 
 @dataclass
-class _Epoch:
-    """What is known of one open epoch."""
+class _Work:
+    """The epoch that is being settled. bundles: those held, by what they are without `missing`."""
 
-    close: Close
+    epoch: int
+    agreement: Agreement
     quorum: Quorum
-    tables: dict[bytes, Table] = field(default_factory=dict)
-    equivocators: set[bytes] = field(default_factory=set)
-    resend_ms: int = 0
+    choice: Choice
+    bundles: dict[Bundle, Bundle]
+    since_ms: int | None = None
+    held: Said | None = None
+    asked: set[Bundle] = field(default_factory=set)
+    is_scored: bool = False
+    due_ms: int = 0
 
 
 class Oracle:
-    """One oracle's part in the agreement. A method takes an input and returns effects, to be carried out in order.
+    """One oracle. A method takes an input and returns effects, to be carried out in order.
 
     Args:
-        me: this oracle's address, 20 bytes; oracles: the addresses of all; threshold: signatures that settle.
-        sign: 65 bytes r | s | v over a root, deterministic; signer_of: the address a signature recovers to, or None.
-        settled: last epoch settled on chain, 0 before the first; choices: from the last Persist that was carried out.
+        me: 20 bytes; oracles, threshold: the contract's; gateways: whose closes count, 20 bytes each.
+        say: signs a message as `me`; sign: 65 bytes r | s | v over a root; signer_of: whose such a signature is.
+        settled: last epoch settled on chain, 0 before the first; choice: that of the last Persist carried out.
+    Attributes:
+        faults: {sender: two statements of it that contradict each other}, of the open epochs.
     """
 
     def __init__(
@@ -151,118 +62,194 @@ class Oracle:
         me: bytes,
         oracles: Iterable[bytes],
         threshold: int,
+        gateways: Iterable[bytes],
+        say: Callable[[Message], Said],
         sign: Callable[[Root], bytes],
         signer_of: SignerOf,
         settled: int = 0,
-        choices: Iterable[Table] = (),
+        choice: Choice | None = None,
     ) -> None:
-        self.me = me
-        self.oracles = frozenset(oracles)
-        self.threshold = threshold
-        self.sign = sign
-        self.signer_of = signer_of
+        self.me, self.threshold = me, threshold
+        self.oracles, self.gateways = frozenset(oracles), frozenset(gateways)
         self.settled = settled
-        self.choices = {table.root.epoch: table for table in choices if table.root.epoch > settled}
-        self.open: dict[int, _Epoch] = {}
+        self._say, self._sign, self._signer_of = say, sign, signer_of
+        self._closes: dict[int, dict[bytes, Said]] = {}
+        self._faults: dict[bytes, tuple[Said, Said]] = {}
+        self._work = self._begin(choice if choice is not None and choice.epoch == settled + 1 else Choice(settled + 1))
 
-    def close(self, close: Close, now_ms: int) -> list[Effect]:
-        """The gateway announced, perhaps again, that an epoch is closed."""
-        if close.epoch <= self.settled:
-            return [Reject(self.me, "old epoch")]
-        if close.epoch > self.settled + MAX_OPEN:
-            return [Reject(self.me, "epoch too far ahead")]
-        epoch, chosen = self.open.get(close.epoch), self.choices.get(close.epoch)
-        if chosen is not None and chosen.root.evidence != close.evidence:
-            return [Reject(self.me, "close changed")]
-        if epoch is not None:
-            return [] if epoch.close == close else [Reject(self.me, "close changed")]
-        self.open[close.epoch] = _Epoch(close, Quorum(self.oracles, self.threshold, self.signer_of))
-        return self._work_on_next(now_ms) if close.epoch == self.settled + 1 else []
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an epoch to be settled."""
+        return bool(self._closes) or self._work.since_ms is not None
 
-    def scored(self, table: Table, now_ms: int) -> list[Effect]:
-        """The answer to Score: this oracle's own table, its choice for this epoch from now on."""
-        epoch = self.open.get(table.root.epoch)
-        if epoch is None or table.root.epoch != self.settled + 1 or table.root.evidence != epoch.close.evidence:
-            return [Reject(self.me, "not asked for")]
-        if table.root.epoch in self.choices:
-            return [Reject(self.me, "chosen before")]
-        self.choices[table.root.epoch] = table
-        return [self._persist(), *self._announce(epoch, table, now_ms)]
+    @property
+    def faults(self) -> Mapping[bytes, tuple[Said, Said]]:
+        return self._faults | self._work.agreement.ballots.faults
 
-    def receive(self, sender: bytes, message: Table | Signature, now_ms: int) -> list[Effect]:
-        """A message of an authenticated sender; this oracle's own, back from the broker, is passed over."""
-        if sender == self.me:
+    def close(self, said: Said, now_ms: int) -> list[Effect]:
+        """A gateway announced, perhaps again, that an epoch is closed."""
+        message = said.message
+        if said.sender not in self.gateways or not isinstance(message, Close):
+            return [Reject(said.sender, "not a gateway")]
+        if message.epoch <= self.settled:
+            return [Reject(said.sender, "old epoch")]
+        if message.epoch > self.settled + MAX_OPEN:
+            return [Reject(said.sender, "epoch too far ahead")]
+        closes = self._closes.setdefault(message.epoch, {})
+        known = closes.get(said.sender)
+        if known is None:
+            closes[said.sender] = said
+            return self._fetch(now_ms) if message.epoch == self._work.epoch else []
+        if known.message == message:
             return []
-        if sender not in self.oracles:
-            return [Reject(sender, "unknown oracle")]
-        if message.root.epoch <= self.settled:
-            return [Reject(sender, "old epoch")]
-        epoch = self.open.get(message.root.epoch)
-        if epoch is None:
-            return [Reject(sender, "epoch not closed")]
+        self._faults.setdefault(said.sender, (known, said))
+        return [Reject(said.sender, "close changed")]
+
+    def held(self, epoch: int, bundle: Bundle, now_ms: int) -> list[Effect]:
+        """The answer to Fetch: the bundle is here and verified; `missing` says what was not seen committed in time."""
+        work = self._work
+        if epoch != work.epoch or bundle.gateway not in self.gateways:
+            return [Reject(self.me, "not asked for")]
+        work.bundles.setdefault(bundle.whole(), bundle)
+        if work.since_ms is None:
+            work.since_ms = now_ms
+        return self._go_on(now_ms)
+
+    def receive(self, said: Said, now_ms: int) -> list[Effect]:
+        """A message of an authenticated sender; this oracle's own, back from the broker, is passed over."""
+        if said.sender == self.me:
+            return []
+        if said.sender not in self.oracles:
+            return [Reject(said.sender, "unknown oracle")]
+        message = said.message
+        epoch = message.root.epoch if isinstance(message, Signature) else message.epoch
+        if epoch != self._work.epoch:
+            return [Reject(said.sender, "old epoch" if epoch <= self.settled else "epoch not begun")]
         if isinstance(message, Signature):
-            outcome = epoch.quorum.receive(sender, message)
-            return [] if outcome is None else [outcome]
-        return self._receive_table(epoch, sender, message)
+            return self._receive_signature(said.sender, message)
+        if isinstance(message, Held):
+            gateways = [bundle.gateway for bundle in message.bundles]
+            if not self.gateways.issuperset(gateways) or len(set(gateways)) != len(gateways):
+                return [Reject(said.sender, "bundle of no gateway, or two of one")]
+            self._work.agreement.hold(said, now_ms)
+            return [*self._fetch(now_ms), *self._go_on(now_ms)]
+        reason = self._work.agreement.receive(said, now_ms)
+        effects: list[Effect] = [Reject(said.sender, reason)] if reason else []
+        return [*effects, *self._go_on(now_ms), *(self._fetch(now_ms) if self._work.agreement.wanted() else [])]
+
+    def scored(self, root: Root, now_ms: int) -> list[Effect]:
+        """The answer to Score: the root of the agreed set, this oracle's choice from now on."""
+        work, decided = self._work, self._work.agreement.decided
+        if root.epoch != work.epoch or decided is None or root.evidence != evidence_of(decided.bundles):
+            return [Reject(self.me, "not asked for")]
+        if work.choice.signature is not None:
+            return [Reject(self.me, "signed before")]
+        signature = Signature(root, self._sign(root))
+        said = self._say(signature)
+        work.choice = Choice(work.epoch, work.agreement.memory, said)
+        return [Persist(work.choice), Publish(said), *self._receive_signature(self.me, signature)]
 
     def settle(self, settled: int, now_ms: int) -> list[Effect]:
         """The chain says that epochs up to `settled` are settled: forget them and go on with the next."""
         if settled <= self.settled:
             return []
         self.settled = settled
-        self.open = {number: epoch for number, epoch in self.open.items() if number > settled}
-        self.choices = {number: table for number, table in self.choices.items() if number > settled}
-        return [self._persist(), *self._work_on_next(now_ms)]
+        self._closes = {epoch: closes for epoch, closes in self._closes.items() if epoch > settled}
+        self._faults = {}
+        self._work = self._begin(Choice(settled + 1))
+        return [Persist(self._work.choice), *self._fetch(now_ms)]
 
     def tick(self, now_ms: int) -> list[Effect]:
-        """Time passed: publish again what is open, or try again to score it."""
-        epoch = self.open.get(self.settled + 1)
-        if epoch is None or now_ms < epoch.resend_ms:
+        """Time passed: ask again for what is lacking, publish again what is open."""
+        work = self._work
+        work.agreement.tick(now_ms)
+        effects = self._go_on(now_ms)
+        if now_ms < work.due_ms or not self.is_open:
+            return effects
+        work.due_ms, work.is_scored = now_ms + RESEND_MS, False
+        work.asked.clear()
+        effects += self._fetch(now_ms)
+        if work.agreement.decided is None:
+            effects += [Publish(work.held)] if work.held else []
+        elif work.choice.signature is not None:
+            effects.append(Publish(work.choice.signature))
+        else:
+            effects += self._score()
+        return effects
+
+    def _begin(self, choice: Choice) -> _Work:
+        bundles: dict[Bundle, Bundle] = {}
+        agreement = Agreement(choice.epoch, self.me, self.oracles, self._say, bundles.__contains__, choice.memory)
+        quorum = Quorum(self.oracles, self.threshold, self._signer_of)
+        if choice.signature is not None and isinstance(choice.signature.message, Signature):
+            quorum.receive(self.me, choice.signature.message)
+        return _Work(choice.epoch, agreement, quorum, choice, bundles)
+
+    def _fetch(self, now_ms: int) -> list[Effect]:
+        """Ask for what gateways announced, what more than f oracles hold, and what is proposed or decided."""
+        work = self._work
+        asked = {
+            Bundle(said.sender, close.evidence, close.block, close.cid)
+            for said in self._closes.get(work.epoch, {}).values()
+            if isinstance(close := said.message, Close)
+        }
+        asked |= set(work.agreement.wanted()) | self._held_by_others()
+        asked -= work.asked | work.bundles.keys()
+        work.asked |= asked
+        work.due_ms = work.due_ms or now_ms + RESEND_MS
+        return [Fetch(work.epoch, bundle) for bundle in sorted(asked)]
+
+    def _held_by_others(self) -> set[Bundle]:
+        agreement = self._work.agreement
+        views = Counter(
+            bundle.whole()
+            for said in agreement.held.values()
+            if isinstance(said.message, Held)
+            for bundle in said.message.bundles
+        )
+        return {bundle for bundle, holders in views.items() if holders > agreement.ballots.faulty}
+
+    def _go_on(self, now_ms: int) -> list[Effect]:
+        """Say what is held once that is enough, and carry out what the agreement wants."""
+        work = self._work
+        agreement, effects = work.agreement, list[Effect]()
+        if work.since_ms is not None and agreement.decided is None:
+            gathered = {bundle.gateway for bundle in work.bundles} == self.gateways
+            if gathered or now_ms >= work.since_ms + GATHER_MS:
+                effects += self._say_held(now_ms)
+                agreement.begin(now_ms)
+        out = agreement.drain()
+        if agreement.memory != work.choice.memory:
+            work.choice = Choice(work.epoch, agreement.memory, work.choice.signature)
+            effects.append(Persist(work.choice))
+        effects += [Publish(said) for said in out]
+        return effects + ([] if work.is_scored else self._score())
+
+    def _say_held(self, now_ms: int) -> list[Effect]:
+        work = self._work
+        first: dict[bytes, Bundle] = {}
+        for bundle in work.bundles.values():
+            first.setdefault(bundle.gateway, bundle)
+        message = Held(work.epoch, tuple(sorted(first.values())))
+        if work.held is not None and work.held.message == message:
             return []
-        own = epoch.quorum.signatures.get(self.me)
-        return self._work_on_next(now_ms) + ([] if own is None else [Publish(own)])
+        work.held = self._say(message)
+        work.agreement.hold(work.held, now_ms)
+        return [Publish(work.held)]
 
-    def equivocators(self) -> Mapping[int, frozenset[bytes]]:
-        """{open epoch: oracles that published two different tables for it}."""
-        return {number: frozenset(epoch.equivocators) for number, epoch in self.open.items() if epoch.equivocators}
-
-    def _persist(self) -> Persist:
-        return Persist(tuple(self.choices[number] for number in sorted(self.choices)))
-
-    def _work_on_next(self, now_ms: int) -> list[Effect]:
-        epoch = self.open.get(self.settled + 1)
-        if epoch is None:
+    def _score(self) -> list[Effect]:
+        """Ask for the root, once every bundle of the agreed set is here."""
+        work, decided = self._work, self._work.agreement.decided
+        if decided is None or work.choice.signature is not None or work.agreement.wanted():
             return []
-        chosen = self.choices.get(epoch.close.epoch)
-        if chosen is not None:
-            return self._announce(epoch, chosen, now_ms)
-        epoch.resend_ms = now_ms + RESEND_MS
-        return [Score(epoch.close)]
+        work.is_scored = True
+        return [Score(work.epoch, decided.bundles)]
 
-    def _announce(self, epoch: _Epoch, own: Table, now_ms: int) -> list[Effect]:
-        epoch.resend_ms = now_ms + RESEND_MS
-        epoch.tables[self.me] = own
-        return [Publish(own), *self._sign_when_agreed(epoch)]
-
-    def _receive_table(self, epoch: _Epoch, sender: bytes, table: Table) -> list[Effect]:
-        if sender in epoch.equivocators:
-            return [Reject(sender, "equivocated before")]
-        known = epoch.tables.get(sender)
-        if known == table:
-            return [Reject(sender, "known table")]
-        if known is not None:
-            del epoch.tables[sender]
-            epoch.equivocators.add(sender)
-            return [Reject(sender, "equivocation")]
-        epoch.tables[sender] = table
-        return self._sign_when_agreed(epoch)
-
-    def _sign_when_agreed(self, epoch: _Epoch) -> list[Effect]:
-        own = epoch.tables.get(self.me)
-        if own is None or self.me in epoch.quorum.signatures:
-            return []
-        if sum(table.root == own.root for table in epoch.tables.values()) < self.threshold:
-            return []
-        message = Signature(own.root, self.sign(own.root))
-        outcome = epoch.quorum.receive(self.me, message)
-        return [Publish(message)] if outcome is None else [Publish(message), outcome]
+    def _receive_signature(self, sender: bytes, message: Signature) -> list[Effect]:
+        decided = self._work.agreement.decided
+        if decided is not None and message.root.evidence != evidence_of(decided.bundles):
+            return [Reject(sender, "stale evidence")]
+        outcome = self._work.quorum.receive(sender, message)
+        if isinstance(outcome, Settle):
+            return [outcome]
+        return [Reject(sender, outcome)] if outcome else []

@@ -8,8 +8,8 @@ cannot be decoded counts for nobody; damaged files, or windows that contradict t
 Source: the files are those of gateway/evidence.py; Root is the struct that contracts/src/Settlement.sol verifies.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from device.agent.errors import WireError
 from gateway import curve, evidence
 from gateway.oracle import availability, merkle, rewards
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
-from gateway.oracle.consensus import Root, Table
 from gateway.oracle.rewards import Deed, Leaves
+from gateway.oracle.statements import Root
 
 ROOT_TYPE = b"Root(uint256 epoch,bytes32 root,uint256 total,bytes32 evidence)"
 ROOT_NAME = b"tinyren Settlement"
@@ -39,10 +39,9 @@ class Verdict:
     evidence: bytes
     minted: int
 
-    def table(self) -> Table:
-        """What an oracle publishes of it."""
-        root = Root(self.epoch, self.root, self.total, self.evidence)
-        return Table(root, tuple(sorted(self.availability.items())))
+    def attested(self) -> Root:
+        """What oracles sign of it."""
+        return Root(self.epoch, self.root, self.total, self.evidence)
 
 
 def verdict(
@@ -64,17 +63,49 @@ def verdict(
         EvidenceError: the evidence is other, damaged, open or contradicts itself.
         OSError: a file cannot be read.
     """
-    _verify_digest(folder, epoch, wanted)
+    return verdict_of([Source(folder, wanted)], epoch, wanted, deeds, previous)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One gateway's evidence: its folder, the digest that it must have, and ranges of windows that do not count."""
+
+    folder: Path
+    digest: bytes
+    missing: tuple[tuple[int, int], ...] = ()
+
+
+def verdict_of(
+    sources: Sequence[Source],
+    epoch: int,
+    attested: bytes,
+    deeds: Callable[[Windows], Mapping[int, Deed]],
+    previous: Leaves,
+) -> Verdict:
+    """Score an epoch that several gateways heard; as `verdict`, which is the case of one.
+
+    Args:
+        attested: 32 bytes that name the evidence in the root (statements.evidence_of).
+        deeds: asked with the windows of the gateway whose close block is the lower median of theirs.
+    """
+    for source in sources:
+        _verify_digest(source.folder, epoch, source.digest)
     try:
-        windows = read_windows(folder, epoch)
-        availability.verify_windows(windows)
-        bound = deeds(windows)
+        windows = [_windows_that_count(source, epoch) for source in sources]
+        bound = deeds(sorted(windows, key=lambda each: each.block)[(len(windows) - 1) // 2])
         devices = [device for deed in bound.values() for device in deed.devices]
-        heartbeats = read_heartbeats(evidence.read(evidence.heartbeats_path(folder, epoch)))
-        scores = availability.score(windows, heartbeats, SignerKeys().is_signed, devices)
+        heartbeats = [
+            read_heartbeats(evidence.read(evidence.heartbeats_path(source.folder, epoch))) for source in sources
+        ]
+        is_signed = SignerKeys().is_signed
+        if len(sources) == 1:
+            scores = availability.score(windows[0], heartbeats[0], is_signed, devices)
+        else:
+            scores = availability.score_union(zip(windows, heartbeats, strict=True), is_signed, devices)
     except evidence.EvidenceDamaged as error:
         raise EvidenceError(str(error)) from error
-    _verify_digest(folder, epoch, wanted)
+    for source in sources:
+        _verify_digest(source.folder, epoch, source.digest)
     leaves = rewards.next_leaves(previous, bound, scores)
     total = rewards.total(leaves)
     return Verdict(
@@ -83,7 +114,7 @@ def verdict(
         leaves=leaves,
         root=root_of(leaves),
         total=total,
-        evidence=wanted,
+        evidence=attested,
         minted=total - rewards.total(previous),
     )
 
@@ -106,6 +137,15 @@ def read_windows(folder: Path, epoch: int) -> Windows:
     if found.block is None:
         raise EvidenceError(f"epoch {epoch} is not closed")
     return Windows(epoch, found.count, found.window_ms, found.windows, found.block)
+
+
+def _windows_that_count(source: Source, epoch: int) -> Windows:
+    windows = read_windows(source.folder, epoch)
+    availability.verify_windows(windows)
+    opened = (
+        window for window in windows.opened if not any(first <= window.window <= last for first, last in source.missing)
+    )
+    return replace(windows, opened=tuple(opened))
 
 
 def read_heartbeats(items: Iterable[tuple[int, bytes]]) -> Iterator[Heartbeat]:

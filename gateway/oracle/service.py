@@ -1,10 +1,11 @@
 """One oracle as a process: `python -m gateway.oracle.service --site DIR --index I`. It decides nothing; it carries out.
 
-    broker ─▶ messages ─▶ consensus.Oracle ─▶ effects: score (epoch.verdict), persist (choices), publish (bus)
+    broker ─▶ messages ─▶ consensus.Oracle ─▶ effects: fetch, score (epoch.verdict), persist (choices), publish (bus)
 
 Of the site it reads site.toml, its own key and broker password, the evidence, the settled leaves and the chain; it
 writes only SITE/oracles/I/. It believes neither the gateway nor its peers: the evidence must have the announced digest,
 every window's block must be the chain's, every signature is checked, the leaves before must hash to the root on chain.
+Who the oracles are and how many must sign is the contract's word, read anew when it appoints others.
 What it cannot do now (chain away, evidence not there, leaves not there) is tried again until the epoch is settled.
 It runs until SIGTERM or SIGINT; who starts it decides whether it dies with its parent.
 """
@@ -17,17 +18,24 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from gateway import curve, keys, site_file
+from gateway import curve, evidence, keys, site_file
 from gateway.bus import Bus, Token
 from gateway.errors import CommandError, Exit
-from gateway.oracle import choices, epoch, messages, rewards
+from gateway.oracle import bundles, choices, epoch, messages, rewards
 from gateway.oracle.availability import EvidenceError, Windows
-from gateway.oracle.consensus import Close, Effect, Oracle, Persist, Publish, Reject, Root, Score, Settle
+from gateway.oracle.consensus import Oracle
+from gateway.oracle.effects import Effect, Fetch, Persist, Publish, Reject, Score
+from gateway.oracle.quorum import Settle
 from gateway.oracle.rewards import Deed, Leaves
 from gateway.oracle.rpc import ChainAway, ChainReader
+from gateway.oracle.statements import Bundle, Close, Commitment, Root, Said, evidence_of, faults_of
+from gateway.oracle.witness import Witness
 from gateway.ratio1 import MessageRefused
+from gateway.storage.embedded import Embedded
+from gateway.storage.errors import StoreError
 
 POLL_S = 0.25
 CHAIN_POLL_MS = 1_000
@@ -54,16 +62,19 @@ class Service:
         chain_id, (settled, _, _) = _wait_for_chain(self.chain, stop)
         self.place = messages.Site(chain_id, settlement)
         self.store = folder / "oracles" / str(index)
+        self.witness = Witness(self.store / "commitments", self.place)
         self.polled_ms = 0
         self.said = ""
         self.oracle = Oracle(
             self.me,
             oracles,
             site.threshold,
+            [self.gateway],
+            say=lambda message: messages.seal(message, self.place, self.key.secret),
             sign=lambda root: epoch.sign_digest(self._digest(root), self.key),
             signer_of=lambda root, signature: epoch.signer_of(self._digest(root), signature),
             settled=settled,
-            choices=choices.load(self.store, self.place),
+            choice=choices.load(self.store, self.place),
         )
         self.inbox: queue.Queue[tuple[bytes, Token]] = queue.Queue(INBOX)
         name = f"oracle-{index}"
@@ -72,7 +83,7 @@ class Service:
 
     def run(self) -> None:
         """Serve until `stop` says so."""
-        self.bus.subscribe(messages.CLOSE_TOPIC, messages.TABLE_TOPIC, messages.SIGNATURE_TOPIC)
+        self.bus.subscribe(messages.TOPICS + "#")
         self.bus.start()
         self._say("ready" if self.bus.wait_subscribed(BROKER_WAIT_S) else "the broker is away")
         while not self.stop():
@@ -85,6 +96,11 @@ class Service:
             self._pass_time()
         self.bus.stop()
 
+    def get(self, cid: str) -> bytes:
+        """A bundle from the site's R1FS."""
+        with contextlib.closing(Embedded(self.folder / "r1fs")) as r1fs:
+            return b"".join(r1fs.read(cid))
+
     def _take_in(self, _topic: str, payload: bytes, _at_ms: int, token: Token) -> None:
         """On paho's thread: never wait. What finds no place is published again by who published it."""
         with contextlib.suppress(queue.Full):
@@ -92,52 +108,83 @@ class Service:
 
     def _receive(self, payload: bytes) -> Iterable[Effect]:
         try:
-            sender, message = messages.open_sealed(payload, self.place)
+            said = messages.open_sealed(payload, self.place)
         except MessageRefused as error:
             self._say(f"refused a message: {error}")
             return []
-        if not isinstance(message, Close):
-            return self.oracle.receive(sender, message, now_ms())
-        if sender != self.gateway:
-            return [Reject(sender, "not the gateway")]
-        return self.oracle.close(message, now_ms())
+        if isinstance(said.message, Close):
+            return self.oracle.close(said, now_ms())
+        if isinstance(said.message, Commitment):
+            self._witness(said)
+            return []
+        return self.oracle.receive(said, now_ms())
+
+    def _witness(self, said: Said) -> None:
+        """Note a gateway's commitment; where no oracle may lie, as on a site of one's own, nobody asks for it."""
+        if said.sender != self.gateway or not faults_of(len(self.oracle.oracles)):
+            return
+        try:
+            self.witness.note(said, self.chain.block_number())
+        except (ChainAway, OSError) as error:
+            self._say(f"a commitment is not noted: {error}")
 
     def _pass_time(self) -> None:
-        if self.oracle.open and now_ms() >= self.polled_ms + CHAIN_POLL_MS:
+        if self.oracle.is_open and now_ms() >= self.polled_ms + CHAIN_POLL_MS:
             self.polled_ms = now_ms()
             try:
                 settled, _, _ = self.chain.settled()
             except ChainAway as error:
                 self._say(f"the chain is away: {error}")
                 return
+            self.witness.forget(settled)
             self._carry_out(self.oracle.settle(settled, now_ms()))
         self._carry_out(self.oracle.tick(now_ms()))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Score):
-                self._score(effect.close)
+            if isinstance(effect, Fetch):
+                self._fetch(effect)
+            elif isinstance(effect, Score):
+                self._score(effect)
             elif isinstance(effect, Persist):
-                choices.save(self.store, effect.choices, self.place)
+                choices.save(self.store, effect.choice)
             elif isinstance(effect, Publish):
-                payload = messages.seal(effect.message, self.place, self.key.secret)
-                self.bus.publish(messages.topic_of(effect.message), payload, qos=1)
+                self.bus.publish(messages.topic_of(effect.said.message), effect.said.payload, qos=1)
             elif isinstance(effect, Settle):
                 self._say(f"epoch {effect.root.epoch}: {len(effect.signatures)} signed {effect.root.root.hex()}")
-            elif effect.reason not in EXPECTED:
+            elif isinstance(effect, Reject) and effect.reason not in EXPECTED:
                 self._say(f"rejected, from 0x{effect.sender.hex()}: {effect.reason}")
 
-    def _score(self, close: Close) -> None:
-        def deeds(windows: Windows) -> Mapping[int, Deed]:
-            return read_deeds(self.chain, windows, close.block)
-
+    def _fetch(self, fetch: Fetch) -> None:
         try:
-            previous = read_leaves(self.folder, self.chain, close.epoch - 1)
-            verdict = epoch.verdict(self.folder / "evidence", close.epoch, close.evidence, deeds, previous)
-        except (EvidenceError, ChainAway, OSError, ValueError) as error:
-            self._say(f"epoch {close.epoch} is not signed: {error}")
+            folder, bundle = self._folder_of(fetch.bundle), fetch.bundle
+            if bundle.cid and not evidence.windows_path(folder, fetch.epoch).exists():
+                bundles.unpack(self.get(bundle.cid), bundle, fetch.epoch, self.place, folder)
+            windows = bundles.verify_bundle(folder, fetch.epoch, bundle, self.chain.block_hash)
+            if faults_of(len(self.oracle.oracles)):
+                seen = self.witness.seen(bundle.gateway, fetch.epoch)
+                bundle = replace(bundle, missing=bundles.missing_of(folder, windows, seen))
+        except (EvidenceError, ChainAway, StoreError, OSError) as error:
+            self._say(f"epoch {fetch.epoch}: {error}")
             return
-        self._carry_out(self.oracle.scored(verdict.table(), now_ms()))
+        self._carry_out(self.oracle.held(fetch.epoch, bundle, now_ms()))
+
+    def _folder_of(self, bundle: Bundle) -> Path:
+        """The gateway's own, or where its bundle is unpacked."""
+        return self.store / "bundles" / bundle.digest.hex() if bundle.cid else self.folder / "evidence"
+
+    def _score(self, score: Score) -> None:
+        def deeds(windows: Windows) -> Mapping[int, Deed]:
+            return self.chain.deeds(windows.block)
+
+        sources = [epoch.Source(self._folder_of(each), each.digest, each.missing) for each in score.bundles]
+        try:
+            previous = read_leaves(self.folder, self.chain, score.epoch - 1)
+            verdict = epoch.verdict_of(sources, score.epoch, evidence_of(score.bundles), deeds, previous)
+        except (EvidenceError, ChainAway, OSError, ValueError) as error:
+            self._say(f"epoch {score.epoch} is not signed: {error}")
+            return
+        self._carry_out(self.oracle.scored(verdict.attested(), now_ms()))
 
     def _digest(self, root: Root) -> bytes:
         return epoch.root_digest(root, self.place.chain_id, self.place.settlement)
@@ -149,31 +196,14 @@ class Service:
             print(f"oracle {self.index}: {text}", file=sys.stderr, flush=True)
 
 
-EXPECTED = {"known table", "known signature", "old epoch", "epoch not closed"}
+EXPECTED = {"known vote", "known proposal", "known signature", "old epoch", "epoch not begun", "another turn"}
+EXPECTED |= {"decided before"}
 """What resent and late messages are rejected for in an orderly site; not worth a line."""
 
 
 def now_ms() -> int:
     """Time that only goes forward; nothing of it is published."""
     return time.monotonic_ns() // 1_000_000
-
-
-def read_deeds(chain: ChainReader, windows: Windows, block: int) -> Mapping[int, Deed]:
-    """The deeds at the close block, once every window's block is found on the chain.
-
-    Raises:
-        EvidenceError: a window's block hash is not the chain's, or the epoch closed at another block than announced.
-        ChainAway: the chain does not answer, or has no such block.
-    """
-    if windows.block != block:
-        raise EvidenceError(f"epoch {windows.epoch} closed at block {windows.block}, the gateway announced {block}")
-    hashes: dict[int, bytes] = {}
-    for window in windows.opened:
-        if window.block not in hashes:
-            hashes[window.block] = chain.block_hash(window.block)
-        if window.block_hash != hashes[window.block]:
-            raise EvidenceError(f"window {window.window}: its hash of block {window.block} is not the chain's")
-    return chain.deeds(block)
 
 
 def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:

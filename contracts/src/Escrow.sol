@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IBurnable} from "./interfaces/IBurnable.sol";
+import {IEscrow} from "./interfaces/IEscrow.sol";
+import {ISettlement} from "./interfaces/ISettlement.sol";
+
+/// @title Escrow of one token for jobs, settled by the settlement's roots.
+contract Escrow is IEscrow, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    bytes32 private constant WORK = keccak256("tinyren work");
+    address private constant DEAD = 0x000000000000000000000000000000000000dEaD;
+    uint256 private constant BURNED_PERCENT = 15;
+    uint256 private constant MOST_EPOCHS = 10_000;
+    uint256 private constant MOST_WORKERS = 100;
+
+    ISettlement public immutable settlement;
+    IERC20 public immutable token;
+    uint64 public immutable grace;
+    uint64 public immutable patience;
+
+    uint256 public count;
+    mapping(uint256 job => mapping(uint256 deed => uint256)) public delivered;
+    mapping(uint256 job => Job) private _jobs;
+    mapping(uint256 job => mapping(uint256 deed => bool)) private _workers;
+
+    constructor(ISettlement settlement_, IERC20 token_, uint64 grace_, uint64 patience_) {
+        (settlement, token, grace, patience) = (settlement_, token_, grace_, patience_);
+    }
+
+    function jobOf(uint256 job) external view returns (Job memory) {
+        return _jobs[job];
+    }
+
+    function isWorker(uint256 job, uint256 deed) public view returns (bool) {
+        return _jobs[job].isForAny || _workers[job][deed];
+    }
+
+    function open(
+        uint128 price,
+        uint128 cap,
+        uint64 epochs,
+        uint256[] calldata workers
+    ) external nonReentrant returns (uint256 job) {
+        if (price == 0 || cap < price || epochs == 0 || epochs > MOST_EPOCHS || workers.length > MOST_WORKERS) {
+            revert WrongTerms(price, cap, epochs, workers.length);
+        }
+        job = ++count;
+        uint64 first = uint64(settlement.epoch()) + 2;
+        uint64 last = first + epochs - 1;
+        _jobs[job] = Job(msg.sender, uint64(block.timestamp), false, workers.length == 0, first, last, price, cap, 0);
+        for (uint256 i = 0; i < workers.length; ++i) _workers[job][workers[i]] = true;
+        emit Opened(job, msg.sender, price, cap, first, last);
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), cap);
+        uint256 got = token.balanceOf(address(this)) - before;
+        if (got != cap) revert WrongDeposit(got, cap);
+    }
+
+    function claim(uint256 job, uint256 deed, uint256 units, bytes32[] calldata proof) external nonReentrant {
+        Job storage terms = _open(job);
+        if (!isWorker(job, deed)) revert NotWorker(job, deed);
+        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(WORK, address(this), job, deed, units))));
+        if (!MerkleProof.verifyCalldata(proof, settlement.root(), leaf)) revert WrongWorkProof(job, deed, units);
+        uint256 before = delivered[job][deed];
+        if (units <= before) revert NoNewUnits(job, deed, before, units);
+        delivered[job][deed] = units;
+        (uint256 amount, uint256 burned) = _charge(job, terms, before, units);
+        address owner = settlement.deeds().ownerOf(deed);
+        emit Paid(job, deed, owner, units, amount, burned);
+        token.safeTransfer(owner, amount);
+        if (address(token) == address(settlement.r1())) IBurnable(address(token)).burn(burned);
+        else token.safeTransfer(DEAD, burned);
+    }
+
+    function cancel(uint256 job) external nonReentrant {
+        Job storage terms = _open(job);
+        if (msg.sender != terms.buyer) revert NotBuyer(msg.sender, job);
+        uint64 running = uint64(settlement.epoch()) + 1;
+        if (running < terms.first) return _refund(job, terms);
+        if (running + 1 < terms.last) terms.last = running + 1;
+        emit Ended(job, terms.last);
+    }
+
+    function refund(uint256 job) external nonReentrant {
+        Job storage terms = _open(job);
+        (uint256 inForce, ) = settlement.inForce();
+        uint256 heardAt = settlement.activeAt();
+        if (heardAt < terms.openedAt) heardAt = terms.openedAt;
+        bool isStalled = block.timestamp > heardAt + patience;
+        if (inForce < terms.last + grace && !isStalled) revert NotOver(job, inForce, terms.last + grace);
+        _refund(job, terms);
+    }
+
+    function _open(uint256 job) private view returns (Job storage terms) {
+        terms = _jobs[job];
+        if (terms.buyer == address(0)) revert NoJob(job);
+        if (terms.isClosed) revert JobIsClosed(job);
+    }
+
+    /// @dev Takes the price of units `from` to `to` out of the deposit: what the worker gets, and what is burned.
+    function _charge(
+        uint256 job,
+        Job storage terms,
+        uint256 from,
+        uint256 to
+    ) private returns (uint256 amount, uint256 burned) {
+        (uint256 price, uint256 cap) = (terms.price, terms.cap);
+        if (to > cap / price) revert ExceedsCap(job, to, cap / price);
+        uint256 cost = (to - from) * price;
+        uint256 all = terms.paid + cost;
+        if (all > cap) revert ExceedsCap(job, all, cap);
+        terms.paid = uint128(all);
+        burned = (to * price * BURNED_PERCENT) / 100 - (from * price * BURNED_PERCENT) / 100;
+        amount = cost - burned;
+    }
+
+    function _refund(uint256 job, Job storage terms) private {
+        terms.isClosed = true;
+        uint256 rest = terms.cap - terms.paid;
+        emit Refunded(job, terms.buyer, rest);
+        token.safeTransfer(terms.buyer, rest);
+    }
+}

@@ -1,0 +1,118 @@
+"""A gateway's evidence of one epoch as oracles take it: as it was announced and as the chain says, or refused.
+
+In R1FS a bundle is one file, deterministic CBOR: [the gateway's signed close, without a CID; the windows file; the
+heartbeats file]. So whoever has the CID has the gateway's word for it, and needs to have heard nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cbor2
+
+from device.agent import cbor
+from gateway import evidence, evidence_file
+from gateway.oracle import availability, commitments, messages
+from gateway.oracle import epoch as epochs
+from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
+from gateway.oracle.commitments import Seen
+from gateway.oracle.messages import Site
+from gateway.oracle.statements import Bundle, Close, Said
+from gateway.ratio1 import MessageRefused
+
+MAX_BYTES = 256 << 20
+
+
+def pack(folder: Path, epoch: int, close: Said) -> bytes:
+    """The bundle of a closed epoch; `close` is the gateway's, sealed, its cid empty."""
+    paths = evidence.windows_path(folder, epoch), evidence.heartbeats_path(folder, epoch)
+    return bytes(cbor.encode([close.payload, *(path.read_bytes() for path in paths)]))
+
+
+def unpack(data: bytes, bundle: Bundle, epoch: int, site: Site, folder: Path) -> None:
+    """Write a bundle's files to a folder of their own, if its gateway signed for them.
+
+    Raises:
+        EvidenceError: another form, digest, block or gateway than `bundle` says; nothing is written.
+        OSError: it cannot be written.
+    """
+    if len(data) > MAX_BYTES:
+        raise EvidenceError(f"bundle of {len(data)} bytes, wanted at most {MAX_BYTES}")
+    try:
+        parts = cbor2.loads(data)
+    except Exception as error:  # cbor2 raises its own errors and, on hostile bytes, those of what it calls
+        raise EvidenceError(f"bundle is no CBOR ({type(error).__name__})") from None
+    if not isinstance(parts, list) or [type(part) for part in parts] != [bytes] * 3:
+        raise EvidenceError("bundle: wanted close, windows and heartbeats")
+    try:
+        close = messages.open_sealed(parts[0], site, may_hold=False)
+    except MessageRefused as error:
+        raise EvidenceError(f"bundle's close: {error}") from None
+    if (close.sender, close.message) != (bundle.gateway, Close(epoch, bundle.digest, bundle.block)):
+        raise EvidenceError(f"bundle's close is not 0x{bundle.gateway.hex()}'s for this evidence of epoch {epoch}")
+    if evidence.digest_of(parts[2], parts[1]) != bundle.digest:
+        raise EvidenceError(f"bundle has another digest than {bundle.digest.hex()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in (
+        (evidence.heartbeats_path(folder, epoch), parts[2]),
+        (evidence.windows_path(folder, epoch), parts[1]),
+    ):
+        part = path.with_suffix(".part")
+        part.write_bytes(content)
+        os.replace(part, path)
+
+
+def verify_bundle(folder: Path, epoch: int, bundle: Bundle, block_hash: Callable[[int], bytes]) -> Windows:
+    """Check that a folder holds the bundle that a gateway announced, and that its windows follow from the chain.
+
+    Raises:
+        EvidenceError: another digest or close block than announced, damaged, or a window's hash is not the chain's.
+        ChainAway: the chain does not answer, or has no such block.
+        OSError: a file cannot be read.
+    """
+    got = evidence.digest(folder, epoch)
+    if got != bundle.digest:
+        raise EvidenceError(f"evidence has digest {got.hex()}, the gateway announced {bundle.digest.hex()}")
+    try:
+        windows = epochs.read_windows(folder, epoch)
+    except evidence.EvidenceDamaged as error:
+        raise EvidenceError(str(error)) from error
+    if windows.block != bundle.block:
+        raise EvidenceError(f"closed at block {windows.block}, the gateway announced {bundle.block}")
+    availability.verify_windows(windows)
+    hashes: dict[int, bytes] = {}
+    for window in windows.opened:
+        if window.block not in hashes:
+            hashes[window.block] = block_hash(window.block)
+        if window.block_hash != hashes[window.block]:
+            raise EvidenceError(f"window {window.window}: its hash of block {window.block} is not the chain's")
+    return windows
+
+
+def missing_of(folder: Path, windows: Windows, seen: list[Seen]) -> tuple[tuple[int, int], ...]:
+    """Windows of verified evidence that were not committed in time, as this oracle saw it (commitments.py).
+
+    Raises:
+        EvidenceError: the heartbeats file is damaged.
+    """
+    said = [item.commitment for item in seen]
+    lengths = [(item.heartbeats_bytes, item.windows_bytes) for item in said]
+    digests = evidence.digests_at(folder, windows.epoch, lengths)
+    good = [
+        item
+        for item, length in zip(seen, lengths, strict=True)
+        if item.commitment.epoch == windows.epoch and digests.get(length) == item.commitment.digest
+    ]
+    try:
+        return commitments.missing_windows(windows, good, _answers(folder, windows))
+    except evidence.EvidenceDamaged as error:
+        raise EvidenceError(str(error)) from error
+
+
+def _answers(folder: Path, windows: Windows) -> Iterator[tuple[int, int]]:
+    """(offset behind it, window) of each item that is a heartbeat and names a window; whoever signed it."""
+    numbers = {window.beacon: window.window for window in windows.opened}
+    for end, receipt_ms, frame in evidence_file.walk(evidence.heartbeats_path(folder, windows.epoch)):
+        found: list[Heartbeat] = list(epochs.read_heartbeats([(receipt_ms, frame)]))
+        if found and found[0].beacon in numbers:
+            yield end, numbers[found[0].beacon]
