@@ -3,6 +3,7 @@
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
 # make mutants break the contracts on purpose, one line each; every one must be noticed
+# make schedules  10,000 schedules of lying oracles, and every behaviour of four within three turns
 # make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
 # make release-check  1,000 inputs of every model on every board; TINYREN_MLPERF_TINY=DIR names further models
@@ -11,7 +12,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check mutants slither bench release-check lock clean
+.PHONY: help setup up test check mutants schedules slither bench release-check lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -10
+	@sed -n 's/^# //p' Makefile | head -11
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -55,6 +56,10 @@ check: .venv/dev
 
 mutants: .venv/dev
 	@$(BIN)/python -m contracts.mutants
+	@$(BIN)/python -m gateway.oracle.mutants
+
+schedules: .venv/dev
+	@TINYREN_SCHEDULES=10000 TINYREN_TURNS=3 $(BIN)/python -m pytest -s tests/test_oracle_simulator.py tests/test_oracle_exploration.py
 
 slither: .venv/dev
 	@$(BIN)/python -m contracts.slither

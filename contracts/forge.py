@@ -8,24 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from contracts.compile import HERE, CompileError, install, node
+from contracts.compile import HERE, IMPORT, CompileError, install, node
 
 Run = partial[subprocess.CompletedProcess[str]]
 
-PARTS = ("foundry.toml", "solc", "src", "test")
-
 
 @contextmanager
-def project(changed: Mapping[str, str] | None = None) -> Iterator[Run]:
+def project(changed: Mapping[str, str] | None = None, tests: Sequence[str] = ()) -> Iterator[Run]:
     """A folder as forge wants it, as long as it is needed; what comes runs a program in it, npm's forge as `forge`.
 
     Args:
         changed: other texts of files, by their path below this folder.
+        tests: files to lay out with what they import, instead of everything; the compiler takes most of a run's time.
     Raises:
         CompileError: as contracts.compile.install, or there is no forge for this machine.
     """
@@ -37,13 +36,31 @@ def project(changed: Mapping[str, str] | None = None) -> Iterator[Run]:
     environment = {**os.environ, "PATH": path, "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1", "NO_COLOR": "1"}
     with tempfile.TemporaryDirectory(prefix="forge-", dir=modules.parent) as name:
         folder = Path(name)
-        for part in PARTS:
-            copy = shutil.copytree if (HERE / part).is_dir() else shutil.copy
-            copy(HERE / part, folder / part)
+        for path in (imported(tests) if tests else everything()) | {"foundry.toml", "solc"}:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HERE / path, folder / path)
         for file, text in (changed or {}).items():
             (folder / file).write_text(text)
         (folder / "node_modules").symlink_to(modules)
         yield partial(subprocess.run, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def everything() -> set[str]:
+    """All sources and tests, by their path below this folder."""
+    return {path.relative_to(HERE).as_posix() for part in ("src", "test") for path in (HERE / part).rglob("*.sol")}
+
+
+def imported(files: Sequence[str]) -> set[str]:
+    """These files and all of ours that they import, directly or not."""
+    found: set[str] = set()
+    waiting = list(files)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            names = [name for name in IMPORT.findall((HERE / path).read_text()) if name.startswith(".")]
+            waiting += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in names]
+    return found
 
 
 def forge(*arguments: str, changed: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

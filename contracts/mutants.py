@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from contracts.compile import HERE, CompileError
-from contracts.forge import forge
+from contracts.forge import project
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
     name: tuple(mutant) for name, mutant in json.loads((HERE / "mutants.json").read_text()).items()
@@ -29,11 +29,12 @@ TESTS = {
 
 def main() -> int:
     """Print what each mutant came to; 1 if one was not noticed."""
+    survived = 0
     with ThreadPoolExecutor(2) as pool:
-        killed = dict(zip(MUTANTS, pool.map(is_killed, MUTANTS), strict=True))
-    for name, was_killed in killed.items():
-        print(f"{'killed' if was_killed else 'SURVIVED':<10}{name}")
-    return 0 if all(killed.values()) else 1
+        for name, was_killed in zip(MUTANTS, pool.map(is_killed, MUTANTS), strict=True):
+            survived += not was_killed
+            print(f"{'killed' if was_killed else 'SURVIVED':<10}{name}", flush=True)
+    return 1 if survived else 0
 
 
 def is_killed(name: str) -> bool:
@@ -47,12 +48,14 @@ def is_killed(name: str) -> bool:
     text = (HERE / path).read_text()
     if text.count(good) != 1:
         raise CompileError(f"{name}: {path} has {text.count(good)} places, wanted one")
-    for part in TESTS[contract]:
-        done = forge("--match-path", f"test/{part}.t.sol", changed={path: text.replace(good, bad)})
-        if "Compiler run failed" in done.stdout + done.stderr:
-            raise CompileError(f"{name}: {done.stdout}{done.stderr}")
-        if done.returncode:
-            return True
+    tests = [f"test/{part}.t.sol" for part in TESTS[contract]]
+    with project({path: text.replace(good, bad)}, tests) as run:
+        for test in tests:
+            done = run(["forge", "test", "--optimize", "false", "--match-path", test])  # compiles in half the time
+            if "Compiler run failed" in done.stdout + done.stderr:
+                raise CompileError(f"{name}: {done.stdout}{done.stderr}")
+            if done.returncode:
+                return True
     return False
 
 

@@ -30,7 +30,9 @@ from gateway import (
     bench_edil_device,
     bench_ingest,
     bench_models,
+    bench_oracles,
     bench_r1fs,
+    bench_scoring,
     curve,
 )
 from gateway.chain import ChainError, address_of, open_embedded
@@ -70,6 +72,10 @@ def bench(progress: Progress, firmwares: list[Firmware], models: Path | None = N
         result["r1fs"] = bench_r1fs.measure(Path(folder))
         progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
         result["edil"] = _told(bench_edil.measure, Path(folder))
+        progress.say("messages of oracles that agree on an epoch")
+        result["oracles"] = bench_oracles.measure()
+        progress.say("scoring of 1,000 to 1,000,000 devices")
+        result["scoring"] = bench_scoring.measure()
         progress.say("gas of the contracts' calls")
         result["gas"] = _told(gas.measure, Path(folder))
         progress.say("transactions of the embedded chain")

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from gateway.oracle import messages
-from gateway.oracle.simulator import Network, Plan, address
+from gateway.oracle.simulated import address
+from gateway.oracle.simulator import Network, Plan
 from gateway.oracle.statements import Message, Said
 
 COUNTS = (4, 7, 13, 31)

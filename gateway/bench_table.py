@@ -126,11 +126,39 @@ def table(result: dict[str, Any]) -> str:
     width = LABEL + CELL * (len(boards) - 1)
     places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
     rows = [(label, _at(result, path) if path else None, path) for label, path in places]
+    rows += [("ORACLES, an epoch: published, delivered", None, ()), *_oracles(result)]
+    rows += [("SCORING of one epoch, seconds and peak memory", None, ()), *_scoring(result)]
     rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
     for label, value, path in rows:
         cell = "" if value is None else f"{_shown(value, path[-1:] == ('share',)):>{CELL}}"
         lines.append(f"{label:<{width}}{cell}{judged.get(TARGETS.get(path, ''), '')}".rstrip())
     return "\n".join(lines)
+
+
+def _oracles(result: dict[str, Any]) -> list[tuple[str, int, Path]]:
+    """For each number of oracles what they publish and what arrives."""
+    return [
+        (f"{count} oracles, {name} {what}", row[key], ())
+        for count, row in result.get("oracles", {}).items()
+        for name, what, key in (
+            ("published", "messages", "published"),
+            ("published", "bytes", "published_bytes"),
+            ("delivered", "bytes", "delivered_bytes"),
+        )
+    ]
+
+
+def _scoring(result: dict[str, Any]) -> list[tuple[str, float, Path]]:
+    """For each number of devices what an epoch costs an oracle, and what one heartbeat costs before that."""
+    found = result.get("scoring", {})
+    rows: list[tuple[str, float, Path]] = [
+        (f"{int(count):,} devices, {name}", row[key], ())
+        for count, row in found.items()
+        if isinstance(row, dict)
+        for name, key in (("score and tree, s", "total_s"), ("peak memory, bytes", "peak_bytes"))
+    ]
+    names = {"decode_us": "a heartbeat: decode, us", "verify_us": "a heartbeat: verify its signature, us"}
+    return rows + [(name, found[key], ()) for key, name in names.items() if key in found]
 
 
 def _at(value: Any, path: Path) -> Any:

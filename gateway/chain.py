@@ -6,7 +6,6 @@ EIP-55 text, transaction hashes "0x..." text, amounts wei.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from eth_utils.address import to_checksum_address
 
 from gateway import abi, jsonrpc
 from gateway.jsonrpc import RpcError
-
-MINED_WITHIN_S = 120
-POLL_S = 0.2
+from gateway.sending import Sender
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,7 @@ class Chain:
         self._request, self._mine, self._close = request, mine, close
         self._lock = threading.RLock()
         self.chain_id = int(self.request("eth_chainId", []), 16)
+        self._sender = Sender(self._locked, self.chain_id, self._lock)
 
     def close(self) -> None:
         """Free the embedded chain's file."""
@@ -154,7 +152,7 @@ class Chain:
         """Run `function` in a transaction that `key` signs and pays.
 
         Raises:
-            ChainError: it reverts, is refused, or is in no block after 120 s (then it may still come).
+            ChainError: it reverts, is refused, or is in no block for too long (sending.py: then it may still come).
         """
         body = abi.encode_call(contract.name, function, arguments)
         return self._transact(f"{contract.name}.{function}", {"to": contract.address, "data": _hex(body)}, key)
@@ -172,9 +170,10 @@ class Chain:
     def _transact(self, what: str, message: dict[str, str], key: PrivateKey) -> Receipt:
         account = Account.from_key(key.secret)
         with _named(what):
-            with self._lock:
-                tx = self._send(message, account)
-            found = self._mined(tx)
+            try:
+                tx, found = self._sender.send(message, account)
+            except RpcError as error:
+                raise ChainError(str(error), error.code, error.data) from None
             block = int(found["blockNumber"], 16)
             if found["status"] != "0x1":
                 # Run it again on the state before it: a receipt does not tell the reason.
@@ -183,29 +182,9 @@ class Chain:
         made = found.get("contractAddress")  # in whatever case of letters the node writes it
         return Receipt(tx, block, int(found["gasUsed"], 16), to_checksum_address(made) if made else "")
 
-    def _send(self, message: dict[str, str], account: Any) -> str:
-        price = int(self.request("eth_gasPrice", []), 16)
-        transaction = {
-            **message,
-            "gas": int(self.request("eth_estimateGas", [{**message, "from": account.address}]), 16),
-            "nonce": int(self.request("eth_getTransactionCount", [account.address, "pending"]), 16),
-            "chainId": self.chain_id,
-            "maxFeePerGas": 2 * price,
-            "maxPriorityFeePerGas": min(price, int(self.request("eth_maxPriorityFeePerGas", []), 16)),
-            "value": 0,
-        }
-        signed = account.sign_transaction(transaction).raw_transaction
-        return str(self.request("eth_sendRawTransaction", [_hex(signed)]))
-
-    def _mined(self, tx: str) -> dict[str, Any]:
-        end_s = time.monotonic() + MINED_WITHIN_S
-        while True:
-            found: dict[str, Any] | None = self.request("eth_getTransactionReceipt", [tx])
-            if found and found.get("blockNumber"):
-                return found
-            if time.monotonic() > end_s:
-                raise ChainError(f"{tx} is in no block after {MINED_WITHIN_S} s")
-            time.sleep(POLL_S)
+    def _locked(self, method: str, params: list[Any]) -> Any:
+        with self._lock:
+            return self._request(method, params)
 
 
 def open_embedded(path: Path, funded: tuple[str, ...] = ()) -> Chain:

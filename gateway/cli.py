@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 from gateway.arguments import new_progress, port, positive, print_json, readable
+from gateway.audit_commands import add_audit
 from gateway.cstore_commands import add_cstore
+from gateway.earnings_commands import add_earnings
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.model_commands import add_model
 from gateway.r1fs_commands import add_r1fs
+from gateway.relay_commands import add_relay
+from gateway.simulate_commands import add_simulate
+from gateway.work_commands import add_work
 
 VERSION = "0.1.0"
 
@@ -90,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
     add_cstore(commands)
     add_r1fs(commands)
     add_edil(commands)
+    add_earnings(commands)
+    add_audit(commands)
+    add_simulate(commands)
+    add_relay(commands)
+    add_work(commands)
     return root
 
 

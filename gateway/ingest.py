@@ -10,6 +10,8 @@ A heartbeat is checked in this order, the cheap checks first, and leaves only a 
     the beacon is of a window open at receipt    stale_beacon
     (boot, sequence) above the last              replay
     signature                                    bad_signature
+A reveal: the same up to its claims, then it answers a challenge (not_asked), and its signature. One that is known, or
+comes when no window is open, is passed over and leaves no count: both are usual.
 An announce: the same up to its claims, then its boot is not below the last (replay), there is room for a new device
 (too_many_devices), its public key is the id's (wrong_device), and its signature (bad_signature).
 `decide` changes nothing. What it decided holds once the caller has it on the disk and told the registry, read here.
@@ -20,17 +22,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from device.agent import wire
+from device.agent import reveal, wire
 from gateway import curve
 from gateway.registry import MAX_DEVICES, Device, Progress
 
 PREFIX = "tinyren"
 ID_DIGITS = 40
-MAX_PAYLOAD_BYTES = max(wire.HEARTBEAT_MAX_BYTES, wire.ANNOUNCE_MAX_BYTES, wire.SMALL_MAX_BYTES)
+MAX_PAYLOAD_BYTES = max(
+    wire.HEARTBEAT_MAX_BYTES, wire.ANNOUNCE_MAX_BYTES, wire.SMALL_MAX_BYTES, reveal.REVEAL_MAX_BYTES
+)
 WINDOWS_KEPT = 2
 
 Item = tuple[str, bytes, int]
 Claims = tuple[bytes, int, int, bytes, int, bytes]
+Challenge = tuple[bytes, int, int, int, int]
+"""(device, boot, sequence, count, index)"""
 
 
 class Rejected(Exception):
@@ -51,6 +57,7 @@ class Batch:
         progress: what the stored heartbeats lead to, by id.
         acks: (id, boot, sequence) to acknowledge once `stored` is on the disk.
         bound: (id, nonce, signature of 65 bytes), not checked: whoever asked for it does.
+        revealed: challenges that `stored` answers.
         gone: ids whose link the broker saw ending.
         rejected: count by reason.
     """
@@ -61,6 +68,7 @@ class Batch:
     progress: dict[bytes, Progress] = field(default_factory=dict)
     acks: list[tuple[bytes, int, int]] = field(default_factory=list)
     bound: list[tuple[bytes, int, bytes]] = field(default_factory=list)
+    revealed: list[Challenge] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
 
@@ -70,11 +78,15 @@ class Ingest:
 
     Args:
         devices, progress: by device id; read at each decision, never changed here.
+
+    Attributes:
+        challenges: those that may be answered now, and whether they are; kept by who challenges.
     """
 
     def __init__(self, devices: Mapping[bytes, Device], progress: Mapping[bytes, Progress]) -> None:
         self._devices = devices
         self._progress = progress
+        self.challenges: dict[Challenge, bool] = {}
         self._keys: dict[bytes, Any] = {}
         self._windows: dict[bytes, tuple[int, int]] = {}
 
@@ -96,6 +108,8 @@ class Ingest:
                 device, name = split_topic(topic)
                 if name == "heartbeat":
                     self._heartbeat(batch, device, payload, receipt_ms)
+                elif name == "reveal":
+                    self._reveal(batch, device, payload, receipt_ms)
                 elif name == "announce":
                     self._announce(batch, device, payload)
                 elif name == "bound":
@@ -111,10 +125,13 @@ class Ingest:
     def recount(self, stored: Iterable[tuple[int, bytes]]) -> Batch:
         """Judge again what the evidence holds, in file order, to find out how far each device had come before a crash.
 
-        Windows are not looked at: they were when it was stored. What a crash damaged within an item counts for nobody.
+        Windows are not looked at: they were when it was stored. Reveals are passed over: they move
+        nothing. What a crash damaged within an item counts for nobody.
         """
         batch = Batch()
         for receipt_ms, frame in stored:
+            if len(frame) > wire.HEARTBEAT_MAX_BYTES:
+                continue
             try:
                 device, payload, *signed = wire.open_sign1(frame)
                 self._advance(batch, device, wire.decode_heartbeat(payload), signed, receipt_ms, frame)
@@ -153,6 +170,22 @@ class Ingest:
             raise Rejected("bad_signature")
         count, first_ms = (last.heartbeats + 1, last.first_ms) if last else (1, receipt_ms)
         batch.progress[device] = Progress(boot, sequence, count, first_ms, receipt_ms, frame)
+
+    def _reveal(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> None:
+        device, payload, signature, digest = wire.open_sign1(frame, reveal.REVEAL_MAX_BYTES)
+        if device != topic_id:
+            raise Rejected("wrong_device")
+        boot, sequence, count, index, *_ = reveal.decode_reveal(payload)
+        challenge = device, boot, sequence, count, index
+        is_known = self.challenges.get(challenge)
+        if is_known is None:
+            raise Rejected("not_asked")
+        if is_known or challenge in batch.revealed or not self._windows:
+            return
+        if not curve.verify(self._key(batch, device), digest, signature):
+            raise Rejected("bad_signature")
+        batch.stored.append((receipt_ms, frame))
+        batch.revealed.append(challenge)
 
     def _announce(self, batch: Batch, topic_id: bytes, frame: bytes) -> None:
         device, payload, signature, digest = wire.open_sign1(frame, wire.ANNOUNCE_MAX_BYTES)

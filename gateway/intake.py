@@ -22,7 +22,7 @@ from gateway.registry import RegistryFull
 MAX_QUEUED = 16_384
 MAX_BATCH = 4_096
 SUBSCRIBE_S = 0.5
-TOPICS = ("tinyren/+/announce", "tinyren/+/heartbeat", "tinyren/+/bound", "tinyren/+/gone")
+TOPICS = ("tinyren/+/announce", "tinyren/+/heartbeat", "tinyren/+/bound", "tinyren/+/gone", "tinyren/+/reveal")
 BEACON_TOPIC = "tinyren/beacon"
 
 
@@ -130,6 +130,7 @@ def store(batch: Batch, epochs: Epochs) -> None:
         epochs.registry.enroll(batch.announced.values())
         if batch.stored:
             epochs.evidence.append(batch.stored)
+            epochs.ingest.challenges.update(dict.fromkeys(batch.revealed, True))
         epochs.registry.advance(batch.progress)
     except (EvidenceFull, RegistryFull):
         batch.rejected["no_space"] += len(batch.stored) + len(batch.announced)

@@ -7,23 +7,26 @@ Rules:
 2. Oracles decide. The gateway computes the same verdict, because claims need its leaves; if they signed another root
    than its own it stops settling and says so.
 3. What cannot be done now (no quorum yet, chain away) is tried again every RETRY_S; an epoch is never passed over.
+4. Every LOOK_S the chain is asked whether it still has the last root. What a reorg took is posted again with the
+   signatures that were kept (signed_roots.py), and its claims are paid again if they are gone too.
 """
 
 import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from coincurve import PrivateKey
 from eth_abi.abi import decode as decode_abi
 from eth_utils.address import to_checksum_address
 
-from gateway import evidence, ledger
+from gateway import evidence, ledger, signed_roots
 from gateway.chain import ChainError
 from gateway.ledger import Settled
+from gateway.oracle import bundles, merkle, messages
 from gateway.oracle import epoch as epochs
-from gateway.oracle import merkle, messages
 from gateway.oracle.epoch import Verdict
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rewards import Deed
@@ -32,6 +35,7 @@ from gateway.ratio1 import MessageRefused
 from gateway.settlement import Claim, PostedRoot, Settlement
 
 RETRY_S = 2.0
+LOOK_S = 10.0
 MAX_WAITING = 4096
 POST = ["uint256", "bytes32", "uint256", "bytes32", "bytes[]"]
 
@@ -47,6 +51,7 @@ class Settler:
         folder: the site's. oracles: addresses of 20 bytes. key: the gateway's, signs close messages.
         publish: (topic, payload). say: tells a person.
         on_settled: told each epoch that is settled, and the claims that were paid after it.
+        add: keeps a bundle in R1FS and returns its CID, for oracles elsewhere; None: they read the site's folder.
     """
 
     def __init__(
@@ -59,11 +64,12 @@ class Settler:
         publish: Callable[[str, bytes], None],
         say: Callable[[str], None],
         on_settled: Callable[[Settled, list[Claim]], None],
+        add: Callable[[bytes], str] | None = None,
     ) -> None:
         self.folder, self.settlement = folder, settlement
         self.failure: Exception | None = None
         self._oracles, self._threshold, self._key = oracles, threshold, key
-        self._publish, self._say, self._on_settled = publish, say, on_settled
+        self._publish, self._say, self._on_settled, self._add = publish, say, on_settled, add
         contract = _raw(settlement.contracts.settlement)
         self._place = messages.Site(settlement.chain.chain_id, contract)
         self._ledger = folder / "settlement"
@@ -71,6 +77,7 @@ class Settler:
         self._inbox: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
         self._last: Settled | None = None
+        self._told_epoch, self._look_s = 0, 0.0
         self._said = ""
 
     def closed(self, epoch: int) -> None:
@@ -104,17 +111,28 @@ class Settler:
             self.failure = error
 
     def _run(self) -> None:
-        last = self._last
         while not self._stopping.is_set():
-            number = last.epoch + 1 if last else 1
-            if number > self._closed:
-                self._next_message()
-                continue
+            number = 0
             try:
-                last = self._settle(number, last) or last
+                self._look()
+                number = self._last.epoch + 1 if self._last else 1
+                if number > self._closed:
+                    self._next_message()
+                    continue
+                self._last = self._settle(number, self._last) or self._last
             except ChainError as error:
-                self._tell(f"epoch {number}: {error}; trying again")
+                self._look_s = 0.0
+                self._tell(f"epoch {number}: {error}; trying again" if number else f"chain: {error}; trying again")
                 self._stopping.wait(RETRY_S)
+
+    def _look(self) -> None:
+        """Go back to the newest epoch that the chain has, if it lost one that was settled."""
+        if self._last is None or time.monotonic() < self._look_s:
+            return
+        if (settled := self.settlement.epoch()) < self._last.epoch:
+            self._tell(f"the chain has lost epochs {settled + 1} to {self._last.epoch}; they are settled again")
+            self.catch_up()
+        self._look_s = time.monotonic() + LOOK_S
 
     def catch_up(self) -> None:
         """Complete the ledger up to the last epoch that the chain has settled, and have its claims paid; before `run`.
@@ -148,7 +166,9 @@ class Settler:
         if quorum is None:
             return None
         root = verdict.attested()
-        if quorum.root != root:
+        if quorum.root == root:
+            signed_roots.write(self._ledger, quorum)
+        else:
             theirs, ours = quorum.root.root.hex(), root.root.hex()
             raise Disagreement(f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}")
         signatures: dict[str, bytes] = {
@@ -156,7 +176,10 @@ class Settler:
         }
         posted = self.settlement.post_root(number, root.root, root.total, root.evidence, signatures)
         settled = self._write(verdict, posted)
-        self._on_settled(settled, self._pay(settled))
+        claims = self._pay(settled)
+        if number > self._told_epoch:
+            self._told_epoch = number
+            self._on_settled(settled, claims)
         return settled
 
     def _judge(self, number: int, previous: Settled | None) -> Verdict:
@@ -176,8 +199,15 @@ class Settler:
 
     def _collect(self, verdict: Verdict) -> Settle | None:
         """Ask the oracles until enough have signed one root for this epoch; None: asked to stop."""
+        kept = Quorum(self._oracles, self._threshold, self._signer_of)
+        for oracle, signed in signed_roots.read(self._ledger, verdict.attested()):
+            if isinstance(found := kept.receive(oracle, signed), Settle):
+                return found
         folder = self.folder / "evidence"
         close = Close(verdict.epoch, verdict.evidence, epochs.read_windows(folder, verdict.epoch).block)
+        if self._add:
+            word = messages.seal(close, self._place, self._key.secret)
+            close = replace(close, cid=self._add(bundles.pack(folder, verdict.epoch, word)))
         quorum = Quorum(self._oracles, self._threshold, self._signer_of)
         while not self._stopping.is_set():
             self._publish(messages.topic_of(close), messages.seal(close, self._place, self._key.secret).payload)

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,18 @@ from boards.build import Firmware
 from boards.signals import HostSignals, Replay
 from device.agent import wire
 from gateway import chain as chains
-from gateway import intake, keys, settlement, site_file
+from gateway import earnings_page, intake, keys, settlement, site_file
 from gateway.aggregation import receiver
 from gateway.aggregation.receiver import Receiver
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.service import Aggregation
+from gateway.audit_evidence import lend
 from gateway.broker import Broker
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
 from gateway.children import Child
 from gateway.dauth import DAuth
+from gateway.earnings_site import explain_with
 from gateway.edil import edil_http
 from gateway.epochs import ChainAway, Clock, Epochs
 from gateway.errors import CommandError, Exit
@@ -41,12 +43,16 @@ from gateway.fleet import Fleet
 from gateway.ingest import Ingest
 from gateway.intake import Intake
 from gateway.ledger import Settled
+from gateway.poai import models
+from gateway.poai.challenger import Challenger
 from gateway.progress import Progress
 from gateway.registry import Registry
 from gateway.settlement import Claim, Settlement
 from gateway.settler import Settler
 from gateway.site_file import Site
 from gateway.status import Status
+from gateway.storage.embedded import Embedded
+from gateway.storage.errors import StoreError
 from gateway.web.app import app
 from gateway.web.serve import PortInUse, serve
 from gateway.web.view import r1, short
@@ -158,14 +164,16 @@ class RunningSite:
         owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
         self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
+        ingest = Ingest(self.registry.devices, self.registry.progress)
+        self._make_challenger(ingest)
         self.epochs = Epochs(
             Evidence(self.folder / "evidence"),
             self.registry,
-            Ingest(self.registry.devices, self.registry.progress),
+            ingest,
             Windows(self.site.windows, self.site.window_seconds * 1000),
             clock,
             self._newest_block,
-            lambda beacon, window_ms: intake.tell_beacon(self.bus, beacon, window_ms),
+            self._tell_beacon,
             self.settler.closed,
             self._may_open,
             self.settler.commit,
@@ -187,6 +195,16 @@ class RunningSite:
         _run_thread(ends, "settler", self.settler.run, self.settler.stop)
         _run_thread(ends, "intake", lambda: self.intake.run(self.bus, self.epochs), self.intake.stop)
         _run_thread(ends, "edil", lambda: self.receiver.run(self.bus), self.receiver.stop)
+        _run_thread(ends, "challenger", self.challenger.run, self.challenger.stop)
+
+    def _make_challenger(self, ingest: Ingest) -> None:
+        try:
+            known = models.load()
+        except CommandError as error:
+            known = models.Models({}, {})
+            self.progress.say(f"no work is checked here: {error}")
+        folder = self.folder / "evidence"
+        self.challenger = Challenger(folder, known, self._later_hash, self._publish, ingest.challenges)
 
     def _make_aggregation(self, ends: ExitStack) -> None:
         path, contract = self.folder / "rounds.sqlite", bytes.fromhex(self.settlement.contracts.devices[2:])
@@ -223,7 +241,8 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
-        site = app(self.status, edil_http.routes(self.aggregation))
+        why = earnings_page.routes(lambda deed, epoch: explain_with(self.folder, self.settlement, deed, epoch))
+        site = app(self.status, edil_http.routes(self.aggregation) + why)
         try:
             page = serve(site, self._page_port)
         except PortInUse:
@@ -287,9 +306,9 @@ class RunningSite:
                 self._notice(said)
 
     def _watch_threads(self) -> None:
-        for failure in (self.intake.failure, self.receiver.failure, self.settler.failure, self.fleet.failure):
-            if failure is not None:
-                raise failure
+        for part in (self.intake, self.receiver, self.settler, self.challenger, self.fleet):
+            if part.failure is not None:
+                raise part.failure
 
     def _bind_devices(self) -> None:
         """Epochs may open once every board is there and bound, or after a while without those that are not."""
@@ -316,6 +335,16 @@ class RunningSite:
         except ChainError as error:
             self.status.chain_error = str(error)
             raise ChainAway(str(error)) from error
+
+    def _later_hash(self, number: int) -> bytes | None:
+        try:
+            return self.chain.block_hash(number) if self.chain.mine() >= number else None
+        except ChainError:
+            return None
+
+    def _tell_beacon(self, beacon: bytes, window_ms: int) -> None:
+        intake.tell_beacon(self.bus, beacon, window_ms)
+        self.challenger.wake()
 
     def _received(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
         if topic.startswith(ORACLE_PREFIX):
@@ -346,8 +375,17 @@ class RunningSite:
         self.progress.say(
             f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
         )
+        self._lend(settled.epoch)
         for claim in claims:
             self.progress.say(f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
+
+    def _lend(self, epoch: int) -> None:
+        """Keep an epoch's evidence in R1FS, for auditors who know only the chain."""
+        try:
+            with closing(Embedded(self.folder / "r1fs")) as store:
+                lend(store, self.folder / "evidence", epoch)
+        except (StoreError, OSError) as error:
+            self._notice(f"the evidence of epoch {epoch} is not lent ({error}); later: tinyren evidence lend")
 
     def _notice(self, text: str) -> None:
         self.status.notes.append(text)

@@ -32,6 +32,7 @@ from gateway.verify_read import (
     Refused,
     Windows,
     checksum,
+    is_reveal,
     keccak,
     read_heartbeat,
     read_sequence,
@@ -196,7 +197,7 @@ def _count_answers(
     answers: set[tuple[bytes, int]] = set()
     unbound: Counter[bytes] = Counter()
     for number, item in enumerate(read_sequence(_paths(site, epoch)[0], findings), 1):
-        score.heartbeats = number
+        score.heartbeats += 1
         try:
             heartbeat = read_heartbeat(item)
             device, position = heartbeat.device, heartbeat.position
@@ -209,6 +210,9 @@ def _count_answers(
             answers.add((device, _find_window(heartbeat, epoch, windows)))
             score.counted += 1
         except Refused as refused:
+            if is_reveal(item):
+                score.heartbeats -= 1
+                continue
             findings.add(f"epoch {epoch} heartbeat {number}: {refused}")
     for device, count in sorted(unbound.items()):
         findings.add(f"epoch {epoch}: {checksum(device)} is bound to no deed; heartbeats that do not count: {count}")

@@ -19,7 +19,7 @@ from Crypto.Hash import keccak as pycryptodome_keccak
 MAX_FINDINGS = 200
 ES256K_HEADER = bytes.fromhex("a101382e")  # {1: -47}, RFC 8812
 RAW_SHA256_CID = bytes.fromhex("01551220")
-KID, NONCE, CLAIM = 4, 10, -65537  # RFC 9052, RFC 9711, ours
+KID, NONCE, CLAIM, REVEAL = 4, 10, -65537, -65550  # RFC 9052, RFC 9711, ours
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
 
@@ -78,6 +78,17 @@ class Windows:
     window_ms: int = 0
     opened: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # window: (beacon, opened_ms)
     block: int | None = None  # where bindings are read; None while the epoch is not closed
+
+
+def is_reveal(item: object) -> bool:
+    """Whether an item of evidence answers a challenge (WIRE.md, section 10): no heartbeat, and not this scorer's."""
+    match item:
+        case [int(), bytes(message)]:
+            match _decode(message):
+                case cbor2.CBORTag(tag=18, value=[bytes(), _, bytes(payload), bytes()]):
+                    body = _decode(payload)
+                    return isinstance(body, dict) and list(body) == [REVEAL]
+    return False
 
 
 def read_heartbeat(item: object) -> Heartbeat:

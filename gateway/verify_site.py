@@ -13,7 +13,7 @@ from gateway.site_file import Site
 from gateway.verify import Result, verify_epoch
 
 
-class _Reader:
+class Reader:
     """What verify.py asks of a chain (verify_read.ChainReader)."""
 
     def __init__(self, settlement: Settlement) -> None:
@@ -51,19 +51,24 @@ def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:
     site = site_file.read(folder)
     if site is None or not site.contracts:
         raise CommandError(f"{folder}: wanted the folder of a site that `tinyren up` made", Exit.USAGE)
-    with _chain_of(folder, site, rpc) as chain:
+    with chain_of(folder, site, rpc) as chain:
         try:
             settlement = Settlement(chain, Contracts(**site.contracts))
             if epoch > (last := settlement.epoch()):
                 got = f"epoch {epoch} is not settled yet, the last that is is {last}"
                 raise CommandError(f"{folder}: {got}", Exit.NOTHING_TO_DO)
-            return verify_epoch(folder, epoch, _Reader(settlement))
+            return verify_epoch(folder, epoch, Reader(settlement))
         except ChainError as error:
             raise CommandError(f"chain: {error}", Exit.CHAIN) from error
 
 
 @contextmanager
-def _chain_of(folder: Path, site: Site, rpc: str | None) -> Iterator[Chain]:
+def chain_of(folder: Path, site: Site, rpc: str | None) -> Iterator[Chain]:
+    """A site's chain, closed behind it: the node at `rpc`; or its own, whether the site runs or not.
+
+    Raises:
+        CommandError: nobody answers.
+    """
     try:
         chain = _open(folder, site, rpc)
     except ChainError as error:

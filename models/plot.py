@@ -3,7 +3,7 @@
 from html import escape
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 560, 320, 60, 40, 20, 50
-COLOURS = ("#1f6feb", "#d1652b", "#2da44e")
+COLOURS = ("#1f6feb", "#d1652b", "#2da44e", "#8250df", "#bf3989", "#6e7781")
 TICKS = 5
 CELL, LABELS = 80, 110
 STYLE = 'font-family="sans-serif" font-size="12"'

@@ -10,7 +10,7 @@ from collections import Counter
 from gateway.oracle.consensus import Oracle
 from gateway.oracle.effects import Fetch, Persist, Publish, Score
 from gateway.oracle.quorum import Settle
-from gateway.oracle.simulator import address, seal_of, signer_of
+from gateway.oracle.simulated import address, seal_of, signer_of
 from gateway.oracle.statements import (
     NOTHING,
     Bundle,

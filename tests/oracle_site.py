@@ -24,7 +24,7 @@ from gateway.bus import Bus
 from gateway.oracle import epoch, messages
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rpc import ChainReader
-from gateway.oracle.statements import Close, Signature
+from gateway.oracle.statements import Close, Commitment, Signature
 from tests.chain_node import Node
 
 ROOT = Path(__file__).parent.parent
@@ -33,8 +33,9 @@ WAIT_S = 30
 WINDOWS, WINDOW_MS, OPENED_MS = 4, 1_000, 1_700_000_000_000
 MODEL, CHAIN = b"\x01\x55\x12\x20" + b"m" * 32, b"c" * 16
 DICE = random.Random(7)
-OWNER, GATEWAY, *REST = (PrivateKey(DICE.randbytes(32)) for _ in range(8))
-ORACLES, DEVICES = REST[:3], REST[3:]
+OWNER, GATEWAY, *REST = (PrivateKey(DICE.randbytes(32)) for _ in range(9))
+ORACLES, DEVICES = REST[:3], REST[3:6]
+FOUR = [*ORACLES, REST[6]]
 
 
 def address(key):
@@ -54,23 +55,24 @@ def heartbeat(key, beacon, sequence):
 
 
 class Site:
-    """A running site in an empty folder; oracles are started one by one."""
+    """A running site in an empty folder; oracles are started one by one. Of four, one may lie."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, keys=ORACLES):
+        self.keys, self.threshold = keys, len(keys) // 2 + 1
         self.folder = folder
         self.chain = chains.open_embedded(folder / "chain.sqlite", (chains.address_of(GATEWAY),))
         self.rpc = Node(self.chain)
-        oracles = [chains.address_of(key) for key in ORACLES]
-        made = settlement.deploy(self.chain, GATEWAY, oracles, 2, {}, lambda *_: None)
+        oracles = [chains.address_of(key) for key in keys]
+        made = settlement.deploy(self.chain, GATEWAY, oracles, self.threshold, {}, lambda *_: None)
         self.contracts = settlement.Settlement(self.chain, made, GATEWAY)
         self.bind_devices(made)
-        self.broker = Broker(folder / "broker")
+        self.broker = Broker(folder / "broker", [f"oracle-{index}" for index, _ in enumerate(keys, 1)])
         self.broker.start()
-        site = site_file.Site(boards=[], threshold=2, oracles=oracles, gateway=text(GATEWAY))
+        site = site_file.Site(boards=[], threshold=self.threshold, oracles=oracles, gateway=text(GATEWAY))
         site.broker_port, site.chain_rpc, site.contracts = self.broker.port, self.rpc.url, dataclasses.asdict(made)
         site_file.write(folder, site)
         (folder / "keys").mkdir()
-        for index, key in enumerate(ORACLES, 1):
+        for index, key in enumerate(keys, 1):
             (folder / "keys" / f"oracle-{index}.key").write_text(key.secret.hex())
         self.place = messages.Site(self.chain.chain_id, bytes.fromhex(made.settlement[2:]))
         self.evidence = evidence.Evidence(folder / "evidence")
@@ -93,7 +95,7 @@ class Site:
 
     def receive(self, topic, payload, at_ms, token):
         self.bus.ack(token)
-        if not topic.endswith("close"):
+        if not topic.endswith(("close", "commitment")):
             said = messages.open_sealed(payload, self.place)
             with self.arrived:
                 self.heard.append((said.sender, said.message))
@@ -136,8 +138,11 @@ class Site:
         os.kill(self.processes[index].pid, signal.SIGKILL)
         self.processes[index].wait()
 
-    def record(self, number, answers):
-        """Write the evidence of an epoch; answers: which windows each device answers. Returns what the gateway says."""
+    def record(self, number, answers, commits=()):
+        """Write the evidence of an epoch; answers: which windows each device answers. Returns what the gateway says.
+
+        commits: the windows after which it commits to its evidence.
+        """
         opened_ms = OPENED_MS + number * WINDOWS * WINDOW_MS
         self.evidence.open_epoch(number, WINDOWS, WINDOW_MS, opened_ms)
         for window in range(WINDOWS):
@@ -147,6 +152,8 @@ class Site:
             self.evidence.open_window(evidence.Window(window, at_ms, block, block_hash, beacon))
             beats = [heartbeat(key, beacon, number * WINDOWS + window) for key in answers if window in answers[key]]
             self.evidence.append([(at_ms + 10, beat) for beat in beats])
+            if window in commits:
+                self.say(Commitment(number, window, *self.evidence.commitment()))
         block = self.chain.mine()
         self.evidence.close_epoch(opened_ms + WINDOWS * WINDOW_MS, block)
         self.closed = Close(number, evidence.digest(self.evidence.folder, number), block)
@@ -165,7 +172,7 @@ class Site:
         """Be the gateway: wait for a quorum over this verdict, post it, keep its leaves."""
 
         def settled(heard):
-            quorum = Quorum(map(address, ORACLES), 2, self.signer_of)
+            quorum = Quorum(map(address, self.keys), self.threshold, self.signer_of)
             signed = [(who, said) for who, said in heard if isinstance(said, Signature)]
             found = [quorum.receive(who, said) for who, said in signed if said.root.epoch == verdict.epoch]
             return next((outcome for outcome in found if isinstance(outcome, Settle)), None)

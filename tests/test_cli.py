@@ -19,7 +19,9 @@ KEY = "1f" * 32
 
 
 COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil"]
+COMMANDS += ["earnings", "audit", "evidence", "simulate", "relay", "work"]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
+VERBS += ["earnings explain", "evidence lend"]
 
 
 def commands(parser=None):
@@ -29,8 +31,9 @@ def commands(parser=None):
 
 
 def verbs():
-    """Those of the commands of models, by both words."""
-    return {f"model {name}": parser for name, parser in commands(commands()["model"]).items()}
+    """Those of models, earnings and evidence, by both words."""
+    firsts = {first: commands(commands()[first]) for first in ("model", "earnings", "evidence")}
+    return {f"{first} {name}": parser for first, found in firsts.items() for name, parser in found.items()}
 
 
 def run(capsys, *arguments):
@@ -64,7 +67,7 @@ def test_the_commands_are_those_of_the_readme():
     assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-@pytest.mark.parametrize("name", ["up", "bench", "qualify", *VERBS])
+@pytest.mark.parametrize("name", ["up", "bench", "qualify", "audit", "simulate", "relay", *VERBS])
 def test_every_option_is_in_the_readme(name):
     readme = (ROOT / "README.md").read_text()
     options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]

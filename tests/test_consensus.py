@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.oracle.agreement import RESEND_MS
-from gateway.oracle.consensus import MAX_OPEN
+from gateway.oracle.agreement import RESEND_MS, TURN_MS
+from gateway.oracle.consensus import GATHER_MS, MAX_OPEN
 from gateway.oracle.quorum import Quorum, Settle
-from gateway.oracle.simulator import address, signer_of
+from gateway.oracle.simulated import address, signer_of
 from gateway.oracle.statements import NOTHING, Close, Decision, Held, Proposal, Said, Signature, Vote, digest_of, set_of
 from tests.oracle_network import GATEWAY, STRANGER, Network, bundle, fake_sign, root, text, word
 
@@ -132,6 +132,7 @@ REJECTED = [
     ("not the leader", 3, Proposal(1, 0, held_by(2, 3, 4))),
     ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3))),
     ("set without a quorum", 2, Proposal(1, 0, held_by(2, 2, 3))),
+    ("set without a quorum", 2, Proposal(1, 0, held_by(2, 2, 3, 4))),
     ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3, STRANGER))),
     ("set without a quorum", 2, Proposal(1, 0, held_by(2, 3, 4, epoch=2))),
     ("set without a quorum", 2, Proposal(1, 0, tuple(Said(item.sender, Held(1, ())) for item in held_by(2, 3, 4)))),
@@ -232,7 +233,21 @@ def test_of_a_gateways_two_bundles_the_one_that_more_hold_is_in_the_set_and_none
     assert set_of((*held_by(1, name="f"), *held_by(2)), 1) == ()
 
 
+def test_a_set_is_voted_for_only_by_who_holds_it():
+    network = Network(4, 3, gateways=2)
+    network.lacking[1] = {"f"}
+    for name, gateway in (("e", GATEWAY), ("f", GATEWAY + 1)):
+        network.close(1, 1, name, gateway)
+    network.now_ms = GATHER_MS
+    network.tick(1)
+    held = tuple(Said(address(number), Held(1, (bundle("f", GATEWAY + 1),))) for number in (2, 3, 4))
+    assert network.say(2, 1, Proposal(1, 0, held)) == []
+    assert network.disks[1] is None
+
+
 def test_nothing_is_published_again_before_it_is_due():
     network = Network(4, 3)
     network.close(1, 1)
-    assert network.oracles[1].tick(RESEND_MS - 1) == [] or RESEND_MS > 1_000
+    for at_ms, wanted in ((TURN_MS - 1, []), (RESEND_MS, ["1 publish held 1 e"])):
+        network.now_ms = at_ms
+        assert [line for line in network.tick(1) if "held" in line] == wanted

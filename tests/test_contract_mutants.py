@@ -159,7 +159,8 @@ MUTANTS = {
     ),
     "proof not checked": (
         "Settlement",
-        "if (!MerkleProof.verifyCalldata(proof, posted.root, _leaf(deed, cumulative))) revert WrongProof(deed, cumulative);",
+        "if (!MerkleProof.verifyCalldata(proof, posted.root, _leaf(deed, cumulative))) "
+        "revert WrongProof(deed, cumulative);",
         "",
         checks.a_proof_fits_its_own_deed_and_amount_only,
     ),

@@ -12,9 +12,9 @@ from gateway import curve, evidence
 from gateway.oracle import epoch, rewards
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.bundles import verify_bundle
+from gateway.oracle.leaves import read_leaves
 from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway
-from gateway.oracle.service import read_leaves
 from gateway.oracle.statements import Bundle
 from gateway.verify import verify_epoch
 

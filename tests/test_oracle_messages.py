@@ -1,6 +1,7 @@
 """What oracles hear and keep: messages of other forms, sites or signers are refused; choices survive a crash whole."""
 
 import base64
+import contextlib
 import json
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.oracle import choices, epoch, messages
 from gateway.oracle.agreement import Memory
 from gateway.oracle.effects import Choice
 from gateway.oracle.messages import Site
-from gateway.oracle.rpc import ChainAway, decode_deeds
+from gateway.oracle.rpc import ChainAway, decode_deeds, decode_oracles
 from gateway.oracle.rules import Place
 from gateway.oracle.statements import (
     Bundle,
@@ -222,9 +223,8 @@ def test_a_root_signature_is_its_signers_for_one_chain_and_contract_only():
 
 @settings(derandomize=True, max_examples=150, deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 12), min_size=1, max_size=12))
-def test_an_answer_of_the_chain_that_is_no_list_of_deeds_is_refused(noise, words):
+def test_an_answer_of_the_chain_that_is_no_list_of_deeds_or_oracles_is_refused(noise, words):
     for answer in (noise, b"".join((32 * word).to_bytes(32, "big") for word in words)):
-        try:
-            decode_deeds(answer)
-        except ChainAway:
-            pass
+        for decode in (decode_deeds, decode_oracles):
+            with contextlib.suppress(ChainAway):
+                decode(answer)

@@ -1,15 +1,23 @@
 """Oracles as processes on a real broker and chain: they settle, survive kill -9, and do not sign other evidence."""
 
+import contextlib
 import dataclasses
 import shutil
 import subprocess
 
 import pytest
-from oracle_site import DEVICES, ORACLES, ROOT, SERVICE, Site, address
+from oracle_site import DEVICES, FOUR, GATEWAY, ORACLES, ROOT, SERVICE, WAIT_S, Site, address
 
-from gateway.oracle import messages, rewards
-from gateway.oracle.statements import Held, Signature
+from device.agent import eip712
+from gateway import curve
+from gateway.chain import Contract, address_of
+from gateway.oracle import bundles, epoch, messages, rewards
+from gateway.oracle.rpc import ChainReader
+from gateway.oracle.statements import Bundle, Held, Signature
+from gateway.storage.embedded import Embedded
 from gateway.verify_site import verify_site
+
+APPOINTMENT = b"Oracles(uint256 number,address[] oracles,uint256 threshold)"
 
 
 @pytest.fixture
@@ -83,6 +91,59 @@ def test_an_oracle_does_not_sign_when_its_evidence_is_other_or_a_stranger_announ
     site.wait_log(3, "epoch 1: evidence has digest")
     assert address(ORACLES[2]) not in {who for who, said in site.heard if isinstance(said, Held | Signature)}
     assert "not a gateway" in site.log(1).read_text()
+
+
+@pytest.mark.parametrize("has_cid", [False, True], ids=["one folder", "R1FS"])
+def test_of_four_oracles_one_may_be_away_and_windows_not_committed_count_for_nobody(tmp_path, has_cid):
+    site = Site(tmp_path, FOUR)
+    try:
+        site.start(1, 2, 4)
+        close = site.record(1, {DEVICES[0]: range(4)}, commits=(0, 1, 3))
+        digest, block = close.evidence, close.block
+        if has_cid:
+            word = messages.seal(close, site.place, GATEWAY.secret)
+            with contextlib.closing(Embedded(tmp_path / "r1fs")) as r1fs:
+                close = dataclasses.replace(close, cid=r1fs.add([bundles.pack(site.evidence.folder, 1, word)]).cid)
+            site.evidence.folder.rename(tmp_path / "hidden")
+        site.closed = close
+        site.say(close)
+        signed = site.wait(lambda heard: len({who for who, said in heard if isinstance(said, Signature)}) == 3)
+        views = [said.bundles for _, said in signed if isinstance(said, Held)]
+        assert {view[0].whole() for view in views} == {Bundle(address(GATEWAY), digest, block, close.cid)}
+        roots = {said.root for _, said in signed if isinstance(said, Signature)}
+        assert len(roots) == 1 and roots.pop().evidence == digest
+    finally:
+        site.stop()
+
+
+def rotate(site, keys, threshold):
+    """Two of the three oracles appoint others."""
+    members = curve.keccak(b"".join(bytes(12) + address(key) for key in keys))
+    struct = eip712.hash_struct(curve.keccak, APPOINTMENT, 2, members, threshold)
+    domain = eip712.hash_domain(curve.keccak, epoch.ROOT_NAME, site.place.chain_id, site.place.settlement)
+    digest = eip712.digest(curve.keccak, domain, struct)
+    signers = sorted(ORACLES[:2], key=address)
+    signatures = [epoch.sign_digest(digest, key) for key in signers]
+    contract = Contract("Settlement", site.contracts.contracts.settlement)
+    site.chain.send(contract, "rotate", [address_of(key) for key in keys], threshold, signatures, key=GATEWAY)
+
+
+def test_who_the_oracles_are_is_the_contracts_word(site):
+    reader = ChainReader(site.rpc.url, site.place.settlement, bytes(20))
+    assert reader.oracles() == (1, tuple(map(address, ORACLES)), 2)
+    site.start(1, 2)
+    site.say(site.record(1, {DEVICES[0]: range(4)}))
+    site.wait(lambda heard: any(isinstance(said, Signature) for _, said in heard))
+    signed = {path.read_text() for path in site.folder.glob("oracles/1/oracles-1/choice.json")}
+    rotate(site, FOUR[1:], 2)
+    assert reader.oracles() == (2, tuple(map(address, FOUR[1:])), 2)
+    codes = [site.processes[index].wait(WAIT_S) for index in (1, 2)]
+    assert codes == [3, 3] and "others were appointed" in site.log(1).read_text()
+    assert {path.read_text() for path in site.folder.glob("oracles/1/oracles-1/choice.json")} == signed
+    again = subprocess.run([*SERVICE, "--site", site.folder, "--index", "1"], cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 2 and "wanted one of" in again.stderr
+    site.start(2)
+    assert not (site.folder / "oracles" / "2" / "oracles-2").exists()
 
 
 def test_a_site_that_cannot_be_served_is_refused_in_one_line(tmp_path):

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import ratio1
+from gateway.oracle import messages
+from tests.test_oracle_messages import MESSAGES, SITE
 
 SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 MESSAGE = {"EE_EVENT_TYPE": "HEARTBEAT", "EE_ID": "tiny-01", "SEQ": 7, "T": 1700000000}
@@ -110,6 +112,13 @@ def test_the_ratio1_package_verifies_what_the_gateway_signs(engine, message):
     answer = engine.verify(sent)
     assert answer.valid, answer.message
     assert answer.sender == GOLDEN["EE_SENDER"]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_the_ratio1_package_verifies_what_gateways_and_oracles_say(engine, message):
+    said = messages.seal(message, SITE, SECRET)
+    answer = engine.verify(json.loads(said.payload))
+    assert answer.valid and answer.sender == GOLDEN["EE_SENDER"], answer.message
 
 
 def test_the_ratio1_package_refuses_a_message_changed_after_signing(engine):

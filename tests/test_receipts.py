@@ -1,4 +1,4 @@
-"""The last windows that the agent keeps, so that a challenged one can be revealed; on this machine and on a board."""
+"""The windows that the agent keeps, so that a challenged one can be revealed; on this machine and on a board."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from agent_bench import ARTIFACT, OFFSETS, SHIFTS, Counting
 from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator
-from device.agent.sampling import RECEIPT_BYTES, SAMPLE_MS, Sampler
+from device.agent.sampling import SAMPLE_MS, Sampler
 from device.native.shared import Model
 
 WINDOW_SAMPLES = 32
@@ -32,11 +32,13 @@ def read(name):
     return (folder / "encoder.ren").read_bytes(), {key: facts[key] for key in ("offsets", "shifts", "sample_ms")}
 
 
-def encoded(windows, model=None, offsets=OFFSETS, shifts=SHIFTS, sample_ms=SAMPLE_MS):
-    """A sampler that has encoded so many windows."""
+def encoded(windows, model=None, offsets=OFFSETS, shifts=SHIFTS, sample_ms=SAMPLE_MS, pins=()):
+    """A sampler that has encoded so many windows, with a heartbeat after those of `pins`."""
     sampler = Sampler(Counting(), model or Model(ARTIFACT), offsets, shifts, 0, sample_ms)
     for step in range(windows * WINDOW_SAMPLES):
         sampler.tick(step * sample_ms)
+        if (step + 1) % WINDOW_SAMPLES == 0 and sampler.count in pins:
+            sampler.pin()
     assert sampler.count == windows
     return sampler
 
@@ -45,20 +47,28 @@ def test_revealed_windows_and_outputs_are_those_that_made_the_chain():
     chain, model, out = bytes(16), Model(ARTIFACT), bytearray(16)
     for count in range(1, 20):
         sampler = encoded(count)
-        window, output = sampler.reveal(count)
+        before, window, output = sampler.reveal(count)
         model.run(window, out)
-        assert output == out
+        assert (before, output) == (chain, out)
         chain = hashlib.sha256(chain + output).digest()[:16]
         assert sampler.chain == chain
 
 
-def test_exactly_the_last_eight_can_be_revealed_and_each_is_its_own():
-    sampler = encoded(21)
+def test_exactly_the_last_four_of_each_of_the_last_two_heartbeats_and_since_can_be_revealed():
+    sampler = encoded(21, pins=(5, 10, 16, 18))
     kept = {count: sampler.reveal(count) for count in range(-30, 60)}
 
-    assert [count for count, receipt in kept.items() if receipt] == list(range(14, 22))
-    assert [kept[count] for count in range(14, 22)] == [encoded(count).reveal(count) for count in range(14, 22)]
-    assert all(len(window) == 128 and len(output) == 16 for window, output in filter(None, kept.values()))
+    assert [count for count, receipt in kept.items() if receipt] == [13, 14, 15, 16, 17, 18, 19, 20, 21]
+    assert all(kept[count] == encoded(count).reveal(count) for count in range(13, 22))
+    assert all([len(part) for part in receipt] == [16, 128, 16] for receipt in filter(None, kept.values()))
+
+
+def test_what_a_heartbeat_counted_is_kept_however_much_follows_until_the_second_after_it():
+    sampler = encoded(100, pins=(50, 60))
+
+    assert [count for count in range(102) if sampler.reveal(count)] == [*range(47, 51), *range(57, 61), *range(97, 101)]
+    sampler.pin()
+    assert [count for count in range(102) if sampler.reveal(count)] == [*range(57, 61), *range(97, 101)]
 
 
 def test_before_the_first_inference_nothing_can_be_revealed_and_half_a_window_is_not():
@@ -78,11 +88,11 @@ def test_a_revealed_window_is_a_copy():
     assert sampler.reveal(1) is None and before == encoded(1).reveal(1)
 
 
-def test_an_output_larger_than_the_budget_leaves_room_for_the_last_one():
+def test_a_model_whose_windows_are_too_large_counts_and_keeps_nothing():
     sampler = encoded(3, Large())
 
-    assert [bool(sampler.reveal(count)) for count in (1, 2, 3)] == [False, False, True]
-    assert len(sampler.reveal(3)[1]) == 3000 > RECEIPT_BYTES
+    assert (sampler.count, sampler.kept) == (3, 0) and sampler.chain != bytes(16)
+    assert [sampler.reveal(count) for count in range(5)] == [None] * 5
 
 
 def test_an_unattested_model_counts_nothing_and_keeps_nothing():
@@ -111,6 +121,7 @@ before = grown = 0
 sampler = Sampler(Counting(), _tinyren.Model({artifact}), {offsets}, {shifts}, 0, {sample_ms})
 for step in range({steps}):
     sampler.tick(step * {sample_ms})
+sampler.pin()
 gc.collect()
 before = gc.mem_alloc()
 for step in range({steps}, 2 * {steps}):
@@ -119,7 +130,7 @@ gc.collect()
 grown = gc.mem_alloc() - before
 for count in range(sampler.count + 2):
     receipt = sampler.reveal(count)
-    print("none" if receipt is None else hexlify(receipt[0] + receipt[1]).decode())
+    print("none" if receipt is None else hexlify(b"".join(receipt)).decode())
 print(grown < 64)
 """
 
@@ -134,7 +145,7 @@ def test_a_board_reveals_the_bytes_that_this_machine_reveals(name, model, kept, 
     with Emulator(board, firmware.elf, tmp_path) as emulator:
         *lines, is_flat = emulator.exec(program).split()
 
-    here = encoded(12, Model(artifact), **facts)
+    here = encoded(12, Model(artifact), pins=(6,), **facts)
     receipts = [here.reveal(count) for count in range(14)]
     assert lines == ["none" if receipt is None else b"".join(receipt).hex() for receipt in receipts]
     assert len(receipts) - receipts.count(None) == kept and is_flat == "True"

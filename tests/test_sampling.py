@@ -56,7 +56,7 @@ def test_a_model_of_three_channels_each_100_ms_takes_x_y_z_and_its_windows_can_b
         rows = [(-n, 2 * n, 32767) for n in range(32 * count - 31, 32 * count + 1)]
         window = bytes(max(-128, min(127, value >> 5)) & 0xFF for row in rows for value in row)
         model.run(window, output)
-        assert sampler.reveal(count) == (window, bytes(output))
+        assert sampler.reveal(count)[1:] == (window, bytes(output))
         chain = hashlib.sha256(chain + output).digest()[:16]
     assert sampler.chain == chain
 

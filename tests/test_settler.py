@@ -8,13 +8,14 @@ import threading
 
 import pytest
 
-from gateway import ledger, settler
-from gateway.oracle import epoch, messages, rewards
-from gateway.oracle.statements import Root, Signature
+from gateway import evidence, ledger, settler
+from gateway.oracle import bundles, epoch, messages, rewards
+from gateway.oracle.statements import Bundle, Root, Signature
 from gateway.settler import Disagreement, Settler
 from tests.oracle_site import DEVICES, GATEWAY, ORACLES, Site, address
 
 WAIT_S = 20
+CID = "bafkreicryllxa7sk2xlr4msbx2evi6myk7vhevcbqrqdsp5fakgapbbytu"
 ALL = {key: range(4) for key in DEVICES[:3]}
 WEI = {1: rewards.epoch_reward(2 * 255, 4), 2: rewards.epoch_reward(255, 1)}
 
@@ -22,16 +23,16 @@ WEI = {1: rewards.epoch_reward(2 * 255, 4), 2: rewards.epoch_reward(255, 1)}
 class Stand:
     """A settler and oracles: `signers` sign what `root_of` makes of the verdict's root when an epoch is announced."""
 
-    def __init__(self, site, signers=ORACLES[:2], root_of=lambda root: root):
+    def __init__(self, site, signers=ORACLES[:2], root_of=lambda root: root, add=None):
         self.site, self.signers, self.root_of = site, signers, root_of
         self.settled, self.said, self.announced, self._done = [], [], 0, threading.Condition()
         oracles = [address(key) for key in ORACLES]
         self.settler = Settler(
-            site.folder, site.contracts, oracles, 2, GATEWAY, self.publish, self.said.append, self.on_settled
+            site.folder, site.contracts, oracles, 2, GATEWAY, self.publish, self.said.append, self.on_settled, add
         )
 
     def publish(self, topic, payload):
-        close = messages.open_sealed(payload, self.site.place).message
+        close = self.close = messages.open_sealed(payload, self.site.place).message
         with self._done:
             self.announced += 1
             self._done.notify_all()
@@ -93,6 +94,16 @@ def test_closed_epochs_become_roots_and_claims_in_order(site):
     assert {int(who, 16) for who in first.signers} == {int(address(key).hex(), 16) for key in ORACLES[:2]}
     assert ledger.read(site.folder / "settlement", 2) == second
     assert [posted.root for posted in site.contracts.roots()] == [first.root, second.root]
+
+
+def test_with_r1fs_the_close_names_a_bundle_that_the_gateway_signed(site, tmp_path):
+    kept, site.closed = [], site.record(1, ALL)
+    stand = Stand(site, add=lambda data: kept.append(data) or CID)
+    stand.settle(1)
+    assert stand.close == dataclasses.replace(site.closed, cid=CID)
+    bundle = Bundle(address(GATEWAY), site.closed.evidence, site.closed.block, CID)
+    bundles.unpack(kept[0], bundle, 1, site.place, tmp_path / "oracle")
+    assert evidence.digest(tmp_path / "oracle", 1) == site.closed.evidence
 
 
 def test_an_epoch_without_answers_mints_nothing_and_pays_nobody(site):

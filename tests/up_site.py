@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "gateway.cli"]
 SHORT = ["--epoch-seconds", "5", "--window-seconds", "1"]
 WAIT_S = 60
+REVEAL = -65550
 REWARD_WEI = 1458508188386985115
 
 
@@ -154,7 +155,10 @@ def spying(folder):
 
 
 def heartbeats(folder, epoch):
-    """[(receipt ms, id, beacon, boot, sequence, COSE bytes)] of an epoch's evidence, every signature recovered."""
+    """[(receipt ms, id, beacon, boot, sequence, COSE bytes)] of an epoch's evidence, every signature recovered.
+
+    Answers to challenges are passed over.
+    """
     found = []
     with (folder / f"evidence/epoch-{epoch}.cborseq").open("rb") as file:
         decoder = cbor2.CBORDecoder(file)
@@ -163,7 +167,8 @@ def heartbeats(folder, epoch):
                 receipt_ms, frame = decoder.decode()
             except cbor2.CBORDecodeEOF:
                 return found
-            found.append((receipt_ms, *open_heartbeat(frame), frame))
+            if REVEAL not in cbor2.loads(cbor2.loads(frame).value[2]):
+                found.append((receipt_ms, *open_heartbeat(frame), frame))
 
 
 def open_heartbeat(frame):

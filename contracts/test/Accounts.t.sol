@@ -24,7 +24,11 @@ contract AccountsTest is Scene {
         vm.warp(block.timestamp + DELAY);
     }
 
-    function test_deeds_and_accounts_are_paid_under_one_root_in_any_order(uint64[4] memory a, uint64[3] memory b, bool first) public {
+    function test_deeds_and_accounts_are_paid_under_one_root_in_any_order(
+        uint64[4] memory a,
+        uint64[3] memory b,
+        bool first
+    ) public {
         Leaves memory leaves;
         for (uint256 i = 0; i < DEEDS; ++i) leaves.deeds[i] = uint256(a[i]) + 1;
         for (uint256 i = 0; i < OWNERS; ++i) leaves.accounts[i] = uint256(b[i]) + 1;

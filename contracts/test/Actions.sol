@@ -52,10 +52,12 @@ contract Actions is Scene {
         return false;
     }
 
-    /// @dev The epoch that ran when `owner` chose last; 0 for never.
-    function choseAt(uint256 owner) external view returns (uint256) {
-        uint256 count = _choices[owner].length;
-        return count > 0 ? _choices[owner][count - 1].running : 0;
+    /// @dev The latest epoch in which `owner` ever chose; 0 for none. After a veto it may be later than the one that runs.
+    function choseAt(uint256 owner) external view returns (uint256 latest) {
+        Choice[] storage choices = _choices[owner];
+        for (uint256 i = 0; i < choices.length; ++i) {
+            if (choices[i].running > latest) latest = choices[i].running;
+        }
     }
 
     function wait(uint32 time) external {

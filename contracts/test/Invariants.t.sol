@@ -62,7 +62,7 @@ contract InvariantsTest {
     function invariant_each_owner_is_paid_where_it_chose_to_be() external view {
         uint256 running = settlement.epoch() + 1;
         for (uint256 i = 0; i < 3; ++i) {
-            if (world.choseAt(i) > running) continue; // before a veto; of epochs posted then the state of their close tells
+            if (world.choseAt(i) > running) continue; // it was posted before, and vetoed: its close tells
             require(settlement.isPaidToAccount(world.owner(i), running) == world.toAccount(i, running), "running");
             require(settlement.isPaidToAccount(world.owner(i), running + 1) == world.toAccount(i, running + 1), "next");
         }

@@ -7,6 +7,7 @@ Rules (WIRE.md):
      owner is stored before the signature leaves.
   4. After each connection, and when the samples' source changes, the device announces what it is.
   5. What EDIL.md specifies is `edil`'s, which is loaded by the first message for it: 4 KB of heap that many never need.
+     So is `reveal`, by the first challenge.
 Foreign bytes change nothing but `counts`.
 """
 
@@ -51,6 +52,7 @@ class Agent:
             self._topic("ack").encode(): self._take_ack,
             self._topic("bind").encode(): self._take_bind,
             self._topic("samples").encode(): self._take_samples,
+            self._topic("challenge").encode(): self._take_challenge,
         }
         for name in EDIL_NAMES:
             self._receivers[self._topic(name).encode()] = self._edil_receiver(name)
@@ -59,6 +61,7 @@ class Agent:
         self.client = mqtt.Client(client_id, self._topic("gone"), topics, self.receive, port.entropy, now_ms)
         self.edil = None
         self._vector = vector
+        self._revealer = None
 
     @property
     def boot(self) -> int:
@@ -144,6 +147,7 @@ class Agent:
             self._sampler.count,
             self._sampler.chain,
         )
+        self._sampler.pin()
         self._send(now_ms)
         self.counts["answered"] += 1
 
@@ -173,6 +177,13 @@ class Agent:
         if push is None:
             raise WireError("malformed", "samples: got some, wanted none: this device has its own sensors")
         push(name, samples)
+
+    def _take_challenge(self, payload, now_ms):
+        if self._revealer is None:
+            from .reveal import Revealer
+
+            self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client)
+        self._revealer.receive(payload, self.sequence, now_ms)
 
     def _send(self, now_ms):
         self._packet_id = self.client.publish(self._topic("heartbeat"), self._frame, now_ms)

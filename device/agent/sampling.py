@@ -7,7 +7,8 @@ int8[samples, channels], each value clamp((raw - offset) >> shift, -128, 127) wi
 A source has `name` (text, where its samples come from) and read(out) -> bool: it writes a sample to out, array('h') of
 4, or says that there is none; it may raise OSError.
 
-The last windows stay with their outputs in a ring of fixed size, so that one that a challenge names can be revealed.
+The last windows before each of the last two heartbeats, and those since, stay with their outputs in memory of fixed
+size, so that one that a challenge names can be revealed: a challenge comes when the next heartbeat may be sent already.
 """
 
 import hashlib
@@ -20,14 +21,21 @@ from .cbor import const
 SAMPLE_MS = const(50)  # of a model that says nothing else
 CHANNELS = const(4)  # of a sample
 RING_SAMPLES = const(64)
-RECEIPT_BYTES = const(1152)  # of the ring: 8 windows of the shipped encoder, with their outputs
+RECEIPT_BYTES = const(640)  # kept of a heartbeat: 4 windows of the shipped encoder, each with its output and chain
 
 _CHAIN_BYTES = const(16)
 _SAMPLE_BYTES = const(8)
+_PARTS = const(3)  # since the last heartbeat, before it, and before the one before it
+
+
+def kept_inferences(input_bytes: int, output_bytes: int) -> int:
+    """How many of the inferences before a heartbeat every device keeps; none of a model whose windows are too large."""
+    return RECEIPT_BYTES // (_CHAIN_BYTES + input_bytes + output_bytes)
 
 
 class Sampler:
-    """count (inferences since boot), chain (their digest), counts of samples that are missing and why.
+    """count (inferences since boot), chain (their digest), counts of samples that are missing and why; kept, of each
+    heartbeat, so many inferences.
 
     listener: function (window, output) that is called after each inference, or None; both are good until it returns.
     """
@@ -63,8 +71,11 @@ class Sampler:
         self._output = memoryview(self._chained)[_CHAIN_BYTES:]
         self._due_ms = now_ms
         self._is_attested = getattr(model, "is_attested", True)
-        self._receipt = len(self._window) + model.output_bytes
-        self._receipts = bytearray(max(1, RECEIPT_BYTES // self._receipt) * self._receipt)
+        self._receipt = _CHAIN_BYTES + len(self._window) + model.output_bytes
+        self.kept = kept_inferences(model.input_bytes, model.output_bytes) if self._is_attested else 0
+        self._receipts = bytearray(_PARTS * self.kept * self._receipt)
+        self._part = 0
+        self._starts = [0] * _PARTS
 
     @property
     def chain(self) -> bytes:
@@ -90,19 +101,33 @@ class Sampler:
         """Milliseconds until the next sample is due, at least 0."""
         return max(0, ticks.diff(self._due_ms, now_ms))
 
+    def pin(self):
+        """A heartbeat has counted what is here: keep the last of it until the second heartbeat after it."""
+        self._part = (self._part + 1) % _PARTS
+        self._starts[self._part] = self.count
+
     def reveal(self, count: int):
-        """(window, output) of the inference that made `count` what it is given, both bytes; None if it is not kept.
+        """(chain before, window, output) of the inference that made `count` what it is given; None if it is not kept.
 
-        Kept are the last RECEIPT_BYTES // (bytes of window and output), at least one, of this boot.
+        Kept are the last `kept` before each of the last two calls of `pin`, and since, of this boot.
         """
-        if not 0 < count <= self.count or self.count - count >= len(self._receipts) // self._receipt:
-            return None
-        at = self._place(count)
-        middle, end = at + len(self._window), at + self._receipt
-        return bytes(self._receipts[at:middle]), bytes(self._receipts[middle:end])
+        end = self.count
+        for back in range(_PARTS):
+            part = (self._part - back) % _PARTS
+            start = self._starts[part]
+            if start < count <= end and end - count < self.kept:
+                at = self._place(part, count)
+                window = at + _CHAIN_BYTES
+                output = window + len(self._window)
+                receipt = memoryview(self._receipts)[: at + self._receipt]
+                return bytes(receipt[at:window]), bytes(receipt[window:output]), bytes(receipt[output:])
+            if not start:
+                return None
+            end = start
+        return None
 
-    def _place(self, count):
-        return (count - 1) * self._receipt % len(self._receipts)
+    def _place(self, part, count):
+        return (part * self.kept + count % self.kept) * self._receipt
 
     def _take(self):
         try:
@@ -127,12 +152,15 @@ class Sampler:
 
     def _keep(self):
         """Count the inference into the chain, and keep what went in and came out of it."""
-        self._chained[:_CHAIN_BYTES] = hashlib.sha256(self._chained).digest()[:_CHAIN_BYTES]
         self.count += 1
-        at = self._place(self.count)
-        middle = at + len(self._window)
-        self._receipts[at:middle] = self._window
-        self._receipts[middle : at + self._receipt] = self._output
+        if self.kept:
+            at = self._place(self._part, self.count)
+            window = at + _CHAIN_BYTES
+            output = window + len(self._window)
+            self._receipts[at:window] = self._chained[:_CHAIN_BYTES]
+            self._receipts[window:output] = self._window
+            self._receipts[output : at + self._receipt] = self._output
+        self._chained[:_CHAIN_BYTES] = hashlib.sha256(self._chained).digest()[:_CHAIN_BYTES]
 
 
 class LinkSource:

@@ -5,7 +5,7 @@ heartbeats file]. So whoever has the CID has the gateway's word for it, and need
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cbor2
@@ -60,6 +60,20 @@ def unpack(data: bytes, bundle: Bundle, epoch: int, site: Site, folder: Path) ->
         part = path.with_suffix(".part")
         part.write_bytes(content)
         os.replace(part, path)
+
+
+def at_most(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of a bundle, as far as one may be long.
+
+    Raises:
+        EvidenceError: there are more than MAX_BYTES.
+    """
+    left = MAX_BYTES
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise EvidenceError(f"bundle of more than {MAX_BYTES} bytes")
+        yield chunk
 
 
 def verify_bundle(folder: Path, epoch: int, bundle: Bundle, block_hash: Callable[[int], bytes]) -> Windows:

@@ -39,7 +39,7 @@ def save(folder: Path, choice: Choice) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, folder / NAME)
-    for place in (folder, folder.parent, folder.parent.parent):  # the folders may be as new as the file
+    for place in (folder, *folder.parents[:3]):  # the folders may be as new as the file
         descriptor = os.open(place, os.O_RDONLY)
         try:
             os.fsync(descriptor)

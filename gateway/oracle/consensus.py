@@ -211,8 +211,8 @@ class Oracle:
 
     def _go_on(self, now_ms: int) -> list[Effect]:
         """Say what is held once that is enough, and carry out what the agreement wants."""
-        work = self._work
-        agreement, effects = work.agreement, list[Effect]()
+        work, effects = self._work, list[Effect]()
+        agreement = work.agreement
         if work.since_ms is not None and agreement.decided is None:
             gathered = {bundle.gateway for bundle in work.bundles} == self.gateways
             if gathered or now_ms >= work.since_ms + GATHER_MS:

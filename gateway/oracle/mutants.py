@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TESTS = ["tests/test_oracle_exploration.py", "tests/test_consensus.py", "tests/test_oracle_simulator.py"]
+TESTS = [f"tests/test_{name}.py" for name in ("oracle_exploration", "consensus", "oracle_simulator", "oracle_bundles")]
 
 # name: (file, what stands there once, what stands there instead)
 MUTANTS = {

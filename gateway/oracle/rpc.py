@@ -20,6 +20,7 @@ TIMEOUT_S = 10
 PAGE_DEEDS = 100
 MAX_ANSWER_BYTES = 16 << 20
 WORD_BYTES = 32
+APPOINTED = b"OraclesAppointed(uint256,address[],uint256)"
 T = TypeVar("T")
 
 
@@ -50,6 +51,20 @@ class ChainReader:
         block = self._request("eth_blockNumber", [])
         epoch, root, total = (self._call(self.settlement, name, block) for name in ("epoch()", "root()", "total()"))
         return _word(epoch, 0), root[:WORD_BYTES], _word(total, 0)
+
+    def oracles_number(self) -> int:
+        """How often oracles were appointed."""
+        return _word(self._call(self.settlement, "oraclesNumber()", "latest"), 0)
+
+    def oracles(self) -> tuple[int, tuple[bytes, ...], int]:
+        """(number, addresses of 20 bytes, threshold) of the oracles that were appointed last."""
+        number = self.oracles_number()
+        topics = ["0x" + curve.keccak(APPOINTED).hex(), "0x" + number.to_bytes(WORD_BYTES, "big").hex()]
+        wanted = {"address": "0x" + self.settlement.hex(), "topics": topics, "fromBlock": "0x0", "toBlock": "latest"}
+        logs = self._request("eth_getLogs", [wanted])
+        if not isinstance(logs, list) or len(logs) != 1 or not isinstance(logs[0], dict):
+            raise ChainAway(f"appointment {number} of oracles is not there")
+        return number, *decode_oracles(_parse(jsonrpc.data, logs[0].get("data")))
 
     def block_hash(self, number: int) -> bytes:
         """32 bytes."""
@@ -108,6 +123,18 @@ def decode_deeds(answer: bytes) -> dict[int, Deed]:
         places = range(at + offset + WORD_BYTES, at + offset + (length + 1) * WORD_BYTES, WORD_BYTES)
         deeds[number] = Deed(_address(owner), slots, tuple(_address(_word(answer, place)) for place in places))
     return deeds
+
+
+def decode_oracles(data: bytes) -> tuple[tuple[bytes, ...], int]:
+    """ABI (address[] oracles, uint256 threshold) -> addresses and threshold.
+
+    Raises:
+        ChainAway: it is none.
+    """
+    start, threshold = _word(data, 0) + WORD_BYTES, _word(data, WORD_BYTES)
+    count = _word(data, start - WORD_BYTES)
+    places = range(start, start + count * WORD_BYTES, WORD_BYTES)
+    return tuple(_address(_word(data, place)) for place in places), threshold
 
 
 def _word(data: bytes, at: int) -> int:

@@ -5,14 +5,14 @@
 Of the site it reads site.toml, its own key and broker password, the evidence, the settled leaves and the chain; it
 writes only SITE/oracles/I/. It believes neither the gateway nor its peers: the evidence must have the announced digest,
 every window's block must be the chain's, every signature is checked, the leaves before must hash to the root on chain.
-Who the oracles are and how many must sign is the contract's word, read anew when it appoints others.
+Who the oracles are and how many must sign is the contract's word; when it appoints others this process ends, to be
+started again among them.
 What it cannot do now (chain away, evidence not there, leaves not there) is tried again until the epoch is settled.
 It runs until SIGTERM or SIGINT; who starts it decides whether it dies with its parent.
 """
 
 import argparse
 import contextlib
-import json
 import queue
 import signal
 import sys
@@ -24,12 +24,13 @@ from pathlib import Path
 from gateway import curve, evidence, keys, site_file
 from gateway.bus import Bus, Token
 from gateway.errors import CommandError, Exit
-from gateway.oracle import bundles, choices, epoch, messages, rewards
+from gateway.oracle import bundles, choices, epoch, messages
 from gateway.oracle.availability import EvidenceError, Windows
 from gateway.oracle.consensus import Oracle
-from gateway.oracle.effects import Effect, Fetch, Persist, Publish, Reject, Score
+from gateway.oracle.effects import Choice, Effect, Fetch, Persist, Publish, Reject, Score
+from gateway.oracle.leaves import read_leaves
 from gateway.oracle.quorum import Settle
-from gateway.oracle.rewards import Deed, Leaves
+from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway, ChainReader
 from gateway.oracle.statements import Bundle, Close, Commitment, Root, Said, evidence_of, faults_of
 from gateway.oracle.witness import Witness
@@ -53,13 +54,13 @@ class Service:
         self.key = keys.load(folder / "keys" / f"oracle-{index}.key")
         self.me = curve.address_of(self.key.secret)
         self.gateway = _address(site.gateway)
-        oracles = [_address(text) for text in site.oracles]
-        if self.me not in oracles:
-            raise CommandError(f"oracle-{index}.key is 0x{self.me.hex()}'s, wanted one of {site.oracles}", Exit.USAGE)
         settlement = _address(site.contracts["settlement"])
         self.chain = ChainReader(site.chain_rpc, settlement, _address(site.contracts["devices"]))
         self.stop = stop
-        chain_id, (settled, _, _) = _wait_for_chain(self.chain, stop)
+        chain_id, settled, (self.number, oracles, threshold) = _wait_for_chain(self.chain, stop)
+        if self.me not in oracles:
+            wanted = ", ".join("0x" + oracle.hex() for oracle in oracles)
+            raise CommandError(f"oracle-{index}.key is 0x{self.me.hex()}'s, wanted one of {wanted}", Exit.USAGE)
         self.place = messages.Site(chain_id, settlement)
         self.store = folder / "oracles" / str(index)
         self.witness = Witness(self.store / "commitments", self.place)
@@ -68,13 +69,13 @@ class Service:
         self.oracle = Oracle(
             self.me,
             oracles,
-            site.threshold,
+            threshold,
             [self.gateway],
             say=lambda message: messages.seal(message, self.place, self.key.secret),
             sign=lambda root: epoch.sign_digest(self._digest(root), self.key),
             signer_of=lambda root, signature: epoch.signer_of(self._digest(root), signature),
             settled=settled,
-            choice=choices.load(self.store, self.place),
+            choice=self._choice(settled),
         )
         self.inbox: queue.Queue[tuple[bytes, Token]] = queue.Queue(INBOX)
         name = f"oracle-{index}"
@@ -99,7 +100,7 @@ class Service:
     def get(self, cid: str) -> bytes:
         """A bundle from the site's R1FS."""
         with contextlib.closing(Embedded(self.folder / "r1fs")) as r1fs:
-            return b"".join(r1fs.read(cid))
+            return b"".join(bundles.at_most(r1fs.read(cid)))
 
     def _take_in(self, _topic: str, payload: bytes, _at_ms: int, token: Token) -> None:
         """On paho's thread: never wait. What finds no place is published again by who published it."""
@@ -133,6 +134,8 @@ class Service:
             self.polled_ms = now_ms()
             try:
                 settled, _, _ = self.chain.settled()
+                if self.chain.oracles_number() != self.number:
+                    raise CommandError("others were appointed as oracles; start it again", Exit.REFUSED)
             except ChainAway as error:
                 self._say(f"the chain is away: {error}")
                 return
@@ -147,7 +150,7 @@ class Service:
             elif isinstance(effect, Score):
                 self._score(effect)
             elif isinstance(effect, Persist):
-                choices.save(self.store, effect.choice)
+                choices.save(self._choices(), effect.choice)
             elif isinstance(effect, Publish):
                 self.bus.publish(messages.topic_of(effect.said.message), effect.said.payload, qos=1)
             elif isinstance(effect, Settle):
@@ -168,6 +171,20 @@ class Service:
             self._say(f"epoch {fetch.epoch}: {error}")
             return
         self._carry_out(self.oracle.held(fetch.epoch, bundle, now_ms()))
+
+    def _choice(self, settled: int) -> Choice | None:
+        """What was chosen among these oracles; or a root that was signed among others, for that signature holds."""
+        if (choice := choices.load(self._choices(), self.place)) is not None:
+            return choice
+        for folder in self.store.glob("oracles-*"):
+            other = choices.load(folder, self.place)
+            if other is not None and other.signature is not None and other.epoch == settled + 1:
+                return Choice(other.epoch, signature=other.signature)
+        return None
+
+    def _choices(self) -> Path:
+        """Where what was chosen among these oracles lies; votes among others bind nobody here."""
+        return self.store / f"oracles-{self.number}"
 
     def _folder_of(self, bundle: Bundle) -> Path:
         """The gateway's own, or where its bundle is unpacked."""
@@ -206,29 +223,6 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:
-    """The leaves of the last settled epoch, from SITE/settlement, if they are those of the root on chain.
-
-    Raises:
-        EvidenceError: the chain has settled another epoch, or these are not its leaves.
-        ChainAway: the chain does not answer.
-        OSError, ValueError: the file is not there or cannot be read.
-    """
-    number, root, total = chain.settled()
-    if number != settled:
-        raise EvidenceError(f"the last settled epoch is {number}, wanted {settled}")
-    if settled == 0:
-        return ()
-    fields = json.loads((folder / "settlement" / f"epoch-{settled}.json").read_text())
-    try:
-        leaves = tuple(sorted((int(deed), int(amount)) for deed, amount in fields["leaves"]))
-    except (KeyError, TypeError) as error:
-        raise EvidenceError(f"leaves of epoch {settled}: {error!r}, wanted pairs of deed and amount") from error
-    if epoch.root_of(leaves) != root or rewards.total(leaves) != total:
-        raise EvidenceError(f"leaves of epoch {settled} do not hash to the root on chain")
-    return leaves
-
-
 def _read_site(folder: Path) -> site_file.Site:
     site = site_file.read(folder)
     if site is None:
@@ -240,11 +234,14 @@ def _read_site(folder: Path) -> site_file.Site:
     return site
 
 
-def _wait_for_chain(chain: ChainReader, stop: Callable[[], bool]) -> tuple[int, tuple[int, bytes, int]]:
+def _wait_for_chain(
+    chain: ChainReader, stop: Callable[[], bool]
+) -> tuple[int, int, tuple[int, tuple[bytes, ...], int]]:
+    """The chain's number, the last settled epoch, and who the oracles are."""
     end_s = time.monotonic() + CHAIN_WAIT_S
     while True:
         try:
-            return chain.chain_id(), chain.settled()
+            return chain.chain_id(), chain.settled()[0], chain.oracles()
         except ChainAway as error:
             if stop() or time.monotonic() > end_s:
                 raise CommandError(f"{chain.url}: {error}", Exit.CHAIN) from error

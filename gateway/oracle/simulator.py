@@ -12,7 +12,6 @@ What is checked, `violations` names:
   liveness  once the network is whole, every epoch is settled
 """
 
-import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -23,9 +22,9 @@ from gateway.oracle.consensus import Oracle
 from gateway.oracle.effects import Choice, Effect, Fetch, Persist, Publish, Reject, Score
 from gateway.oracle.liars import Liar
 from gateway.oracle.quorum import Settle
+from gateway.oracle.simulated import WINDOWS, address, count_again, make_sources, root_of, seal_of, signer_of
 from gateway.oracle.statements import (
     Bundle,
-    Close,
     Held,
     Message,
     Proposal,
@@ -33,12 +32,9 @@ from gateway.oracle.statements import (
     Said,
     Signature,
     Vote,
-    evidence_of,
     faults_of,
 )
 
-Unit = tuple[int, int]
-"""(device, window): what is paid for, once."""
 HEAL_STEPS = 400
 
 
@@ -55,32 +51,6 @@ class Plan:
     kills: float = 0.01
 
 
-@dataclass
-class Source:
-    """A simulated gateway's evidence of an epoch: what it announces, the units in it, and to whom it gives it."""
-
-    close: Said
-    bundle: Bundle
-    units: tuple[Unit, ...]
-    readers: frozenset[int]
-    is_sound: bool = True
-
-
-def address(number: int) -> bytes:
-    """Of oracle `number`, from 1; gateways' are above 100."""
-    return bytes([number]) * 20
-
-
-def signer_of(root: Root, signature: bytes) -> bytes | None:
-    """Whose signature of this root it is."""
-    return signature[:20] if signature[20:] == seal_of(root) else None
-
-
-def seal_of(root: Root) -> bytes:
-    """45 bytes that stand for a signature of this root."""
-    return hashlib.sha256(repr(root).encode()).digest() + bytes(13)
-
-
 class Network:
     """The oracles 1..n of a plan, of which the last f lie if it is bad, and everything between them.
 
@@ -94,6 +64,7 @@ class Network:
         self.threshold = max(faulty + 1, self.count // 2 + 1)
         self.liars = set(range(self.count - faulty + 1, self.count + 1)) if plan.is_bad else set[int]()
         self.honest = [number for number in range(1, self.count + 1) if number not in self.liars]
+        self.members = [address(number) for number in range(1, self.count + 1)]
         self.now_ms = 0
         self.wire: list[tuple[int, Said]] = []
         self.parted: set[int] = set()
@@ -103,10 +74,13 @@ class Network:
         self.stores: dict[int, set[Bundle]] = {number: set() for number in self.honest}
         self.settled, self.totals = 0, {0: 0}
         self.roots: dict[int, Root] = {}
-        self.sources = {epoch: self._make_sources(epoch) for epoch in range(1, plan.epochs + 1)}
+        self.gateways = [address(100 + each) for each in range(1, plan.gateways + 1)]
+        self.sources = {
+            epoch: make_sources(epoch, self.gateways, self.honest, plan.is_bad, self.dice)
+            for epoch in range(1, plan.epochs + 1)
+        }
         self.violations: list[str] = []
-        self.rejected: Counter[str] = Counter()
-        self.published: Counter[str] = Counter()
+        self.rejected, self.published = Counter[str](), Counter[str]()
         self.on_published: Callable[[Said], None] = lambda said: None
         self._said: dict[tuple[object, ...], Message] = {}
         self._signed: dict[int, dict[Root, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -163,10 +137,9 @@ class Network:
                 self.liar.act()
             elif step < 0.97:
                 self.announce(dice.randint(1, plan.epochs), number)
-            elif step < 0.98:
-                self.parted = set(dice.sample(range(1, self.count + 1), k=dice.randrange(self.count)))
             else:
-                self.parted = set()
+                apart = dice.randrange(self.count) if step < 0.98 else 0
+                self.parted = set(dice.sample(range(1, self.count + 1), k=apart))
         self._survives = lambda: True
 
     def calm(self, epoch: int) -> None:
@@ -217,60 +190,32 @@ class Network:
     def post(self, settle: Settle) -> None:
         """The contract: the next epoch's root with enough different oracles' signatures."""
         signers = {signer_of(settle.root, signature) for _, signature in settle.signatures}
-        members = {address(number) for number in range(1, self.count + 1)}
-        if settle.root.epoch == self.settled + 1 and len(signers & members) >= self.threshold:
+        if settle.root.epoch == self.settled + 1 and len(signers & set(self.members)) >= self.threshold:
             self.settled += 1
             self.roots[self.settled], self.totals[self.settled] = settle.root, settle.root.total
             self._check_paid(settle.root)
 
     def broadcast(self, said: Said, to: Iterable[int] | None = None) -> None:
         """Put a statement on the wire."""
-        receivers = range(1, self.count + 1) if to is None else to
-        self.wire += [(number, said) for number in receivers if number != said.sender[0]]
+        to = range(1, self.count + 1) if to is None else to
+        self.wire += [(number, said) for number in to if number != said.sender[0]]
 
     def root_of(self, epoch: int, bundles: tuple[Bundle, ...]) -> Root:
-        """What the agreed bundles come to: the last total and a wei for each device and window in them."""
-        made = {source.bundle: source.units for source in self.sources[epoch]}
-        units = {
-            unit
-            for bundle in bundles
-            for unit in made.get(bundle.whole(), ())
-            if not any(first <= unit[1] <= last for first, last in bundle.missing)
-        }
-        total = self.totals[epoch - 1] + len(units)
-        return Root(epoch, hashlib.sha256(repr((total, sorted(units))).encode()).digest(), total, evidence_of(bundles))
+        """What these bundles come to after the epoch before."""
+        return root_of(epoch, self.totals[epoch - 1], bundles, self.sources[epoch])
 
     def _oracle(self, number: int) -> Oracle:
         return Oracle(
             address(number),
-            [address(each) for each in range(1, self.count + 1)],
+            self.members,
             self.threshold,
-            [address(100 + each) for each in range(1, self.plan.gateways + 1)],
+            self.gateways,
             lambda message: self._say_as(number, message),
             lambda root: self.sign(number, root),
             signer_of,
             self.settled,
             self.disks[number],
         )
-
-    def _make_sources(self, epoch: int) -> list[Source]:
-        """The first gateway is sound; the others may withhold, forge, or tell two oracles two things."""
-        made = []
-        everybody = frozenset(self.honest)
-        for gateway in range(1, self.plan.gateways + 1):
-            kind = "sound" if gateway == 1 or not self.plan.is_bad else self.dice.choice(KINDS)
-            half = frozenset(self.dice.sample(self.honest, k=len(self.honest) // 2))
-            readers = {"withholding": [half], "two-tongued": [half, everybody - half]}.get(kind, [everybody])
-            for part, allowed in enumerate(readers):
-                made.append(self._make_source(epoch, gateway, part, allowed, kind != "forging"))
-        return made
-
-    def _make_source(self, epoch: int, gateway: int, part: int, readers: frozenset[int], is_sound: bool) -> Source:
-        units = tuple(self.dice.sample([(device, window) for device in range(4) for window in range(6)], k=8))
-        digest = hashlib.sha256(f"{epoch} {gateway} {part}".encode()).digest()
-        bundle = Bundle(address(100 + gateway), digest, 10 * epoch)
-        said = Said(bundle.gateway, Close(epoch, digest, bundle.block))
-        return Source(said, bundle, units, readers, is_sound)
 
     def _pass_on(self, index: int) -> None:
         to, said = self.wire[index]
@@ -293,7 +238,7 @@ class Network:
         self.stores[number].add(effect.bundle)
         seen = effect.bundle
         if self.dice.random() < 0.2:  # it did not see a window committed in time
-            window = self.dice.randrange(6)
+            window = self.dice.randrange(WINDOWS)
             seen = Bundle(seen.gateway, seen.digest, seen.block, seen.cid, ((window, window),))
         self.run(number, self.oracles[number].held(effect.epoch, seen, self.clock(number)))
 
@@ -301,6 +246,8 @@ class Network:
         if self._agreed.setdefault(effect.epoch, effect.bundles) != effect.bundles:
             self.violations.append(f"safety: epoch {effect.epoch}: two sets are agreed on")
         self._check_set(effect)
+        if effect.epoch > 1 and self.dice.random() < 0.2:  # a table from before comes late
+            self.run(number, self.oracles[number].scored(self.roots[effect.epoch - 1], self.clock(number)))
         self.run(number, self.oracles[number].scored(self.root_of(effect.epoch, effect.bundles), self.clock(number)))
 
     def _publish(self, number: int, said: Said) -> None:
@@ -324,10 +271,9 @@ class Network:
             self.violations.append(f"safety: oracle {number} said two things about {about}")
 
     def _check_roots(self, number: int, root: Root) -> None:
-        """Liars sign whatever helps."""
         signed = self._signed[root.epoch]
         signed[root].add(number)
-        if sum(len(signers) + len(self.liars) >= self.threshold for signers in signed.values()) > 1:
+        if sum(len(signers) + len(self.liars) >= self.threshold for signers in signed.values()) > 1:  # they sign any
             self.violations.append(f"safety: epoch {root.epoch}: two roots can be settled")
 
     def _check_set(self, effect: Score) -> None:
@@ -340,18 +286,9 @@ class Network:
             self.violations.append(f"fairness: epoch {effect.epoch}: a bundle that all hold is left out")
 
     def _check_paid(self, root: Root) -> None:
-        """Count again, one unit after another, what the agreed bundles hold."""
-        paid: set[Unit] = set()
-        for bundle in self._agreed.get(root.epoch, ()):
-            for source in self.sources[root.epoch]:
-                for device, window in source.units if source.bundle == bundle.whole() else ():
-                    if all(window < first or window > last for first, last in bundle.missing):
-                        paid.add((device, window))
-        if root.total - self.totals[root.epoch - 1] != len(paid):
+        units = count_again(self._agreed.get(root.epoch, ()), self.sources[root.epoch])
+        if root.total - self.totals[root.epoch - 1] != units:
             self.violations.append(f"safety: epoch {root.epoch}: paid is not what the evidence holds")
-
-
-KINDS = ["sound", "withholding", "forging", "two-tongued"]
 
 
 def run(plan: Plan, steps: int = 250) -> Network:

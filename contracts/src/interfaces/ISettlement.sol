@@ -124,8 +124,8 @@ interface ISettlement {
     /// @notice What `owner` was paid by its account's leaf since the first epoch, in wei.
     function claimedByAccount(address owner) external view returns (uint256);
 
-    /// @notice Whether rewards of `epoch_` of deeds that `owner` has at its close go to its account. Good for epochs that were not
-    /// posted when `owner` chose last; for the others ask the state of their close.
+    /// @notice Whether rewards of `epoch_` of deeds that `owner` has at its close go to its account. Good for epochs that had not been
+    /// posted, not even to be vetoed, when `owner` chose; for the others ask the state of their close, as oracles always do.
     function isPaidToAccount(address owner, uint256 epoch_) external view returns (bool);
 
     /// @notice The same of many owners.

@@ -1,0 +1,187 @@
+"""What each kind of cheat earns beside honest work, by the oracles' own rules: `python -m gateway.poai.adversaries`.
+
+Every row plays one epoch of 240 windows with real keys, signatures and draws (simulated.py), or oracles that lie
+(oracle/simulator.py), and says what came of it; tests/test_adversary.py states each figure exactly.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from device.agent import wire
+from gateway.oracle import availability, rewards
+from gateway.oracle.availability import EvidenceError
+from gateway.oracle.epoch import SignerKeys, read_heartbeats
+from gateway.oracle.rewards import ND_REWARD_WEI, Deed
+from gateway.oracle.simulator import Network, Plan
+from gateway.poai import verdict
+from gateway.poai.simulated import KEPT, WINDOW_MS, Device, Epoch
+
+WINDOWS = 240
+HONEST = ND_REWARD_WEI, (WINDOWS - 1) * KEPT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the cheat's deed earned in an epoch, in wei and units of work; how says by which rule."""
+
+    wei: int
+    units: int
+    how: str
+
+
+def earned(
+    epoch: Epoch, deeds: Mapping[int, Deed] | None = None, availability_: Mapping[bytes, int] | None = None
+) -> dict[int, tuple[int, int]]:
+    """(wei, units) of each deed; without `deeds` each device has its own, numbered from 1."""
+    deeds = deeds or {number: Deed(id, 1, (id,)) for number, id in enumerate(epoch.ids, 1)}
+    works, _ = epoch.work()
+    scores = verdict.availability_after(availability_ or epoch.availability(), works, deeds)
+    wei = dict(rewards.next_leaves((), deeds, scores))
+    units = verdict.units_of_deeds(works, deeds)
+    return {number: (wei[number], units[number]) for number in deeds}
+
+
+def _first(epoch: Epoch, how: str) -> Outcome:
+    return Outcome(*earned(epoch)[1], how)
+
+
+def honest() -> Outcome:
+    return _first(Epoch([Device(1)], WINDOWS).play(), "every window answered, every challenge sound")
+
+
+def forged() -> Outcome:
+    """Somebody else signs heartbeats in a device's name."""
+    victim, thief = Device(1), Device(2)
+    epoch = Epoch([victim], WINDOWS)
+    place = victim.boot, 1, bytes.fromhex("01551220") + bytes(32), KEPT, bytes(16)
+    for number, window in enumerate(epoch.windows.opened, 1):
+        frame = wire.sign_heartbeat(victim.id, thief.sign, window.beacon, place[0], number, *place[2:])
+        epoch.items.append((window.opened_ms, frame))
+    return _first(epoch, "the signature is not the device's")
+
+
+def replayed() -> Outcome:
+    """One heartbeat is sent again in each window."""
+    epoch = Epoch([Device(1)], WINDOWS)
+    frame = epoch.devices[0].heartbeat(epoch.windows.opened[0].beacon)
+    epoch.items = [(window.opened_ms, frame) for window in epoch.windows.opened]
+    return _first(epoch, "(boot, sequence) has to rise: one window counts")
+
+
+def delayed() -> Outcome:
+    """Every answer comes when its window is over."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    epoch.items = [(at + WINDOW_MS, frame) for at, frame in epoch.items]
+    return _first(epoch, "receipt is the gateway's clock, and the window was over")
+
+
+def back_dated() -> Outcome:
+    """A device that slept signs the whole epoch in a burst in its last window."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    last = epoch.windows.opened[-1]
+    epoch.items = [(last.opened_ms + 1, frame) for _, frame in epoch.items]
+    return _first(epoch, "only the last window was still open")
+
+
+def cloned_key() -> Outcome:
+    """Two boards with one key, each heard by a gateway of its own; they differ in what they computed."""
+    one, two = Epoch([Device(1)], WINDOWS).play(), Epoch([Device(1, per_window=3)], WINDOWS).play()
+    sources = [(epoch.windows, read_heartbeats(epoch.items)) for epoch in (one, two)]
+    scores = availability.score_union(sources, SignerKeys().is_signed, one.ids)
+    one.items = sorted(one.items + two.items, key=lambda item: item[0])
+    wei, units = earned(one, availability_=scores)[1]
+    return Outcome(
+        wei,
+        units,
+        "of two heartbeats of one (boot, sequence) neither counts; work counts once, the second board for nothing",
+    )
+
+
+def lying_gateway() -> Outcome:
+    """A gateway invents its beacons, so that it knows them before."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    opened = [replace(window, block_hash=bytes(32)) for window in epoch.windows.opened]
+    try:
+        availability.verify_windows(replace(epoch.windows, opened=tuple(opened)))
+    except EvidenceError:
+        return Outcome(0, 0, "no beacon follows from its block: the evidence is refused, nobody of it is paid")
+    return _first(epoch, "not noticed")
+
+
+def lying_gateway_late() -> Outcome:
+    """A gateway stamps what came late as in time; it had committed to other peers what it held, window by window."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    epoch.windows = replace(epoch.windows, opened=())
+    return _first(epoch, "windows whose commitment lacks the heartbeat do not count (bundles.missing_of)")
+
+
+def withholding_gateway() -> Outcome:
+    """A gateway leaves out every answer to a challenge, to hide those that fail."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    epoch.items = [item for item in epoch.items if len(item[1]) <= wire.HEARTBEAT_MAX_BYTES]
+    return _first(epoch, "an answer that is not there is missed")
+
+
+def skipping_silent() -> Outcome:
+    """A device computes half and is silent about the rest."""
+    return _first(Epoch([Device(1, share=0.5)], WINDOWS).play(), "paid the square of the share that it could show")
+
+
+def skipping_lying() -> Outcome:
+    """A device computes half and makes the rest up."""
+    return _first(Epoch([Device(1, share=0.5, is_liar=True)], WINDOWS).play(), "fraud: the deed's epoch is 0")
+
+
+def challenges_only() -> Outcome:
+    """A device computes only what it is challenged for."""
+    return _first(Epoch([Device(1, share=0, is_late=True)], WINDOWS).play(), "its chain was committed before the draw")
+
+
+def sybil() -> Outcome:
+    """One deed of one slot against one of four slots filled with four invented devices on one board."""
+    epoch = Epoch([Device(number, per_window=1) for number in (1, 2, 3, 4)], WINDOWS).play()
+    wei, units = earned(epoch, {1: Deed(bytes(20), 4, tuple(epoch.ids))})[1]
+    return Outcome(wei, units, "slots share one reward; work is what was computed, by however many keys")
+
+
+def lying_oracles(oracles: int) -> Outcome:
+    """f of 3f + 1 oracles equivocate and sign anything, in twenty schedules; what they add to anybody's pay."""
+    added = 0
+    for seed in range(20):
+        network = Network(Plan(seed=seed, oracles=oracles, gateways=2))
+        network.shake(200)
+        network.heal()
+        added += len(network.violations)
+    return Outcome(added, 0, f"{(oracles - 1) // 3} of {oracles} lie: no root but that of the evidence is settled")
+
+
+ADVERSARIES: dict[str, Callable[[], Outcome]] = {
+    "honest work": honest,
+    "forged": forged,
+    "replayed": replayed,
+    "delayed": delayed,
+    "back-dated": back_dated,
+    "cloned key": cloned_key,
+    "lying gateway: beacons": lying_gateway,
+    "lying gateway: receipt times": lying_gateway_late,
+    "withholding gateway": withholding_gateway,
+    "equivocating oracle": lambda: lying_oracles(4),
+    "f of 3f + 1 oracles": lambda: lying_oracles(7),
+    "skips half, silent": skipping_silent,
+    "skips half, lies": skipping_lying,
+    "answers challenges only": challenges_only,
+    "Sybil devices on one deed": sybil,
+}
+
+
+def table() -> str:
+    """Markdown."""
+    lines = ["| cheat | wei, share of honest | units of honest | why |", "| --- | --- | --- | --- |"]
+    for name, play in ADVERSARIES.items():
+        found = play()
+        lines.append(f"| {name} | {found.wei / HONEST[0]:.3f} | {found.units} of {HONEST[1]} | {found.how} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

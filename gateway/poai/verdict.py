@@ -1,0 +1,175 @@
+"""Whether an answer to a challenge is right, and what a device's epoch of work comes to; pure, recomputable by anyone.
+
+The rule. Of a claim that was drawn, with the inference drawn:
+  missed   no answer in time, signed by the device and naming this inference: silence is no fraud, and is not paid.
+  sound    its outputs lead from its chain to the heartbeat's, and the model run on its window gives its first output.
+  fraud    it is the device's signed word and one of the two is not so. The proof is the two signed messages.
+Units of a device = floor(claimed * answered^2 / challenged^2), each in units: of all its claims that had a turn, of
+those that were drawn and found sound, and of those that were drawn. Who computes a share p and is silent about the
+rest is paid p^2: skipping costs more than it saves. Without a challenge, or with a fraud, nothing is paid.
+A deed with a fraud in the epoch earns nothing in it, neither work nor availability.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from device.agent import reveal as messages
+from device.agent import wire
+from gateway.oracle.availability import Heartbeat
+from gateway.oracle.rewards import Deed
+from gateway.poai.claims import Claim
+from gateway.poai.draw import CHALLENGES, Turn, draw
+
+MISSED, SOUND, FRAUD = "missed", "sound", "fraud"
+Run = Callable[[bytes], bytes]
+"""A model: window (int8 as bytes) -> output; ValueError if the window has another length."""
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """A device's answer, as signed: inference `index` of those that heartbeat (boot, sequence) counted."""
+
+    receipt_ms: int
+    place: tuple[bytes, int, int, int, int]
+    window: bytes
+    outputs: bytes
+    before: bytes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim that was drawn. reason: what was wrong, "" if nothing; window: SHA-256 of the one that was revealed."""
+
+    claim: Claim
+    index: int
+    outcome: str
+    reason: str = ""
+    window: bytes = b""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A device's epoch, in units; repeated: how many revealed windows it had revealed before in the epoch."""
+
+    claimed: int = 0
+    challenged: int = 0
+    answered: int = 0
+    frauds: int = 0
+    repeated: int = 0
+
+    @property
+    def units(self) -> int:
+        """What is paid."""
+        if not self.challenged or self.frauds:
+            return 0
+        return self.claimed * self.answered**2 // self.challenged**2
+
+
+def read_reveals(items: Iterable[tuple[int, bytes]], is_signed: Callable[[Heartbeat], bool]) -> list[Reveal]:
+    """The signed reveals among (receipt time in ms, COSE_Sign1), in order; what is none is passed over."""
+    found = []
+    for receipt_ms, frame in items:
+        try:
+            device, payload, signature, digest = wire.open_sign1(frame, messages.REVEAL_MAX_BYTES)
+            boot, sequence, count, index, window, outputs, before = messages.decode_reveal(payload)
+        except wire.WireError:
+            continue
+        if is_signed(Heartbeat(receipt_ms, device, b"", boot, sequence, digest, signature)):
+            place = (device, boot, sequence, count, index)
+            found.append(Reveal(receipt_ms, place, window, outputs, before))
+    return found
+
+
+def fault_of(claim: Claim, reveal: Reveal, run: Run) -> str:
+    """What is wrong with a reveal of an inference of this claim; "" if nothing is."""
+    count, index = reveal.place[3:]
+    size = len(reveal.outputs) // (count - index + 1)
+    chain = reveal.before
+    if index == claim.first and claim.before not in (None, chain):
+        return "its chain does not begin where the heartbeat before ended"
+    for at in range(0, len(reveal.outputs), size):
+        chain = hashlib.sha256(chain + reveal.outputs[at : at + size]).digest()[: wire.CHAIN_BYTES]
+    if chain != claim.chain:
+        return "its outputs do not lead to the heartbeat's chain"
+    try:
+        output = run(reveal.window)
+    except ValueError as error:
+        return f"its window is not the model's: {error}"
+    return "" if output == reveal.outputs[:size] else "the model gives another output for its window"
+
+
+def check(
+    claims: Iterable[Claim],
+    turns: Mapping[int, Turn],
+    hashes: Mapping[int, bytes],
+    reveals: Iterable[Reveal],
+    runs: Mapping[bytes, Run],
+    epoch: int,
+    windows: int,
+    challenges: int = CHALLENGES,
+) -> tuple[dict[bytes, Work], list[Checked]]:
+    """What each device that claims anything has worked, and every challenge with its outcome.
+
+    Args:
+        hashes: of the turns' blocks, 32 bytes each. runs: by model CID. windows: K.
+    Raises:
+        KeyError: a block or a model is not given.
+    """
+    answers: dict[tuple[bytes, int, int, int, int], list[Reveal]] = {}
+    for reveal in reveals:
+        answers.setdefault(reveal.place, []).append(reveal)
+    sums: dict[bytes, list[int]] = {}
+    seen: set[tuple[bytes, bytes]] = set()
+    checked = []
+    for claim in claims:
+        work = sums.setdefault(claim.device, [0] * 5)
+        if (turn := turns.get(claim.window)) is None:
+            continue
+        work[0] += claim.units
+        index = draw(hashes[turn.block], claim, epoch, windows, challenges)
+        if index is None:
+            continue
+        place = (claim.device, claim.boot, claim.sequence, claim.count, index)
+        found = _checked(claim, index, [r for r in answers.get(place, ()) if r.receipt_ms < turn.until_ms], runs)
+        checked.append(found)
+        work[1] += claim.units
+        work[2] += claim.units * (found.outcome == SOUND)
+        work[3] += found.outcome == FRAUD
+        work[4] += (claim.device, found.window) in seen
+        if found.window:
+            seen.add((claim.device, found.window))
+    return {device: Work(*work) for device, work in sums.items()}, checked
+
+
+def _checked(claim: Claim, index: int, reveals: list[Reveal], runs: Mapping[bytes, Run]) -> Checked:
+    """The first fraud among the answers, or else the first answer."""
+    results = []
+    for reveal in reveals:
+        fault = fault_of(claim, reveal, runs[claim.model])
+        results.append(Checked(claim, index, FRAUD if fault else SOUND, fault, hashlib.sha256(reveal.window).digest()))
+    frauds = [result for result in results if result.outcome == FRAUD]
+    return next(iter(frauds or results), Checked(claim, index, MISSED))
+
+
+def frauds_of(works: Mapping[bytes, Work]) -> set[bytes]:
+    """The devices with a fraud."""
+    return {device for device, work in works.items() if work.frauds}
+
+
+def units_of_deeds(works: Mapping[bytes, Work], deeds: Mapping[int, Deed]) -> dict[int, int]:
+    """Verified units of each deed; none of one with a fraud."""
+    frauds = frauds_of(works)
+    return {
+        number: 0 if frauds.intersection(deed.devices) else sum(works.get(id, Work()).units for id in deed.devices)
+        for number, deed in deeds.items()
+    }
+
+
+def availability_after(
+    availability: Mapping[bytes, int], works: Mapping[bytes, Work], deeds: Mapping[int, Deed]
+) -> dict[bytes, int]:
+    """Availability as it is paid: 0 for every device of a deed with a fraud."""
+    frauds = frauds_of(works)
+    lost = {device for deed in deeds.values() if frauds.intersection(deed.devices) for device in deed.devices}
+    return {device: 0 if device in lost else value for device, value in availability.items()}

@@ -1,0 +1,70 @@
+"""Claims for owners what is due to them, as relay.py decides; anybody may, and the owner alone is paid.
+
+Rules: what is due is read from the chain and from leaves that hash to the root in force. A claim that was made
+meanwhile is not sent again, and one that fails is told and does not keep the others from being sent.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import ledger
+from gateway.chain import ChainError, Contract
+from gateway.errors import CommandError, Exit
+from gateway.oracle import epoch as epochs
+from gateway.relay import Batch, Due, Plan
+from gateway.settlement import Claim, Settlement
+from gateway.settlement_tree import Leaves, Trees
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """What was sent: R1 paid by claim, and (batch, why) of those that failed."""
+
+    claims: tuple[Claim, ...]
+    failed: tuple[tuple[Batch, str], ...]
+
+
+def find_dues(folder: Path, settlement: Settlement) -> tuple[list[Due], Trees]:
+    """What every deed is due by the root in force, and the trees that prove it; nothing before the first root.
+
+    Raises:
+        CommandError: the site's leaves are not the chain's. ChainError.
+    """
+    contract = Contract("Settlement", settlement.contracts.settlement)
+    epoch, root = settlement.chain.call(contract, "inForce")
+    if epoch == 0:
+        return [], Trees(Leaves())
+    kept = ledger.read(folder / "settlement", epoch)
+    if kept is None or epochs.root_of(kept.leaves) != root:
+        what = f"{folder / 'settlement'}: the leaves of epoch {epoch} are missing or not the chain's"
+        raise CommandError(f"{what}; `tinyren up` writes them again from the evidence", Exit.TRUST)
+    owners = {number: deed.owner for number, deed in settlement.bindings().items()}
+    dues = []
+    for deed, cumulative_wei in kept.leaves:
+        paid_wei = settlement.claimed(deed)
+        dues.append(Due(owners[deed], deed, max(0, cumulative_wei - paid_wei), paid_wei == 0))
+    return dues, Trees(Leaves(deeds=kept.leaves))
+
+
+def gas_price(settlement: Settlement) -> int:
+    """Wei a unit of gas costs now."""
+    return int(settlement.chain.request("eth_gasPrice", []), 16)
+
+
+def relay(settlement: Settlement, plan: Plan, trees: Trees) -> Relayed:
+    """Send what the plan says."""
+    claims: list[Claim] = []
+    failed: list[tuple[Batch, str]] = []
+    for batch in plan.send:
+        try:
+            claims += _claim(settlement, batch, trees)
+        except ChainError as error:
+            failed.append((batch, str(error)))
+    return Relayed(tuple(claims), tuple(failed))
+
+
+def _claim(settlement: Settlement, batch: Batch, trees: Trees) -> list[Claim]:
+    if len(batch.deeds) > 1:
+        return settlement.claim_many(*trees.deeds(batch.deeds))
+    claim = settlement.claim(batch.deeds[0], *trees.deed(batch.deeds[0]))
+    return [claim] if claim else []

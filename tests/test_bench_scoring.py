@@ -1,0 +1,12 @@
+"""The cost of scoring, measured in processes of their own: the work is really done, and shown."""
+
+from gateway import bench_scoring, bench_table
+
+
+def test_each_count_is_measured_in_its_own_process_and_shown(monkeypatch):
+    monkeypatch.setattr(bench_scoring, "COUNTS", (1_000, 30_000))
+    found = bench_scoring.measure()
+    assert min(found["30000"]["peak_bytes"], found["1000"]["peak_bytes"]) > 1 << 20
+    assert found["30000"]["total_s"] > found["1000"]["total_s"] > 0
+    labels = [label for label, value, _ in bench_table._scoring({"scoring": found}) if value]
+    assert len(labels) == 6 and "30,000 devices, score and tree, s" in labels
