@@ -8,7 +8,7 @@ from gateway.arguments import positive, print_json, readable
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
-    from gateway.relay import Batch
+    from gateway.sponsoring import Batch
 
 
 def add_relay(commands: Any) -> None:
@@ -61,7 +61,7 @@ def run_relay(arguments: Namespace) -> int:
 
 
 def _relay(arguments: Namespace, settlement: Any) -> dict[str, Any]:
-    from gateway.relay import Plan, Terms, plan
+    from gateway.sponsoring import Plan, Terms, plan
     from gateway.relaying import find_dues, gas_price, relay
 
     dues, trees = find_dues(arguments.site, settlement)

@@ -11,7 +11,7 @@ from gateway import ledger
 from gateway.chain import ChainError, Contract
 from gateway.errors import CommandError, Exit
 from gateway.oracle import epoch as epochs
-from gateway.relay import Batch, Due, Plan
+from gateway.sponsoring import Batch, Due, Plan
 from gateway.settlement import Claim, Settlement
 from gateway.settlement_tree import Leaves, Trees
 
