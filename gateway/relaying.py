@@ -1,4 +1,4 @@
-"""Claims for owners what is due to them, as relay.py decides; anybody may, and the owner alone is paid.
+"""Claims for owners what is due to them, as sponsoring.py decides; anybody may, and the owner alone is paid.
 
 Rules: what is due is read from the chain and from leaves that hash to the root in force. A claim that was made
 meanwhile is not sent again, and one that fails is told and does not keep the others from being sent.
