@@ -1,51 +1,33 @@
-"""The frozen `main` of the emulated boards: joins drivers, store, encoder and agent, and runs them until Ctrl-C.
+"""The frozen `main` of the emulated boards: runs what the core opens, until Ctrl-C.
 
-An error that ends the agent is shown, and after 5 s, in which Ctrl-C leads to the REPL, the board resets itself.
+What runs is `agent.boot`'s decision (device/agent/UPDATE.md): the firmware's agent and encoder, or those of a bank. A
+watchdog is fed between the agent's steps, whatever the link does. An exception is kept as the reason of the boot's end
+and shown for 5 s; then the board resets itself.
 """
 
-import sys
 from binascii import hexlify
 
 import _tinyren
-import board
-import host_model
-import machine
-from agent.run import run, start
-from agent.sampling import LinkSource
-from drivers.at24c import At24c
-from drivers.cfi_flash import CfiFlash
-from drivers.lsm303dlhc import Lsm303dlhc
-from drivers.sample_source import SampleSource
-from drivers.tmp105 import Tmp105
-from micropython import const
-from uctypes import bytearray_at
+import core
+from agent import run as firmware
+from agent import safe
 
-FLASH_BASE = const(0x22000000)  # virt's second CFI flash
-SHOWN_MS = const(5000)
-
-
-def open_memory():
-    """What keeps key and boot number."""
-    if board.STORE == "at24c":
-        return At24c(_tinyren.I2C(board.I2C_BUS))
-    return CfiFlash(machine.mem32, bytearray_at, FLASH_BASE)
-
-
-def open_source():
-    """Where samples come from: the bus, or the link on a board without one."""
-    if board.I2C_BUS is None:
-        return LinkSource()
-    i2c = _tinyren.I2C(board.I2C_BUS)
-    return SampleSource(Tmp105(i2c), Lsm303dlhc(i2c))
-
-
+boot = None
+journal = core.open_journal()
 try:
-    model = _tinyren.Model(host_model.ARTIFACT)
-    wants = host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS
-    agent = start(_tinyren, open_memory(), open_source(), model, *wants)
+    core.feed()
+    regions = core.open_regions()
+    boot = core.open_boot(regions)
+    if boot.is_safe:
+        chosen, agent = firmware, safe.start(_tinyren, regions["store"], boot)
+    else:
+        chosen, (model, *wants) = core.open_agent(boot), core.open_model(boot)
+        kept = {"boot": boot, "ring": regions["ring"], "journal": journal}
+        agent = chosen.start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
     print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
-    run(agent, _tinyren)
-except Exception as error:
-    sys.print_exception(error)
-    _tinyren.idle(SHOWN_MS)
-    machine.reset()
+    firmware.run(agent, _tinyren, boot, chosen.step, core.feed)
+    _tinyren.reset("asked")
+except KeyboardInterrupt:
+    raise
+except BaseException as error:  # SystemExit too: an agent that ends itself is no reason to be left at the console
+    core.end(error, boot, journal)

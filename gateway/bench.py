@@ -96,7 +96,7 @@ def heartbeat_bytes() -> dict[str, int]:
 
     def length(epoch: int, window: int, boot: int, sequence: int, count: int) -> int:
         beacon = wire.make_beacon(epoch, window, bytes(32))
-        return len(wire.sign_heartbeat(device, _sign, beacon, boot, sequence, MODEL, count, bytes(16)))
+        return len(wire.sign_heartbeat(device, _sign, beacon, boot, sequence, MODEL, count, bytes(16), 23))
 
     return {"typical": length(60, 11, 3, 720, 2250), "worst": length(top, 2**16 - 1, top, top, top)}
 

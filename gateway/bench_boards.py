@@ -76,7 +76,7 @@ def measure(counter, nanoseconds, beats):
     found = {"heartbeat": count(lambda: client.feed(beacons[-1], now), beats, take)}
     digest, structure = bytes(32), bytes(120)
     window, out = bytearray(model.input_bytes), bytearray(model.output_bytes)
-    claims = beacon, agent.boot, agent.sequence, model.cid, 0, bytes(16)
+    claims = beacon, agent.boot, agent.sequence, model.cid, 0, bytes(16), 0
     signature = identity.sign(digest)
     found["sign"] = count(lambda: identity.sign(digest), 16)
     found["hash"] = count(lambda: hashlib.sha256(structure).digest(), 64)

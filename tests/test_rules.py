@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = {"device", "boards", "gateway", "contracts", "models"}
-HOST_ONLY = {"device/agent/port.py", "device/agent/plain.py", "device/agent/__main__.py", "device/native/shared.py"}
+HOST_ONLY = {
+    *(f"device/agent/{name}.py" for name in ("port", "plain", "host", "loader", "__main__")),
+    "device/native/shared.py",
+}
 ON_DEVICE = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in ("device/agent", "device/drivers")
@@ -19,14 +22,18 @@ ON_DEVICE = sorted(
 MICROPYTHON_HAS = {"_tinyren", "array", "binascii", "gc", "hashlib", "machine", "micropython", "struct", "sys"}
 PURE = [
     "device/agent/agent.py",
+    "device/agent/boot.py",
     "device/agent/cbor.py",
     "device/agent/edil.py",
     "device/agent/eip712.py",
+    "device/agent/fetch.py",
     "device/agent/hkdf.py",
+    "device/agent/install.py",
     "device/agent/mqtt.py",
     "device/agent/rounds.py",
     "device/agent/statistics.py",
     "device/agent/store.py",
+    "device/agent/suit.py",
     "device/agent/update.py",
     "device/agent/upload.py",
     "device/agent/wire.py",

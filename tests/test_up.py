@@ -109,12 +109,12 @@ def send_noise(spy):
     model = cbor2.loads(cbor2.loads(frame).value[2])[-65537][2]
 
     def forged(beacon, sequence):
-        return wire.sign_heartbeat(identity, stranger.sign, beacon, boot, sequence, model, 1, bytes(16))
+        return wire.sign_heartbeat(identity, stranger.sign, beacon, boot, sequence, model, 1, bytes(16), 23)
 
     def payload(claims):
         return stranger.signed(claims)
 
-    good = {10: beacon, -65537: [1, 1, model, 1, bytes(16)]}
+    good = {10: beacon, -65537: [1, 1, model, 1, bytes(16), 23]}
     loose = cbor2.dumps(good, canonical=True).replace(b"\x0a\x4e", b"\x18\x0a\x4e", 1)  # the label 10 in two bytes
     cases = [
         (board, forged(stale, sequence + 5), "stale_beacon"),

@@ -53,7 +53,9 @@ class Message:
 
 
 class Client:
-    """counts (dict of int), sessions (how often ONLINE was reached), state."""
+    """counts (dict of int), sessions (how often ONLINE was reached), state, and cause (which of counts the last failure
+    is in; "" before one).
+    """
 
     def __init__(self, client_id: str, will_topic: str, topics, deliver, entropy, now_ms: int):
         """
@@ -65,6 +67,7 @@ class Client:
         """
         self.state = WAITING
         self.sessions = 0
+        self.cause = ""
         self.counts = {"connect": 0, "dropped": 0, "lost": 0, "oversize": 0, "protocol": 0, "stuck": 0, "timeout": 0}
         self._connect = packets.connect(client_id, KEEPALIVE_S, will_topic)
         self._topics = topics
@@ -183,6 +186,7 @@ class Client:
 
     def _fail(self, cause, now_ms):
         self.counts[cause] += 1
+        self.cause = cause
         self.state = WAITING
         self._is_pinging = False
         self._out_start = self._out_end = 0

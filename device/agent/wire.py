@@ -39,6 +39,7 @@ CHAIN_BYTES = const(16)
 SAMPLE_BYTES = const(8)
 BOARD_MAX_BYTES = const(32)
 TEXT_MAX_BYTES = const(48)
+BUDGET_MAX_HOURS = const(23)
 
 NONCE = const(10)
 HWMODEL = const(259)
@@ -60,12 +61,14 @@ def topic(device_id: bytes, name: str) -> str:
 # Heartbeat
 
 
-def sign_heartbeat(device_id, sign, beacon, boot, sequence, model, count, chain):
+def sign_heartbeat(device_id, sign, beacon, boot, sequence, model, count, chain, budget):
     """encode_heartbeat, signed -> frame of at most 192 bytes."""
-    return sign1(encode_heartbeat(beacon, boot, sequence, model, count, chain), device_id, sign)
+    return sign1(encode_heartbeat(beacon, boot, sequence, model, count, chain, budget), device_id, sign)
 
 
-def encode_heartbeat(beacon: bytes, boot: int, sequence: int, model: bytes, count: int, chain: bytes) -> bytes:
+def encode_heartbeat(
+    beacon: bytes, boot: int, sequence: int, model: bytes, count: int, chain: bytes, budget: int
+) -> bytes:
     """Payload of a heartbeat -> bytes.
 
     Args:
@@ -73,27 +76,30 @@ def encode_heartbeat(beacon: bytes, boot: int, sequence: int, model: bytes, coun
         boot, sequence, count: u32; boot and sequence from 1; count of inferences since boot.
         model: 36 bytes, binary CIDv1 of the model.
         chain: 16 bytes, chain of output digests since boot.
+        budget: 0..23, whole hours for which late records have room; 23 is 23 or more.
     Raises:
         LocalError: a field does not fit.
     """
-    return encode_checked({NONCE: beacon, HEARTBEAT: [boot, sequence, model, count, chain]}, decode_heartbeat)
+    return encode_checked({NONCE: beacon, HEARTBEAT: [boot, sequence, model, count, chain, budget]}, decode_heartbeat)
 
 
-def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes]:
-    """Payload of a heartbeat -> (beacon, boot, sequence, model, count, chain), as encode_heartbeat takes them.
+def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes, int]:
+    """Payload of a heartbeat -> (beacon, boot, sequence, model, count, chain, budget), as encode_heartbeat takes them.
 
     Raises:
         WireError
     """
     beacon, body = take_claims(cbor.decode(payload, HEARTBEAT_MAX_BYTES), "heartbeat", (NONCE, HEARTBEAT))
-    boot, sequence, model, count, chain = take_fields(body, "heartbeat", (int, int, bytes, int, bytes))
+    kinds = (int, int, bytes, int, bytes, int)
+    boot, sequence, model, count, chain, budget = take_fields(body, "heartbeat", kinds)
     check_bytes(beacon, "eat_nonce", BEACON_BYTES)
     check_int(boot, "boot", 1, _U32)
     check_int(sequence, "sequence", 1, _U32)
     check_model(model)
     check_int(count, "count", 0, _U32)
     check_bytes(chain, "chain", CHAIN_BYTES)
-    return beacon, boot, sequence, model, count, chain
+    check_int(budget, "budget", 0, BUDGET_MAX_HOURS)
+    return beacon, boot, sequence, model, count, chain, budget
 
 
 # Announce
@@ -175,7 +181,10 @@ def decode_beacon(frame: bytes) -> tuple[bytes, int]:
 
 
 def encode_ack(boot: int, sequence: int) -> bytes:
-    """Message on tinyren/ID/ack: the heartbeat (boot, sequence), both u32 from 1, is stored -> bytes."""
+    """Message on tinyren/ID/ack: the heartbeat (boot, sequence), both u32 from 1, is stored -> bytes.
+
+    On tinyren/ID/late_ack it says so of a batch of late records, by its last.
+    """
     return encode_checked([boot, sequence], decode_ack)
 
 
