@@ -1,23 +1,26 @@
 """Measures Deeploy: seconds and bytes from `job apply` until the last of many devices has confirmed a new encoder.
 
-The devices are processes of this computer (`python -m device.agent`) on a real broker; the gateway is the site's own
-but for the chain: owners bind devices by the devices' signed answer alone, and blocks are random numbers.
+The devices are emulated boards, or processes of this computer (`python -m device.agent`), on a real broker; the gateway
+is the site's own but for the chain: owners bind devices by their answer alone, and blocks are random numbers.
 """
 
-import contextlib
-import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
 
+from boards.board import agent_board_names, load_board
+from boards.build import Firmware
+from boards.emulator import Emulator
 from device.agent import wire
 from gateway import curve, intake
 from gateway.broker import Broker
@@ -30,6 +33,7 @@ from gateway.deeploy.receiver import Receiver
 from gateway.deeploy.requests import Request
 from gateway.deeploy.service import Deeploy
 from gateway.deeploy.trust import Trust
+from gateway.deeploy.workload_jobs import WorkloadJobs
 from gateway.epochs import Clock, Epochs
 from gateway.evidence import Evidence
 from gateway.ingest import Ingest
@@ -48,8 +52,6 @@ JOB = """
 name = "bench"
 [model]
 file = "{model}"
-[rollout]
-steps = [1, "25%", "100%"]
 """
 DOMAIN = 31337, bytes(20)
 WINDOW_MS = 5_000
@@ -57,12 +59,18 @@ WINDOWS = 1 << 12
 READY_S, DONE_S = 120.0, 300.0
 POLL_S, ASK_S = 0.05, 2.0
 NONCE, DEED = 1, 1
+BOARDS = [*agent_board_names(), compose.CPYTHON]
+Start = Callable[[Path, int], Callable[[], object]]
 
 
 class Fleet:
-    """A gateway and so many agents on this computer; all of them are bound once this is made. Use as a context."""
+    """A gateway and its devices, all of them bound and heard once this is made; `ends` stops them.
 
-    def __init__(self, folder: Path, agents: int, ends: ExitStack, progress: Progress) -> None:
+    Args:
+        starts: starts a device in a folder, at a broker's port; gives what stops it.
+    """
+
+    def __init__(self, folder: Path, starts: Sequence[Start], ends: ExitStack, progress: Progress) -> None:
         self.update_key, self._owner, gateway_key = (PrivateKey(secrets.token_bytes(32)) for _ in range(3))
         self._progress, self.bytes_down, self.bytes_up = progress, 0, 0
         self._bound: set[bytes] = set()
@@ -88,17 +96,22 @@ class Fleet:
             self.registry.devices,
             self.registry.progress,
             dict,
-            [compose.CPYTHON],
+            BOARDS,
+            WorkloadJobs(folder / "workloads", self.r1fs),
             self._publish,
             self.clock,
             time.time,
         )
-        self._receiver, self._intake = Receiver(self.deeploy), Intake(self._on_bound, self.deeploy.gone, self.deeploy.greet)
+        self._receiver, self._intake = (
+            Receiver(self.deeploy),
+            Intake(self._on_bound, self.deeploy.gone, self.deeploy.greet),
+        )
         self._start(folder, ends)
-        for number in range(agents):
-            self._start_agent(folder / f"agent-{number}", ends)
-        self.wait(lambda: self._ask(agents), READY_S, f"{agents} agents bound")
-        self.wait(lambda: len(self.registry.progress) == agents, READY_S, f"{agents} agents heard")
+        for number, start in enumerate(starts):
+            ends.callback(start(folder / f"device-{number}", self.broker.port))
+        count = len(starts)
+        self.wait(lambda: self._ask(count), READY_S, f"{count} devices bound")
+        self.wait(lambda: len(self.registry.progress) == count, READY_S, f"{count} devices heard")
 
     def wait(self, is_so: Any, timeout_s: float, what: str) -> None:
         end_s = time.monotonic() + timeout_s
@@ -112,7 +125,7 @@ class Fleet:
         """Apply a job.toml's text, as `tinyren job apply` does."""
         about = self.deeploy.about(curve.address_of(self.update_key.secret))
         found = spec.parse(text, Path())
-        composed = compose.compose(found, about, self.r1fs, self.update_key, compose.build_agent, [compose.CPYTHON])
+        composed = compose.compose(found, about, self.r1fs, self.update_key, compose.build_agent, BOARDS)
         compose.store(composed, self.r1fs)
         deadline_s = int(time.time()) + 60
         plain = Request(*DOMAIN, job_of_cid(composed.cid), requests.APPLY, about["nonce"], deadline_s)
@@ -139,33 +152,20 @@ class Fleet:
         self._threads.start("intake", self._intake, self._bus, epochs)
         self._threads.start("deeploy", self._receiver, self._bus)
 
-    def _start_agent(self, folder: Path, ends: ExitStack) -> None:
-        folder.mkdir()
-        command = [sys.executable, "-m", "device.agent", "--broker", f"127.0.0.1:{self.broker.port}"]
-        parent = os.getpid()
-        with (folder / "log").open("ab") as log:
-            child = subprocess.Popen(
-                [*command, "--store", str(folder / "store")],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                cwd=Path(__file__).parents[1],
-                preexec_fn=lambda: end_with(parent),
-            )
-        ends.callback(child.wait)
-        ends.callback(child.kill)
-
     def _owners(self) -> dict[bytes, bytes]:
         owner = curve.address_of(self._owner.secret)
         return dict.fromkeys(self._bound, owner)
 
-    def _ask(self, agents: int) -> bool:
+    def _ask(self, count: int) -> bool:
         """Ask who has not bound itself, again each ASK_S; whether all have."""
         if time.monotonic() - self._asked_s >= ASK_S:
             self._asked_s = time.monotonic()
-            fields = *DOMAIN, DEED, curve.address_of(self._owner.secret), compose.CPYTHON, NONCE, 1 << 40
-            for device in set(self.registry.devices.copy()) - self._bound:
-                self._bus.publish(wire.topic(device, "bind"), wire.encode_bind(*fields), qos=1)
-        return len(self._bound) == agents
+            owner = curve.address_of(self._owner.secret)
+            for id, device in self.registry.devices.copy().items():
+                if id not in self._bound:
+                    fields = *DOMAIN, DEED, owner, device.board, NONCE, 1 << 40
+                    self._bus.publish(wire.topic(id, "bind"), wire.encode_bind(*fields), qos=1)
+        return len(self._bound) == count
 
     def _on_bound(self, device: bytes, nonce: int, signature: bytes) -> None:
         self._bound.add(device)
@@ -182,27 +182,51 @@ class Fleet:
         self._bus.publish(topic, payload, qos=1)
 
 
-def measure_deeploy(progress: Progress, agents: int = AGENTS) -> dict[str, Any]:
-    """One new encoder to all agents: {"agents", "seconds", "bytes_down", "bytes_up", "done", "steps"}.
+def start_agent(folder: Path, port: int) -> Callable[[], object]:
+    """`python -m device.agent` as a child; a function that kills it."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "device.agent", "--broker", f"127.0.0.1:{port}", "--store", str(folder / "store")]
+    parent, here = os.getpid(), Path(__file__).parents[1]
+    with (folder / "log").open("ab") as log:
+        child = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=log, cwd=here, preexec_fn=lambda: end_with(parent)
+        )
 
-    Bytes are of MQTT payloads: trust, manifests and chunks down; wants and installed up.
+    def stop() -> None:
+        child.kill()
+        child.wait()
+
+    return stop
+
+
+def start_board(firmware: Firmware, folder: Path, port: int) -> Callable[[], object]:
+    """An emulated board; a function that ends it."""
+    emulator = Emulator(load_board(firmware.board), firmware.elf, folder, ("127.0.0.1", port))
+    emulator.start()
+    return emulator.stop
+
+
+def measure(firmwares: Sequence[Firmware], progress: Progress, agents: int = AGENTS) -> dict[str, Any]:
+    """One new encoder to these boards, emulated, and to so many agents: {"boards": figures, "agents": figures}."""
+    boards = [partial(start_board, firmware) for firmware in firmwares]
+    return {"boards": _measure(boards, progress), "agents": _measure([start_agent] * agents, progress)}
+
+
+def _measure(starts: Sequence[Start], progress: Progress) -> dict[str, Any]:
+    """{"devices", "done", "seconds", "bytes_down", "bytes_up"}: MQTT payloads from the request to the last confirmed.
+
+    Down are trust, manifests and chunks; up are wants and `installed`.
     """
     with tempfile.TemporaryDirectory() as work, ExitStack() as ends:
-        fleet = Fleet(Path(work), agents, ends, progress)
+        fleet = Fleet(Path(work), starts, ends, progress)
+        fleet.bytes_up = fleet.bytes_down = 0
         started_s = time.monotonic()
         fleet.apply(JOB.format(model=MODEL))
-        with contextlib.suppress(TimeoutError):
-            fleet.wait(lambda: fleet.deeploy.job("bench")["finished"], DONE_S, "every agent ended")
-        status = fleet.deeploy.job("bench")
+        fleet.wait(lambda: fleet.deeploy.job("bench")["finished"], DONE_S, f"{len(starts)} devices have ended")
         return {
-            "agents": agents,
+            "devices": len(starts),
+            "done": fleet.deeploy.job("bench")["counts"].get("done", 0),
             "seconds": round(time.monotonic() - started_s, 2),
             "bytes_down": fleet.bytes_down,
             "bytes_up": fleet.bytes_up,
-            "done": status["counts"].get("done", 0),
-            "steps": status["steps"],
         }
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_deeploy(Progress(sys.stderr), int(sys.argv[1]) if sys.argv[1:] else AGENTS)))

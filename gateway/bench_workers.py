@@ -77,7 +77,7 @@ class Rig:
         self.beacon = beacon
 
 
-def measure(workers: Sequence[int] = (0, 1, 2), devices: int = DEVICES, folder: Path | None = None) -> dict[str, int]:
+def measure(folder: Path | None = None, workers: Sequence[int] = (0, 1, 2), devices: int = DEVICES) -> dict[str, int]:
     """{"workers_N_per_s"} for each number of workers; 0: the gateway does all of it in its own process."""
     keys = [PrivateKey(number.to_bytes(32, "big")) for number in range(1, devices + 1)]
     known = [bench_ingest.device_of(key) for key in keys]

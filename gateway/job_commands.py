@@ -129,7 +129,8 @@ def _run_switch(arguments: Namespace, action: str) -> int:
     key, site = _key(arguments), _site(arguments)
     about = site.about(key)
     if arguments.name not in about["documents"]:
-        raise _unknown(arguments.name, about["documents"])
+        wanted = f"wanted one of {', '.join(sorted(about['documents'])) or 'none yet'}"
+        raise CommandError(f"job: got {arguments.name!r}, {wanted}", Exit.USAGE)
     status = site.ask(key, about, action, job_of_cid(about["documents"][arguments.name]))
     return _finish(arguments, site, status)
 
@@ -278,10 +279,6 @@ def _device_line(device: dict[str, Any]) -> str:
 
 def _shown(labels: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
-
-
-def _unknown(name: str, jobs: Any) -> CommandError:
-    return CommandError(f"job: got {name!r}, wanted one of {', '.join(sorted(jobs)) or 'none yet'}", Exit.USAGE)
 
 
 def _site(arguments: Namespace) -> "SiteClient":

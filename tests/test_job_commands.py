@@ -1,6 +1,8 @@
 """`tinyren job` against the service's real routes: what it prints, its exit codes; a refused one changes nothing."""
 
+import argparse
 import json
+import re
 import threading
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from gateway import cli, site_file
 from gateway.errors import Exit
 from gateway.site_file import Site
-from tests.deeploy_site import FAILED, FakeDevice, open_gateway, serving
+from tests.deeploy_site import FAILED, ROOT, FakeDevice, open_gateway, serving
 
 
 @pytest.fixture
@@ -144,3 +146,21 @@ def test_a_device_of_another_board_has_no_manifest(tmp_path):
         gateway.apply(target='boards = ["m"]')
         gateway.turn()
         assert gateway.phases() == [("done", ""), None]
+
+
+def verbs():
+    job = next(action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)).choices[
+        "job"
+    ]
+    return next(action for action in job._actions if isinstance(action, argparse._SubParsersAction)).choices
+
+
+@pytest.mark.parametrize("name", ["apply", "ls", "show", "pause", "resume", "rollback", "logs", "label"])
+def test_each_verb_and_option_is_documented_and_helps_within_80_columns(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert len(verbs()) == 8
+    document, parser = (ROOT / "docs" / "jobs.md").read_text(), verbs()[name]
+    options = [word for action in parser._actions for word in action.option_strings[-1:]]
+    assert not [option for option in options if option != "--help" and not re.search(rf"[` ]{option}[` ]", document)]
+    assert f"`tinyren job {name}" in document or f"`{name} " in document
+    assert max(map(len, parser.format_help().splitlines())) <= 80

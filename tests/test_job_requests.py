@@ -1,5 +1,6 @@
 """Requests for jobs: each refusal by its name, after which nothing has changed; what a job.toml may say."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from device.agent import suit
 from gateway.deeploy import documents, requests, spec
+from gateway.deeploy.deeploy_http import BadRequest, read_request
 from gateway.deeploy.observed import Rejected
 from gateway.deeploy.requests import Refused
 from gateway.storage.cid import DAG_CBOR
@@ -47,6 +49,7 @@ REQUESTS = {
     "to apply labels": ("malformed", lambda gateway, cid: gateway.request(gateway.labels_cid)),
     "to label by a job": ("malformed", lambda gateway, cid: gateway.request(cid, "label")),
     "a job made before another one": ("stale", lambda gateway, cid: gateway.request(gateway.stale)),
+    "another job with a sequence that is taken": ("stale", lambda gateway, cid: gateway.request(gateway.taken)),
     "labels of a stranger's device": ("unknown", lambda gateway, cid: gateway.request(gateway.strange, "label")),
 }
 
@@ -56,6 +59,9 @@ def gateway(tmp_path_factory):
     with open_gateway(tmp_path_factory.mktemp("site")) as gateway:
         first = gateway.compose(gateway.job_file())
         gateway.stale = gateway.compose(gateway.job_file(more="sample_ms = 70")).cid
+        path = gateway.job_file()
+        path.write_text(path.read_text().replace('"quiet"', '"loud"'))
+        gateway.taken = gateway.compose(path).cid
         gateway.used = gateway.request(first.cid)
         gateway.used_cid = first.cid
         gateway.deeploy.request(gateway.used)
@@ -235,3 +241,46 @@ def test_the_signer_of_a_request_is_who_signed_exactly_these_fields():
         "nonce": 8,
     }.items():
         assert requests.signer_of(replace(signed, **{field: value})) != address
+
+
+HEX = {"contract": "00" * 20, "job": "00" * 32, "signature": "00" * 65}
+BODY = {"chain_id": 1, "action": 1, "nonce": 1, "deadline": 9, **HEX}
+BODIES = {
+    "another content type": ("text/plain", BODY),
+    "a list": ("application/json", [BODY]),
+    "a field more": ("application/json", {**BODY, "more": 1}),
+    "a field less": ("application/json", {key: value for key, value in BODY.items() if key != "nonce"}),
+    "a nonce that is a text": ("application/json", {**BODY, "nonce": "1"}),
+    "a negative nonce": ("application/json", {**BODY, "nonce": -1}),
+    "an action that is true": ("application/json", {**BODY, "action": True}),
+    "a contract of 19 bytes": ("application/json", {**BODY, "contract": "00" * 19}),
+    "a job that is no hex": ("application/json", {**BODY, "job": "zz" * 32}),
+    "a signature that is a number": ("application/json", {**BODY, "signature": 5}),
+}
+
+
+@pytest.mark.parametrize("kind, body", BODIES.values(), ids=BODIES)
+def test_a_body_that_is_no_request_is_told_apart_from_one_that_is_refused(kind, body):
+    assert read_request("application/json", json.dumps(BODY).encode()).nonce == 1
+    with pytest.raises(BadRequest):
+        read_request(kind, json.dumps(body).encode())
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_are_a_request_by_chance(body):
+    with pytest.raises(BadRequest):
+        read_request("application/json", body)
+
+
+def test_a_pause_or_label_that_is_sent_again_later_is_refused(gateway):
+    device = next(iter(gateway.devices))
+    labels = gateway.r1fs.put_block(documents.encode_labels(device, {"floor": "3"}), DAG_CBOR)
+    for action, cid in (("pause", gateway.used_cid), ("label", labels)):
+        request = gateway.request(cid, action)
+        gateway.deeploy.request(request)
+        before = gateway.kept()
+        with pytest.raises(Refused) as refused:
+            gateway.deeploy.request(request)
+        assert refused.value.reason == "nonce" and gateway.kept() == before
+    gateway.deeploy.request(gateway.request(gateway.used_cid, "resume"))

@@ -98,6 +98,21 @@ def test_it_is_told_first_after_a_connection_and_again_only_with_something_new()
     assert [line.partition(" ")[2] for line in told(bench)[2][2][2:]] == ["refused: ack: malformed", "link: lost"]
 
 
+def test_it_is_told_again_to_a_gateway_that_came_after_the_device_and_then_rests():
+    bench = Bench(journal=Journal(bytearray(BYTES), "power")).connect()
+    bench.published()
+    bench.give_beacon(1, 1)
+    bench.published()
+
+    bench.receive("ack", wire.encode_ack(1, 1))
+    bench.pass_ms(1000)
+    bench.client.lost(bench.port.now_ms)
+    bench.connect().published()
+
+    assert [name for name, _ in bench.sent] == ["announce", "journal", "heartbeat", "journal", "announce", "journal"]
+    assert told(bench)[0] == told(bench)[1]
+
+
 @pytest.mark.parametrize(
     ("topic", "line"), [(b"tinyren/x/\xff\n\x00", "refused: ???: unknown"), (b"", "refused: : unknown")]
 )

@@ -56,7 +56,7 @@ def test_a_reset_in_the_middle_of_sending_sends_again_and_nothing_counts_twice(t
     scene.go()
     scene.pass_s(7200)
     scene.come()
-    scene.pass_s(61)
+    scene.pass_s(65)
     assert 0 < scene.agent.late.ring.held < 110
 
     for _ in range(3):

@@ -133,12 +133,13 @@ def test_what_was_live_is_counted_again_after_a_kill_and_not_twice(site):
     for sequence in (1, 2, 5):
         site.send((A.topic("heartbeat"), A.heartbeat(site.beacon, 3, sequence)))
     send_late(site, batch(A, 3, [3]))
+    site.send((A.topic("heartbeat"), A.heartbeat(site.beacon, 3, 6)))
     before = site.registry.late.accounts[A.id]
     site.kill()
 
     again = Site(site.folder, site.now_ms + 1)
 
-    assert again.registry.late.accounts[A.id] == before and counts(before) == (3, 1, 0, 1)
+    assert again.registry.late.accounts[A.id] == before and counts(before) == (4, 1, 0, 1)
     send_late(again, batch(A, 3, [5]))
     assert again.registry.late.accounts[A.id] == before
 

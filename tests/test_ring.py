@@ -114,7 +114,7 @@ def turns(owner):
     """A life with everything in it: outages, changes of the beacon, resets, deliveries, a ring that overflows."""
     yield from [owner.add] * 12
     yield from [owner.take] * 2
-    for number in range(owner.ring.room + 40):
+    for number in range(owner.ring.room + 33):
         owner.change = number // 23
         yield owner.add
         if number % 40 == 10:
@@ -146,6 +146,7 @@ def test_what_is_kept_comes_out_in_order_with_its_boot_and_beacon_and_the_rest_i
 
 @MEMORIES
 def test_a_power_cut_at_any_byte_loses_no_record_uncounted(erase_bytes, pages):
+    """After every cut what is kept is right; after a third of them the device also goes on."""
     whole, cuts = Owner(memory_of(erase_bytes, pages)), 0
 
     for turn in turns(whole):
@@ -157,9 +158,9 @@ def test_a_power_cut_at_any_byte_loses_no_record_uncounted(erase_bytes, pages):
             with pytest.raises(PowerCut):
                 getattr(owner, turn.__name__)()
             owner.begin()
-            for again in (owner.add, owner.take, owner.add):
-                again()
-            owner.check()
+            if budget % 3 == 0:
+                for again in (owner.add, owner.take, owner.add, owner.check):
+                    again()
             cuts += 1
 
     assert cuts == whole.memory.spent > 2500

@@ -73,12 +73,28 @@ TABLE = {
     "who was asked is waited for": ([STEPPED], {**ALL, "a": asked()}, []),
     "who does not answer is asked again": ([STEPPED], {**ALL, "a": asked(ago_ms=RETRY_MS)}, sends(A)),
     "who fetches is waited for": ([STEPPED], {**ALL, "a": at(FETCHING)}, []),
+    "who does not go on fetching is sent it again": (
+        [STEPPED],
+        {**ALL, "a": Observed("m", True, {MODEL: Progress(0, 5, FETCHING, at_ms=NOW_MS - RETRY_MS)})},
+        sends(A),
+    ),
     "who tries is waited for": ([STEPPED], {**ALL, "a": at(TRYING)}, []),
     "the next step begins when the first ended well": ([STEPPED], {**ALL, "a": at(CONFIRMED)}, [Advance("job", 1)]),
     "the next step waits": (
         [replace(JOB, rollout=replace(STEPS, wait_ms=1))],
         {**ALL, "a": at(CONFIRMED)},
         [],
+    ),
+    "a step is not over while one of its devices tries": (
+        [replace(JOB, rollout=Rollout((2, "100%")))],
+        {**ALL, "a": at(CONFIRMED), "b": at(TRYING)},
+        [],
+    ),
+    "a step is not over while nobody is ready": ([STEPPED], dict.fromkeys("abc", Observed("m", False)), []),
+    "a step goes on past failures that were forgiven": (
+        [replace(STEPPED, forgiven=1)],
+        {**ALL, "a": at(FAILED)},
+        [Advance("job", 1)],
     ),
     "one failure of one halts": (
         [STEPPED],
@@ -216,3 +232,8 @@ def test_a_rollout_tries_nothing_twice_halts_in_time_and_else_reaches_every_devi
         if world.job.state == HALTED:
             assert not world.turn()
     assert world.sent == before or world.job.state != HALTED
+
+
+def test_a_refusal_stays_one_however_long_ago_it_was():
+    seen = {A: Observed("m", True, {MODEL: Progress(0, 5, REFUSED, at_ms=1, asked=5, asked_ms=1)})}
+    assert phase(JOB, A, seen, {(A, MODEL): "job"}, NOW_MS * 10) == "refused"

@@ -271,4 +271,4 @@ def test_a_store_does_not_show_its_secret():
     secret = store.open(lambda: b"\x5c" * 32)
 
     assert secret == b"\x5c" * 32
-    assert "5c" not in repr(store) and "\\\\" not in str(store)
+    assert "5c5c" not in repr(store) and "\\\\" not in str(store)

@@ -149,7 +149,7 @@ def send_in_time(spy, forge, sent):
 
 
 def test_the_result_has_the_fields_of_the_interface_and_no_others(fresh, folder):
-    assert set(fresh) == {"site", "devices", "epochs", "claims", "rejected", "timings_s"}
+    assert set(fresh) == {"site", "devices", "epochs", "claims", "rejected", "stores", "timings_s"}
     assert fresh["site"] == str(folder) and fresh["rejected"] == {}
     assert {row["board"]: row["core"] for row in fresh["devices"]} == BOARDS
     for row in fresh["devices"]:

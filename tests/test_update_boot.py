@@ -1,11 +1,11 @@
 """What a device boots: trials, their end, bad boots and safe mode."""
 
 import pytest
-from update_bench import AGENT, MODEL, PARAMETERS, Device, Eeprom, manifest, suit
+from update_bench import AGENT, MODEL, PARAMETERS, Device, Eeprom, manifest, suit, trust
 
 from device.agent import boot
 from device.agent.banks import Banks
-from device.agent.phases import NOTHING, POSTPONED
+from device.agent.phases import NOTHING, POSTPONED, READY, TRYING
 
 OLD, NEW = b"old!" + bytes(700), b"new!" + bytes(900)
 
@@ -91,6 +91,35 @@ def test_a_trial_is_tried_again_only_once_the_one_before_has_ended(kind):
 
     assert device.running() == ((NEW, OLD) if kind == MODEL else (OLD, NEW))
     assert sum(ran == device.running() for ran in device.ran) == 1  # each trial changed one of the two
+
+
+def test_of_two_that_are_ready_one_goes_on_trial():
+    device = Device()
+    device.hold(OLD, NEW)
+    device.begin()
+    device.receive("trust", trust())
+    for frame in (manifest(OLD, 1, MODEL), manifest(NEW, 1, AGENT)):
+        device.receive("manifest", frame)
+    for _ in range(20):
+        device.pass_ms(100)
+        device.answer()
+    assert [unit.phase for unit in device.units.values()] == [READY, READY]
+
+    area, *banks = device.memories
+    booted = boot.Boot(Banks(area, banks[:2], banks[2:]), "board_a", "asked", 0)
+
+    assert booted.trial == MODEL and booted.bank_of(MODEL) and booted.bank_of(AGENT) is None
+    assert [unit.phase for unit in booted.banks.units.values()] == [TRYING, READY]
+
+
+@pytest.mark.parametrize("frame", [manifest(OLD, 9), manifest(OLD, 1, AGENT)])
+def test_a_bank_with_another_manifest_than_the_one_that_was_confirmed_does_not_run(frame):
+    device = device_of()
+    device.boot.banks.bank(MODEL, 1).begin(frame, len(OLD), True)
+
+    device.begin()
+
+    assert device.running() == (b"", b"") and device.units[MODEL].reason.startswith("bank: got another manifest")
 
 
 # Bad boots
@@ -207,6 +236,23 @@ def test_the_firmwares_own_can_be_asked_for_with_parameters(kind):
     assert (device.boot.wants is not None) == (kind == MODEL)
     if kind == MODEL:
         assert device.boot.wants == suit.decode_parameters(PARAMETERS)[:3]
+
+
+@pytest.mark.parametrize("phase", [1, 2, 4])
+def test_a_device_that_takes_no_models_this_time_leaves_what_it_has_of_them_as_it_is(phase):
+    device = device_of()
+    device.units[MODEL].phase, device.units[MODEL].wanted = phase, 2
+    device.boot.banks.keep()
+    device.memories[1:3], models = [], device.memories[1:3]
+    area, *agents = device.memories
+
+    booted = boot.Boot(Banks(area, (), agents), "board_a", "power", 0)
+    install = device.install.__class__(device.identity, device.store, device.broker, device.port, booted, 0)
+    install.tick(10)
+
+    assert booted.bank_of(MODEL) is None and not booted.trial and not booted.wants_reset
+    unit = Banks(area, models, agents).units[MODEL]
+    assert (unit.bank, unit.sequence, unit.wanted) == (1, 1, 2)
 
 
 def test_nothing_of_a_boot_that_cannot_be_kept_runs():

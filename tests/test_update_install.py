@@ -10,8 +10,6 @@ from update_bench import (
     OWNER,
     STRANGER,
     Device,
-    Eeprom,
-    Nor,
     Party,
     Store,
     manifest,
@@ -143,6 +141,19 @@ def test_another_key_takes_the_place_of_the_trusted_one_and_what_that_one_signed
     assert device.live().running()[0] == NEW and device.boot.banks.key == NEXT.address
 
 
+def test_not_even_a_device_that_lost_its_bank_goes_below_what_was_ever_confirmed(device):
+    bank = device.memories[1]
+    bank.bytes[600] ^= 1
+    device.begin()
+    assert device.running() == (b"", b"")
+    device.pass_hours(1)
+
+    device.receive("manifest", manifest(NEW, 2))
+    assert told_of(device)[-1] == (2, suit.TOLD_REFUSED, "sequence: got 2, wanted above 3")
+    device.offer(manifest(OLD, 3))
+    assert device.boot.wants_reset
+
+
 def test_an_old_manifest_replayed_brings_nothing_back(device):
     device.live(manifest(NEW, 5))
     device.told.clear()
@@ -166,66 +177,6 @@ def test_a_higher_sequence_takes_the_place_of_one_that_is_being_fetched_and_a_lo
     device.live()
 
     assert (device.units[MODEL].sequence, device.running()[0]) == (7, OLD)
-
-
-# Chunks
-
-
-@pytest.mark.parametrize("memory", [Eeprom, Nor])
-def test_a_chunk_that_is_not_the_next_of_what_is_fetched_changes_nothing(memory):
-    device = Device(memory, 8192 if memory is Eeprom else 3 * Nor.erase_bytes)
-    device.begin()
-    device.receive("trust", trust())
-    device.receive("manifest", manifest(NEW))
-    digest = suit.open_manifest(manifest(NEW))[0].digest
-    before = device.kept
-
-    for chunk in (
-        suit.encode_chunk(bytes(8), 0, NEW[:480]),
-        suit.encode_chunk(digest, 480, NEW[480:960]),
-        suit.encode_chunk(digest, 0, NEW[:479]),
-        suit.encode_chunk(digest, 4320, NEW[4320:]),
-    ):
-        device.receive("chunk", chunk)
-    for broken in (b"", b"\x80", suit.encode_chunk(digest, 0, NEW[:480])[:-1]):
-        assert device.receive("chunk", broken)
-
-    assert device.kept == before and device.install.counts["chunks"] == 0
-
-
-def test_chunks_are_asked_for_by_four_and_again_after_3_s_without_one(device):
-    device.receive("manifest", manifest(NEW, 4))
-
-    def wants(ms):
-        device.pass_ms(ms)
-        sent, device.broker.sent = device.broker.sent, []
-        return [suit.decode_want(payload)[1:] for name, payload in sent if name == "want"]
-
-    digest = suit.open_manifest(manifest(NEW))[0].digest
-    assert wants(10) == [(0, 4)]
-    device.give(digest[:8], 0, 1)
-    assert wants(2990) == [] and wants(20) == [(480, 4)]
-    device.give(digest[:8], 480, 4)
-    assert wants(0) == [(2400, 4)]
-    device.give(digest[:8], 2400, 4)
-    assert wants(0) == [(4320, 1)]
-
-
-def test_bytes_that_are_not_the_manifests_are_refused_and_fetched_again_only_after_the_back_off(device):
-    good, start = manifest(NEW, 4), suit.open_manifest(manifest(NEW))[0].digest[:8]
-    device.artifacts[start] = NEW[:700] + b"\x00" + NEW[701:]
-
-    device.offer(good)
-
-    assert told_of(device)[-1] == (4, suit.TOLD_REFUSED, "digest: got another, wanted the manifest's")
-    device.hold(NEW)
-    device.chunks = 0
-    device.offer(good)
-    assert device.chunks == 0 and device.running()[0] == OLD
-    device.pass_hours(1)
-    device.offer(good)
-    device.reset = "asked"
-    assert device.live().running()[0] == NEW and device.chunks == 10
 
 
 def test_a_broken_artifact_is_tried_once_and_then_after_1_2_4_hours_of_uptime_whatever_resets_come(device):

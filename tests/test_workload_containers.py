@@ -104,7 +104,7 @@ def test_a_job_has_no_rights_and_no_network_but_loopback(site, ended):
 
 def test_content_is_read_only_and_a_scratch_is_no_larger_than_it_may_be(site, ended):
     said = "\n".join(site.workloads.logs("volumes"))
-    assert "weightsone file" in said and "kept" in said and "Read-only file system" in said
+    assert all(words in said for words in ("weights", "one file", "kept", "Read-only file system"))
     assert "No space left on device" in "\n".join(site.workloads.logs("full"))
     assert site.r1fs.entries(ended["full"].published["/out"])[0].name == "file"
 

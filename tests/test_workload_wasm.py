@@ -1,5 +1,6 @@
 """WebAssembly jobs as processes: limits, ends and reasons, output, volumes; found again, killed, and never twice."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -206,6 +207,14 @@ def test_a_folder_runs_once_however_often_it_is_started(tmp_path):
     (seen,) = runs.runs()
     assert (seen.state, seen.reason) == ("ended", "stopped by the gateway")
     assert subprocess.run(command, check=False).returncode == 0 and runs.runs() == [seen]
+
+
+def test_a_folder_whose_lock_is_held_is_another_processs(tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "gateway.workloads.wasm", str(tmp_path)]
+        assert subprocess.run(command, check=False).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_paid_work_is_refused_where_a_limit_does_not_hold(site, monkeypatch):

@@ -21,20 +21,17 @@ from device.agent.cose import open_sign1
 ROOT = Path(__file__).parent.parent
 CONTRACT = b"\x0c" * 20
 BEACON_S = 0.5
-PATIENCE_S = 60
+PATIENCE_S = 100
 TOLD = {1: "fetching", 2: "trying", 3: "confirmed", 4: "refused", 5: "failed", 6: "safe"}
 
 
-def agent_package(folder, board, version="9.9.9", **changes):
-    """Package of the agent's sources with another version, and {module: what is added at its end}."""
+def agent_package(folder, board, version):
+    """Package of the agent's sources with another version."""
     shutil.copytree(ROOT / "device" / "agent", folder, ignore=shutil.ignore_patterns("__pycache__"))
     file = folder / "version.py"
     text = file.read_text()
     assert 'VERSION = "0.1.0"' in text
     file.write_text(text.replace('VERSION = "0.1.0"', f'VERSION = "{version}"'))
-    for name, code in changes.items():
-        file = folder / f"{name}.py"
-        file.write_text(file.read_text() + code)
     return build_package(folder, abi_of(board))
 
 
@@ -141,10 +138,10 @@ class Scene:
     def ids(self):
         return {bytes.fromhex(line[7:47]) for line in self.console().splitlines() if line.startswith("device ")}
 
-    def package(self, **changes):
-        """An agent package of the real sources, kept by the gateway."""
+    def package(self, version="9.9.9"):
+        """An agent package of the real sources with another version, kept by the gateway."""
         self.count += 1
-        package = agent_package(self.folder / f"sources{self.count}", self.name, **changes)
+        package = agent_package(self.folder / f"sources{self.count}", self.name, version)
         self.gateway.hold(package)
         return package
 

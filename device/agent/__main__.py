@@ -4,11 +4,12 @@
         [--vector FILE] [--watchdog S]
 
 FILE of --store keeps key, boot number and owner; beside it, from when it is needed on, FILE.banks what updates
-installed (UPDATE.md), FILE.ring late records (WIRE.md, 10) and FILE.journal the last lines. KIND is where samples come from (sources/); without it they are waves that it computes, and says so. With
---ca the link is TLS, and the broker's certificate must be by that authority, for HOST. FILE of --vector holds what
-EDIL's rounds of kind 5 ask for, a JSON array of integers, and is read anew for each. With --fast tflite-runtime runs
-the model: no receipt is signed, count and chain of heartbeats stay as at boot. A loop that does not turn for S seconds
-restarts itself, and so does a device that is to try an update: by exec of the same command.
+installed (UPDATE.md), FILE.ring late records (WIRE.md, 10) and FILE.journal the last lines. KIND is where samples come
+from (sources/); without it they are waves that it computes, and says so. With --ca the link is TLS, and the broker's
+certificate must be by that authority, for HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON
+array of integers, and is read anew for each. With --fast tflite-runtime runs the model: no receipt is signed, count and
+chain of heartbeats stay as at boot. A loop that does not turn for S seconds restarts itself, and so does a device that
+is to try an update: by exec of the same command.
 
 It prints one line of JSON {id, ren, boot, attested} each time it begins, and ends on SIGINT and SIGTERM, without
 DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is
@@ -135,38 +136,40 @@ def tell_refusals(port):
     return tell
 
 
-def open_installed(boot, options):
-    """(encoder, what it wants of a sampler) of this boot: what an update installed, or as the options say."""
-    bank = boot.bank_of(MODEL_KIND)
-    if bank is None:
-        model, wants = open_model(options)
-        return model, boot.wants or wants
-    artifact = bytearray(boot.model.size)
-    bank.read(0, artifact)
-    return Model(artifact), boot.wants
-
-
-def begin(options, port, memory, boot, kept):
-    """(agent, its function step) of this boot."""
-    if boot.is_safe:
-        return safe.start(port, memory, boot), run.step
-    model, wants = open_installed(boot, options)
+def open_own(options):
+    """What the options name: (encoder, what it wants of a sampler, source, vector function or None)."""
+    model, wants = open_model(options)
     source = open_named_source(options, wants[2])
     vector = options.vector and functools.partial(read_vector, options.vector)
     if vector:
         vector()
+    return model, wants, source, vector
+
+
+def begin(options, own, port, memory, boot, kept):
+    """(agent, its function step) of this boot: what updates installed, and else what is our own."""
+    if boot.is_safe:
+        return safe.start(port, memory, boot), run.step
+    model, wants, source, vector = own
+    bank = boot.bank_of(MODEL_KIND)
+    if bank:
+        artifact = bytearray(boot.model.size)
+        bank.read(0, artifact)
+        model = Model(artifact)
+    if boot.wants:
+        wants, source = boot.wants, open_named_source(options, boot.wants[2])
     bank = boot.bank_of(AGENT_KIND)
     what = loader.load(bank, boot.agent.size) if bank else run
     return what.start(port, memory, source, model, *wants, vector, boot=boot, **kept), what.step
 
 
-def live(options, port, memory, boot, kept):
+def live(options, own, port, memory, boot, kept):
     """Run this boot until SIGINT or SIGTERM; what ends it otherwise is a reset. What was installed and fails is told to
     boot; what this computer lacks for its own agent is raised.
     """
     feed, tell = host.watch(options.watchdog), tell_refusals(port)
     try:
-        agent, step = begin(options, port, memory, boot, kept)
+        agent, step = begin(options, own, port, memory, boot, kept)
         me = agent.identity
         hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)
@@ -188,13 +191,14 @@ def main(arguments=None) -> int:
     try:
         tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
         port = Port(options.host, options.number, options.board, tls=tls)
+        own = open_own(options)
         memory = FileMemory(options.store)
         area, models, agents = host.open_banks(f"{options.store}.banks")
         banks = Banks(area, () if options.fast else models, agents)
         reset = host.take_reset()
         ring, journal = f"{options.store}.ring", f"{options.store}.journal"
         kept = {"ring": host.open_ring(ring), "journal": host.open_journal(journal, reset)}
-        live(options, port, memory, Boot(banks, options.board, reset, port.ticks_ms()), kept)
+        live(options, own, port, memory, Boot(banks, options.board, reset, port.ticks_ms()), kept)
     except KeyboardInterrupt:
         return 0
     except (OSError, ValueError, AgentError, NativeError) as error:

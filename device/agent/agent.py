@@ -58,6 +58,7 @@ class Agent:
         self._packet_id = 0
         self._sent_ms = now_ms
         self._record = None
+        self._acked = 0  # in which session the gateway was last heard
         self._uptime = ticks.Uptime(now_ms)
         self._receivers = {
             BEACON_TOPIC.encode(): self._take_beacon,
@@ -108,7 +109,7 @@ class Agent:
             self._announce(now_ms)
             self._resend(now_ms)
         if self.journal:
-            self.journal.tick(self._uptime.s, now_ms)
+            self.journal.tick(self._uptime.s, now_ms, self._acked == self.client.sessions)
         if self.late:
             self._tick_late(now_ms)
 
@@ -207,6 +208,7 @@ class Agent:
         if wire.decode_ack(payload) == (self.boot, self.sequence) and self._frame:
             self.client.forget(self._packet_id)
             self._frame = None
+            self._acked = self.client.sessions
             if self._core:
                 self._core.accept()
 

@@ -45,7 +45,7 @@ def decide(banks, reset: str):
         banks.bad = BAD_BOOTS - 1
     trial = 0
     for kind in KINDS:
-        if banks.units[kind].phase == READY and not trial:
+        if banks.units[kind].phase == READY and banks.takes(kind) and not trial:
             trial = kind
             banks.units[kind].phase = TRYING
             banks.units[kind].tries = min(255, banks.units[kind].tries + 1)
@@ -111,6 +111,10 @@ class Boot:
     def wants(self):
         """(offsets, shifts, sample_ms) of the model's manifest; None for the firmware's own."""
         return suit.decode_parameters(self.model.parameters)[:3] if self.model else None
+
+    def sequence(self, kind: int) -> int:
+        """Sequence of what is confirmed and runs; 0 for the firmware's own."""
+        return 0 if self.is_safe or not self.banks.takes(kind) else self.banks.units[kind].sequence
 
     def tick(self, now_ms: int, is_online: bool):
         """Let a trial's time pass; to be called at least each 6 days.
@@ -204,7 +208,7 @@ class Boot:
     def _number(self, kind):
         """The bank that is chosen for a kind; 0 for the firmware's own."""
         unit = self.banks.units[kind]
-        if self.is_safe:
+        if self.is_safe or not self.banks.takes(kind):
             return 0
         return unit.idle if unit.phase == TRYING else unit.bank
 

@@ -71,7 +71,7 @@ class Install:
         seconds, self._uptime_ms = divmod(self._uptime_ms, 1000)
         self._uptime_s += seconds
         is_online = self._client.state == ONLINE
-        for kind in KINDS:
+        for kind in [kind for kind in KINDS if self._banks.takes(kind)]:
             try:
                 self._go_on(kind, is_online, now_ms)
             except (OSError, ValueError):
@@ -176,7 +176,7 @@ class Install:
         """Go on with the fetch that was kept; one whose bank is no longer its own is forgotten."""
         unit = self._banks.units[kind]
         self._fetches.pop(kind, None)
-        if unit.phase != FETCHING:
+        if unit.phase != FETCHING or not self._banks.takes(kind):
             return
         bank = self._banks.idle(kind)
         try:

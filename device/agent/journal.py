@@ -5,7 +5,7 @@ what was received and no key belongs into one. The oldest makes room; a line tha
 
 The buffer holds "jl", the length of the text (u16 BE), CRC-32 (BE) of both and of the text, and the text, a line feed
 after each line. If all that is right at boot, the memory survived, and the lines before the reset are there.
-What is new is told after each connection, signed; nobody acknowledges it beyond MQTT.
+What is new is told after a connection, signed; nobody acknowledges it beyond MQTT.
 """
 
 from binascii import crc32
@@ -30,7 +30,8 @@ class Journal:
         """
         self.reason = _clean(reason, wire.TEXT_MAX_BYTES) or "unknown"
         self._changes = 0  # how often a line was added
-        self._told = (0, 0)  # in which session, and how many changes ago
+        self._told = 0  # of these changes, to a gateway that was there
+        self._sent = (0, False)  # in which session, and whether the gateway was there
         self._was_online = False
         self._client = None
         self._buffer = buffer
@@ -55,18 +56,23 @@ class Journal:
         """From now on `tick` tells through an mqtt.Client, as the device of an identity in its boot of that number."""
         self._client, self._identity, self._boot = client, identity, boot
 
-    def tick(self, uptime_s: int, now_ms: int):
-        """Note when the link is lost; after a connection, tell what was not told yet."""
+    def tick(self, uptime_s: int, now_ms: int, is_heard: bool):
+        """Note when the link is lost; after a connection, tell what was not told yet.
+
+        And once more when the gateway is heard (is_heard: in this session it was): it may have come after the device.
+        """
         client = self._client
         is_online = client.state == mqtt.ONLINE
         if self._was_online and not is_online:
             self.note(uptime_s, "link: " + client.cause)
         self._was_online = is_online
-        if is_online and self._told[0] != client.sessions and self._told[1] != self._changes:
+        if is_online and self._sent != (client.sessions, is_heard) and self._told != self._changes:
             payload = reports.encode_journal(self._boot, self.reason, self.lines())
             frame = cose.sign1(payload, self._identity.id, self._identity.sign)
             client.publish(wire.topic(self._identity.id, "journal"), frame, now_ms)
-            self._told = (client.sessions, self._changes)
+            self._sent = (client.sessions, is_heard)
+            if is_heard:
+                self._told = self._changes
 
     def lines(self) -> list:
         """The lines that are kept, oldest first."""

@@ -37,8 +37,7 @@ class Progress:
 
     def tell(self, kind: int, sequence: int, state: int, reason: str, fetched: int, now_ms: int):
         """Publish `installed` with these fields, and with what is confirmed and runs."""
-        units, me = self._boot.banks.units, self._identity
-        runs = [0 if self._boot.is_safe else units[kind].sequence for kind in KINDS]
+        me, runs = self._identity, [self._boot.sequence(kind) for kind in KINDS]
         frame = suit.sign_installed(me.id, me.sign, self._store.boot, kind, sequence, state, reason, fetched, *runs)
         self._client.publish(wire.topic(me.id, "installed"), frame, now_ms)
 

@@ -9,6 +9,7 @@ trusted with delivery alone, and must not hold a signed way back that it could u
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +79,9 @@ def compose(
     Raises:
         Refused: the target matches nothing, or a part of the job cannot be. OSError, StoreError.
     """
-    known = known_devices(about)
+    known, before = known_devices(about), about["documents"].get(spec.name)
+    if spec.workload is not None:
+        return _composed(Job(spec.name, spec.target, spec.rollout, (), before, spec.workload), (), ())
     devices = check(spec.name, spec.target, known, boards)
     meant = sorted({device.board for device in known if device.id in devices} | set(spec.target.boards))
     bodies: dict[tuple[str, int], Body] = {}
@@ -88,8 +91,7 @@ def compose(
         if spec.agent is not None:
             bodies[board, AGENT] = agent_body(*build(spec.agent, board))
     manifests = _signed(bodies, about, key)
-    before = about["documents"].get(spec.name)
-    job = Job(spec.name, spec.target, spec.rollout, manifests, before, spec.edil, spec.workload)
+    job = Job(spec.name, spec.target, spec.rollout, manifests, before)
     return _composed(job, bodies.values(), devices)
 
 
@@ -103,13 +105,15 @@ def roll_back(name: str, about: Mapping[str, Any], r1fs: R1FS, key: PrivateKey) 
     if name not in documents:
         raise Refused("unknown", f"job: got {name!r}, wanted one of {', '.join(sorted(documents)) or 'none yet'}")
     job = decode_job(r1fs.block(documents[name]))
-    if not job.manifests:
-        raise Refused("nothing", f"job {name}: it has no manifest, so there is nothing to go back from")
-    others = [decode_job(r1fs.block(cid)) for other, cid in documents.items() if other != name]
-    others += _history(job, r1fs)
+    history = _history(job, r1fs)
+    if job.workload is not None:
+        if not history:
+            raise Refused("nothing", f"job {name}: nothing was before it; `tinyren job pause {name}` ends it")
+        return _composed(replace(history[0], before=documents[name]), (), ())
+    others = [decode_job(r1fs.block(cid)) for other, cid in documents.items() if other != name] + history
     bodies = {(item.board, item.kind): _before(item, others) for item in job.manifests}
     manifests = _signed(bodies, about, key)
-    back = Job(name, job.target, job.rollout, manifests, documents[name], job.edil, job.workload)
+    back = Job(name, job.target, job.rollout, manifests, documents[name])
     return _composed(back, (), check(name, job.target, known_devices(about), [item.board for item in job.manifests]))
 
 

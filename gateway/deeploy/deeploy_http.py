@@ -2,6 +2,7 @@
 
     GET  /jobs                  {"jobs": [status]}
     GET  /jobs/NAME             status, with "devices"
+    GET  /jobs/NAME/logs?tail=N {"lines": [text]} of a job of the gateway itself
     GET  /jobs-about?signer=0x  what a client needs to make a request (service.Deeploy.about)
     POST /jobs                  {"chain_id", "contract", "job", "action", "nonce", "deadline", "signature"}
 
@@ -24,6 +25,7 @@ from gateway.storage.cstore_record import CstoreError
 from gateway.storage.errors import StoreError
 
 BODY_LIMIT_BYTES = 4096
+TAIL_MAX = 10_000
 _BYTES = {"contract": 20, "job": 32, "signature": SIGNATURE_BYTES}
 _NUMBERS = {"chain_id": (1 << 53) - 1, "action": max(ACTIONS.values()), "nonce": NONCE_MAX, "deadline": (1 << 53) - 1}
 
@@ -41,6 +43,9 @@ def routes(service: Deeploy) -> list[Route]:
     async def job(request: HttpRequest) -> Response:
         return await _answer(lambda: service.job(request.path_params["name"]))
 
+    async def logs(request: HttpRequest) -> Response:
+        return await _answer(lambda: {"lines": service.logs(request.path_params["name"], _tail(request))})
+
     async def about(request: HttpRequest) -> Response:
         return await _answer(lambda: service.about(_hex("signer", request.query_params.get("signer"), 20)))
 
@@ -57,6 +62,7 @@ def routes(service: Deeploy) -> list[Route]:
         Route("/jobs", jobs, methods=["GET"]),
         Route("/jobs", ask, methods=["POST"]),
         Route("/jobs/{name}", job, methods=["GET"]),
+        Route("/jobs/{name}/logs", logs, methods=["GET"]),
         Route("/jobs-about", about, methods=["GET"]),
     ]
 
@@ -76,6 +82,13 @@ def read_request(kind: str, body: bytes) -> Request:
             raise BadRequest(f"{name}: got {str(value[name])[:20]}, wanted 0..{most}")
     contract, job, signature = (_hex(name, value[name], size) for name, size in _BYTES.items())
     return Request(value["chain_id"], contract, job, value["action"], value["nonce"], value["deadline"], signature)
+
+
+def _tail(request: HttpRequest) -> int:
+    text = request.query_params.get("tail", "100")
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAIL_MAX):
+        raise BadRequest(f"tail: got {text[:20]!r}, wanted 1..{TAIL_MAX}")
+    return int(text)
 
 
 def _hex(name: str, value: object, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Desired state in CSTORE, bucket "jobs"; what it gives is what was written, and each write is one record or none.
+"""Desired state in CSTORE, bucket "deeploy"; what it gives is what was written, and each write is one record or none.
 
     job/NAME        {"document", "state", "why", "step", "step_ms", "forgiven", "nonces"}: the newest revision of a job
     device/ID       {"labels", "nonces"}
@@ -22,7 +22,7 @@ from gateway.storage.cstore_record import BUCKETS, Access, Record
 from gateway.storage.dag_cbor import Link, decode_node, encode_node
 from gateway.storage.r1fs import R1FS
 
-BUCKET = "jobs"
+BUCKET = "deeploy"
 _ADDRESS = re.compile(r"0x([0-9a-fA-F]{40})(?=[\s,]|$)")
 
 

@@ -1,11 +1,12 @@
 """What requests name: jobs and labels as dag-cbor documents in R1FS, pure; refuses a document that is not whole.
 
-A job: {"tinyren": "job", "name", "target", "rollout", "manifests": [{"frame", "artifact"}], "before", "edil",
-"workload"}. `frame` is a manifest (device/agent/UPDATE.md, section 2), `artifact` a link to its bytes as one raw block,
-None for what the firmware holds; `before` links to the document that this one replaces; the last two: tables, or None.
+A job: {"tinyren": "job", "name", "target", "rollout", "manifests": [{"frame", "artifact"}], "before", "workload"}.
+`frame` is a manifest (device/agent/UPDATE.md, section 2), `artifact` a link to its bytes as one raw block, None for
+what the firmware holds; `before` links to the document that this one replaces; `workload` is a table or None.
 Labels: {"tinyren": "labels", "device", "labels": {name: text or None}}, None takes a label away.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -65,7 +66,6 @@ class Job:
     rollout: Rollout
     manifests: tuple[Manifest, ...]
     before: str | None = None
-    edil: Mapping[str, Any] | None = None
     workload: Mapping[str, Any] | None = None
 
     @property
@@ -118,7 +118,6 @@ def encode_job(job: Job) -> bytes:
                 for item in job.manifests
             ],
             "before": None if job.before is None else Link(job.before),
-            "edil": None if job.edil is None else dict(job.edil),
             "workload": None if job.workload is None else dict(job.workload),
         }
     )
@@ -126,11 +125,11 @@ def encode_job(job: Job) -> bytes:
 
 def decode_job(data: bytes) -> Job:
     """A job's document. Raises Refused."""
-    fields = _document(data, "job", ("name", "target", "rollout", "manifests", "before", "edil", "workload"))
-    name, target, rollout, manifests, before, edil, workload = fields
+    fields = _document(data, "job", ("name", "target", "rollout", "manifests", "before", "workload"))
+    name, target, rollout, manifests, before, workload = fields
     _check(type(name) is str and NAME.fullmatch(name), f"name: got {str(name)[:60]!r}, wanted a-z, 0-9 and -")
     _check(type(manifests) is list and len(manifests) <= MANIFESTS_MAX, f"manifests: wanted at most {MANIFESTS_MAX}")
-    _check(all(table is None or type(table) is dict for table in (edil, workload)), "edil, workload: wanted tables")
+    _check(workload is None or type(workload) is dict, "workload: wanted a table")
     found = []
     for row in manifests:
         is_row = type(row) is dict and set(row) == {"frame", "artifact"} and type(row["frame"]) is bytes
@@ -139,7 +138,7 @@ def decode_job(data: bytes) -> Job:
     places = {(item.board, item.kind) for item in found}
     _check(len(places) == len(found), "manifests: got two for one board and kind, wanted one")
     link = _link("before", before)
-    return Job(name, decode_target(target), decode_rollout(rollout), tuple(found), link, edil, workload)
+    return Job(name, decode_target(target), decode_rollout(rollout), tuple(found), link, workload)
 
 
 def decode_target(table: Any) -> Target:
@@ -198,6 +197,7 @@ def check_label(label: Any, value: Any) -> None:
     _check(is_text, f"label {label}: wanted a text of at most {LABEL_VALUE_CHARACTERS} printable characters")
 
 
+@functools.lru_cache(1 << 16)
 def take_order(name: str, device: bytes) -> bytes:
     """By what a job's devices are sorted: another order for each job, so that none is always the first to try."""
     return hashlib.sha256(name.encode() + device).digest()

@@ -14,7 +14,7 @@ from typing import Any
 from device.agent import suit, wire
 from device.agent.errors import WireError
 from gateway import curve
-from gateway.deeploy.reconcile import AGENT, KINDS, MODEL, Observed, Progress
+from gateway.deeploy.reconcile import AGENT, FETCHING, KINDS, MODEL, Observed, Progress
 from gateway.registry import Device
 from gateway.registry import Progress as Heartbeat
 
@@ -96,6 +96,12 @@ class Devices:
             news = replace(before, sequence=sequence, state=state, reason=reason, fetched=fetched, at_ms=now_ms)
             self._keep(device, kind, news)
         return kind, self._of(device, kind)
+
+    def wanted(self, device: bytes, now_ms: int) -> None:
+        """It asked for a chunk and was given it: what it fetches goes on."""
+        for kind, progress in self._kinds.get(device, {}).items():
+            if progress.state == FETCHING:
+                self._kinds[device][kind] = replace(progress, at_ms=now_ms)
 
     def restore(self, kept: Iterable[tuple[bytes, bytes, int]]) -> None:
         """Take up what was kept of a run before: (device, frame, when in ms); what does not count is left out."""

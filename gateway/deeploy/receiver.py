@@ -22,7 +22,7 @@ NAMES = tuple(topic.rsplit("/", 1)[1] for topic in TOPICS)
 MAX_QUEUED = 4_096
 MAX_BATCH = 64
 MAX_PAYLOAD_BYTES = max(suit.INSTALLED_MAX_BYTES, suit.SMALL_MAX_BYTES, suit.OUTPUT_MAX_BYTES)
-TURN_S = 0.2
+TURN_S = 1.0
 FAILED_S = 2.0
 
 
@@ -62,6 +62,7 @@ class Receiver:
                 if not self._turn() and not self._queue:
                     self._wake.wait(FAILED_S if self._told else TURN_S)
             self.take(bus)
+            self.deeploy.stop()
         except Exception as error:
             self.failure = error
             raise

@@ -7,7 +7,7 @@ Rules:
    ended on it, well or not, is not sent to it again; only a higher sequence is.
 3. An agent goes before a model, which may need it. A device whose agent failed is not sent the job's model.
 4. A step admits so many devices, those that were asked already first, then those that are ready, each in the job's
-   order. It is over when all of them that were asked or are ready have ended, one of them well, and `wait_ms` passed.
+   order. It is over when those of them that were asked or are ready, at least one, have ended and `wait_ms` passed.
 5. A job halts when its failures reach `halt_percent` of the devices that its step admits. Failed is also who was asked
    and did not end within `timeout_ms`, wherever it is. `forgiven` failures, before a person resumed it, do not count.
 6. Paused and halted jobs lead to no action. At most AT_ONCE devices fetch at a time.
@@ -222,11 +222,17 @@ def _is_away(device: bytes, phases: Mapping[bytes, str], observed: Mapping[bytes
 
 
 def _is_under_way(progress: Progress, now_ms: int) -> bool:
-    """Whether a manifest was sent or spoken of that has not ended; one that nobody answers is given up for others."""
-    if progress.state in (FETCHING, TRYING) and progress.sequence > progress.running:
+    """Whether a manifest was sent or spoken of that has not ended; one that nobody goes on with is given up."""
+    if progress.state == TRYING and progress.sequence > progress.running:
         return True
     is_open = progress.asked > max(progress.running, progress.sequence)
-    return is_open and now_ms - progress.sent_ms < RETRY_MS
+    is_fetching = progress.state == FETCHING and progress.sequence > progress.running
+    return (is_open or is_fetching) and not _is_silent(progress, now_ms)
+
+
+def _is_silent(progress: Progress, now_ms: int) -> bool:
+    """Whether nothing was sent or heard for so long that it is sent again; a device goes on with what it has."""
+    return now_ms - max(progress.at_ms, progress.sent_ms) >= RETRY_MS
 
 
 def _is_busy(seen: Observed, now_ms: int) -> bool:
@@ -234,13 +240,8 @@ def _is_busy(seen: Observed, now_ms: int) -> bool:
 
 
 def _is_fetching(seen: Observed, now_ms: int) -> bool:
-    """Whether chunks may be on their way to it: asked or fetching, and heard of lately."""
-    return any(
-        _is_under_way(progress, now_ms)
-        and progress.state != TRYING
-        and now_ms - max(progress.at_ms, progress.sent_ms) < RETRY_MS
-        for progress in seen.kinds.values()
-    )
+    """Whether chunks may be on their way to it."""
+    return any(_is_under_way(progress, now_ms) and progress.state != TRYING for progress in seen.kinds.values())
 
 
 def _why_halt(job: Desired, admitted: Sequence[bytes], phases: Mapping[bytes, str]) -> str:
@@ -261,9 +262,7 @@ def _is_over(
     if job.step + 1 >= len(job.rollout.steps):
         return False
     pending = [device for device in admitted if not _is_away(device, phases, observed)]
-    if not any(phases[device] == DONE for device in pending):
-        return False
-    if any(phases[device] in (WAITING, *BUSY) for device in pending):
+    if not pending or any(phases[device] in (WAITING, *BUSY) for device in pending):
         return False
     ended_ms = [progress.at_ms for device in pending for progress in observed[device].kinds.values()]
     return now_ms >= max([*ended_ms, job.step_ms]) + job.rollout.wait_ms
@@ -285,7 +284,7 @@ def _due(
             if leading.get((device, kind)) != job.name:
                 continue
             now = _phase(observed[device].of(kind), _sequence(job, device, kind, observed), job, now_ms)
-            if now == WAITING or (now == ASKED and now_ms - observed[device].of(kind).sent_ms >= RETRY_MS):
+            if now == WAITING or (now in (ASKED, "fetching") and _is_silent(observed[device].of(kind), now_ms)):
                 found.append(Send(device, job.name, kind))
             if now != DONE:
                 break  # an agent first; where it failed, no model (rule 3)

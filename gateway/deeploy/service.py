@@ -17,15 +17,16 @@ from typing import Any
 from device.agent import suit, wire
 from device.agent.errors import WireError
 from gateway.deeploy import reconcile as decide
-from gateway.deeploy import requests, statuses
+from gateway.deeploy import statuses
+from gateway.deeploy.changes import Changes
 from gateway.deeploy.chunks import Chunks
-from gateway.deeploy.desired import DesiredStore, Entry, Labelled, check_signers
-from gateway.deeploy.documents import LABELS_MAX, Job, cid_of_job, decode_labels
+from gateway.deeploy.desired import DesiredStore, Entry, Labelled
 from gateway.deeploy.observed import Devices, Rejected
 from gateway.deeploy.reconcile import Advance, Desired, Halt, Send
 from gateway.deeploy.requests import Refused, Request
-from gateway.deeploy.targets import Known, check, match
+from gateway.deeploy.targets import Known, match
 from gateway.deeploy.trust import Trust
+from gateway.deeploy.workload_jobs import WorkloadJobs
 from gateway.ingest import Rejected as BadTopic
 from gateway.ingest import split_topic
 from gateway.registry import Device
@@ -44,8 +45,8 @@ class Deeploy:
     Args:
         store: desired state. r1fs: where documents and artifacts are. trust: what owners sign for the update key.
         domain: chain id and address of Devices. devices: what the registry knows, by id; heartbeats: the last of each.
-        deeds: the deed of each bound device.
-        boards: names of the boards that there are. publish: (topic, payload). clock: the site's time in ms.
+        deeds: the deed of each bound device. boards: names of the boards that there are.
+        workloads: jobs of this gateway itself. publish: (topic, payload). clock: the site's time in ms.
         wall_s: seconds since 1970. say: tells a person.
 
     Attributes:
@@ -63,6 +64,7 @@ class Deeploy:
         heartbeats: Mapping[bytes, Heartbeat],
         deeds: Callable[[], Mapping[bytes, int]],
         boards: Sequence[str],
+        workloads: WorkloadJobs,
         publish: Callable[[str, bytes], object],
         clock: Callable[[], int],
         wall_s: Callable[[], float],
@@ -71,12 +73,13 @@ class Deeploy:
         self.rejected: Counter[str] = Counter()
         self.on_change: Callable[[], None] = lambda: None
         self._store, self._r1fs, self._trust, self._domain = store, r1fs, trust, domain
-        self._devices, self._heartbeats, self._deeds, self._boards = devices, heartbeats, deeds, boards
+        self._devices, self._heartbeats, self._deeds = devices, heartbeats, deeds
         self._publish, self._clock, self._wall_s, self._say = publish, clock, wall_s, say
         self._lock = threading.RLock()
         self._seen = Devices(devices, heartbeats, clock())
         self._seen.restore(store.seen())
-        self._chunks = Chunks(r1fs)
+        self._chunks, self._workloads = Chunks(r1fs), workloads
+        self._changes = Changes(store, r1fs, trust.key, domain, self._known, boards, self._failures)
         self._outputs: dict[bytes, tuple[int, bytes, int]] = {}
 
     def request(self, request: Request) -> dict[str, Any]:
@@ -86,24 +89,18 @@ class Deeploy:
             Refused: as requests.judge, or what it names cannot be. StoreError, CstoreError: nothing changed.
         """
         with self._lock:
-            allowed = {self._trust.key, *self._store.operators()}
-            signer = requests.judge(request, self._domain, allowed, self._store.last_nonce, int(self._wall_s()))
-            by = {signer.hex(): request.nonce}
-            if request.action == requests.LABEL:
-                return self._label(cid_of_job(request.job), by)
-            if request.action in (requests.APPLY, requests.ROLLBACK):
-                entry = self._apply(cid_of_job(request.job), by)
-            else:
-                entry = self._switch(cid_of_job(request.job), request.action, by)
-            self._say(f"job {entry.job.name} is {entry.state}")
-        self.on_change()
-        return self.job(entry.job.name)
+            changed = self._changes.carry_out(request, int(self._wall_s()), self._clock())
+            self.on_change()
+            if isinstance(changed, dict):
+                return changed
+            self._say(f"job {changed.job.name} is {changed.state}")
+            return self.job(changed.job.name)
 
     def jobs(self) -> list[dict[str, Any]]:
         with self._lock:
             jobs, observed, now_ms = self._desired(), self._observed(), self._clock()
             return [
-                statuses.summary(self._store.jobs[job.name], job, jobs, observed, now_ms)
+                self._with_workload(statuses.summary(self._store.jobs[job.name], job, jobs, observed, now_ms))
                 for job in sorted(jobs, key=lambda job: job.name)
             ]
 
@@ -112,10 +109,23 @@ class Deeploy:
             entry, jobs, observed = self._store.jobs[name], self._desired(), self._observed()
             now_ms = self._clock()
             job = next(job for job in jobs if job.name == name)
-            found = statuses.summary(entry, job, jobs, observed, now_ms)
+            found = self._with_workload(statuses.summary(entry, job, jobs, observed, now_ms))
             models = {device: _model_of(last) for device, last in dict(self._heartbeats).items()}
             found["devices"] = statuses.devices(entry, job, jobs, observed, now_ms, models, self._outputs)
             return found
+
+    def logs(self, name: str, tail: int) -> list[str]:
+        """The last lines of a job of this gateway. Raises KeyError, Refused: a job of devices has none."""
+        with self._lock:
+            if self._store.jobs[name].job.workload is None:
+                raise Refused(
+                    "nothing", f"job {name}: devices keep no log here; `tinyren job show {name}` has the reasons"
+                )
+            return self._workloads.logs(name, tail)
+
+    def stop(self) -> None:
+        """Let go of this gateway's own jobs; they go on."""
+        self._workloads.stop()
 
     def devices(self) -> list[dict[str, Any]]:
         """Each device that a target may name: JSON values."""
@@ -171,67 +181,19 @@ class Deeploy:
     def turn(self) -> bool:
         """Do what is due; whether there was anything."""
         with self._lock:
+            failed = self._workloads.follow(self._store.jobs.values())
+            for name, why in failed.items():
+                self._carry_out(Halt(name, why))
             actions = decide.reconcile(self._desired(), self._observed(), self._clock())
             for action in actions:
                 self._carry_out(action)
-            return bool(actions)
-
-    def _apply(self, cid: str, by: Mapping[str, int]) -> Entry:
-        job = self._store.open_job(cid)
-        check_signers(job, self._trust.key)
-        check(job.name, job.target, self._known(), self._boards)
-        before = self._store.jobs.get(job.name)
-        if job.before != (before.document if before else None):
-            wanted = before.document if before else "none"
-            raise Refused("stale", f"before: got {job.before or 'none'}, wanted {wanted}; apply it anew")
-        self._check_sequences(job)
-        for manifest in job.manifests:
-            if manifest.artifact and len(self._r1fs.block(manifest.artifact)) != manifest.size:
-                raise Refused("malformed", f"manifest: {manifest.artifact} is not {manifest.size} bytes long")
-        nonces = {**(before.nonces if before else {}), **by}
-        return self._store.keep_job(
-            Entry(cid, job, step_ms=self._clock(), nonces=nonces, revision=before.revision if before else 0)
-        )
-
-    def _check_sequences(self, job: Job) -> None:
-        """Above every other one: a manifest that is not would be refused by devices, or leave two jobs even."""
-        for manifest in job.manifests:
-            highest = max(self._store.sequences(manifest.kind), default=0)
-            if manifest.sequence <= highest:
-                raise Refused("stale", f"sequence: got {manifest.sequence}, wanted above {highest}; apply it anew")
-
-    def _switch(self, cid: str, action: int, by: Mapping[str, int]) -> Entry:
-        entry = next((entry for entry in self._store.jobs.values() if entry.document == cid), None)
-        if entry is None:
-            raise Refused("unknown", f"job: no job has the document {cid}; see `tinyren job ls`")
-        if action == requests.PAUSE:
-            changed = replace(entry, state=decide.PAUSED, why="")
-        elif action == requests.RESUME:
-            jobs, observed = self._desired(), self._observed()
-            job = next(job for job in jobs if job.name == entry.job.name)
-            forgiven = decide.failures(job, statuses.phases(job, jobs, observed, self._clock()))
-            changed = replace(entry, state=decide.RUNNING, why="", forgiven=forgiven)
-        else:
-            raise Refused("malformed", f"action: got {action}, wanted 1..5")
-        return self._store.keep_job(replace(changed, nonces={**entry.nonces, **by}))
-
-    def _label(self, cid: str, by: Mapping[str, int]) -> dict[str, Any]:
-        device, changes = decode_labels(self._r1fs.block(cid))
-        if device not in self._devices:
-            wanted = "wanted one of this site; see `tinyren job ls --devices`"
-            raise Refused("unknown", f"device: got 0x{device.hex()}, {wanted}")
-        before = self._store.labels.get(device, Labelled())
-        labels = {name: value for name, value in {**before.labels, **changes}.items() if value is not None}
-        if len(labels) > LABELS_MAX:
-            raise Refused("malformed", f"labels: got {len(labels)}, wanted at most {LABELS_MAX}; take some away")
-        self._store.keep_labels(device, replace(before, labels=labels, nonces={**before.nonces, **by}))
-        self.on_change()
-        return {"device": f"0x{device.hex()}", "labels": labels}
+            return bool(actions or failed)
 
     def _take(self, device: bytes, name: str, payload: bytes, at_ms: int) -> None:
         if name == "want":
             for chunk in self._chunks.answer(device, payload):
                 self._publish(wire.topic(device, "chunk"), chunk)
+            self._seen.wanted(device, at_ms)
         elif name == "output":
             count, output = suit.decode_output(payload)
             if device not in self._devices:
@@ -239,10 +201,19 @@ class Deeploy:
             self._outputs[device] = count, output, at_ms
         elif name == "installed":
             kind, progress = self._seen.take(device, payload, at_ms)
-            if progress.state != decide.FETCHING:
+            if progress.state == decide.FETCHING:
+                self._grant_again(device, kind, progress.sequence)
+            else:
                 self._store.keep_seen(device, kind, payload)
         else:
             raise Rejected("malformed")
+
+    def _grant_again(self, device: bytes, kind: int, sequence: int) -> None:
+        """What a device signed that it fetches was sent to it, perhaps before a restart of this gateway."""
+        for entry in self._store.jobs.values():
+            manifest = entry.job.manifest(self._devices[device].board, kind)
+            if manifest is not None and manifest.sequence == sequence and manifest.artifact:
+                self._chunks.grant(device, manifest.digest, manifest.artifact)
 
     def _carry_out(self, action: decide.Action) -> None:
         entry = self._store.jobs[action.job]
@@ -270,9 +241,25 @@ class Deeploy:
     def _observed(self) -> dict[bytes, decide.Observed]:
         return self._seen.observed(lambda device: self._trust.frame(device) is not None)
 
+    def _with_workload(self, found: dict[str, Any]) -> dict[str, Any]:
+        """A job's status, with what is observed of it if it is one of this gateway."""
+        if self._store.jobs[found["name"]].job.workload is None:
+            return {**found, "workload": None}
+        row = self._workloads.observed(found["name"])
+        is_over = row is not None and row["state"] in ("running", "ended", "held")
+        return {**found, "workload": row, "finished": is_over}
+
+    def _failures(self, name: str) -> int:
+        jobs = self._desired()
+        job = next(job for job in jobs if job.name == name)
+        return decide.failures(job, statuses.phases(job, jobs, self._observed(), self._clock()))
+
     def _desired(self) -> list[Desired]:
         known = self._known()
-        return [entry.desired(match(name, entry.job.target, known)) for name, entry in self._store.jobs.items()]
+        return [
+            entry.desired(() if entry.job.workload else match(name, entry.job.target, known))
+            for name, entry in self._store.jobs.items()
+        ]
 
     def _known(self) -> list[Known]:
         deeds = self._deeds()

@@ -36,7 +36,6 @@ class Spec:
     rollout: Rollout
     model: ModelSpec | None = None
     agent: Path | None = None
-    edil: Mapping[str, Any] | None = None
     workload: Mapping[str, Any] | None = field(default=None)
 
 
@@ -50,7 +49,7 @@ def parse(text: str, folder: Path) -> Spec:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Refused("malformed", f"job.toml: {error}") from None
-    kinds = {"name": str, **dict.fromkeys(("target", "model", "report", "agent", "edil", "rollout", *WORKLOADS), dict)}
+    kinds = {"name": str, **dict.fromkeys(("target", "model", "report", "agent", "rollout", *WORKLOADS), dict)}
     given = _fields("", table, kinds)
     name = given.get("name", "")
     if not NAME.fullmatch(name):
@@ -61,14 +60,12 @@ def parse(text: str, folder: Path) -> Spec:
     if "report" in given and "model" not in given:
         raise Refused("malformed", "report: got one without [model], wanted both")
     agent = _fields("agent", given.get("agent", {}), {"folder": str}, {"folder"} if "agent" in given else set())
-    edil = _fields("edil", given["edil"], {"enrolment": str}, {"enrolment"}) if "edil" in given else None
     return Spec(
         name,
         _target(given.get("target", {})),
         _rollout(given.get("rollout", {})),
         _model(given["model"], given.get("report", {}), folder) if "model" in given else None,
         folder / agent["folder"] if agent else None,
-        edil,
         workloads or None,
     )
 

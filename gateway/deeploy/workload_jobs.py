@@ -1,4 +1,4 @@
-"""Jobs that this gateway itself runs, [container] and [wasm]: gateway/workloads does it, and is opened by the first one.
+"""Jobs that this gateway itself runs, [container] and [wasm]; gateway/workloads does it, opened by the first of them.
 
 A job that is running is wanted there; one that is paused is not. What is wanted already is left alone, so this may be
 told again at any time, and is after a restart.
@@ -6,11 +6,13 @@ told again at any time, and is after a restart.
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.deeploy.desired import Entry
 from gateway.deeploy.reconcile import RUNNING
 from gateway.deeploy.requests import Refused
+from gateway.storage.r1fs import R1FS
 from gateway.workloads.errors import Invalid, Unavailable
 from gateway.workloads.errors import Refused as NotEnforced
 from gateway.workloads.workload import Workload, parse
@@ -23,11 +25,11 @@ class WorkloadJobs:
     """Used under the service's lock.
 
     Args:
-        open_workloads: makes and starts the workloads of this gateway.
+        folder: where they are kept. say: tells a person.
     """
 
-    def __init__(self, open_workloads: "Callable[[], Workloads]") -> None:
-        self._open = open_workloads
+    def __init__(self, folder: Path, r1fs: R1FS, say: Callable[[str], None] = lambda text: None) -> None:
+        self._folder, self._r1fs, self._say = folder, r1fs, say
         self._workloads: Workloads | None = None
         self._told: dict[str, tuple[str, str]] = {}
 
@@ -64,7 +66,10 @@ class WorkloadJobs:
 
     def _opened(self) -> "Workloads":
         if self._workloads is None:
-            self._workloads = self._open()
+            from gateway.workloads.service import Workloads
+
+            self._workloads = Workloads(self._folder, self._r1fs, report=self._say)
+            self._workloads.start()
         return self._workloads
 
 

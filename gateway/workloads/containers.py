@@ -101,14 +101,10 @@ class Containers:
     def run_inside(self, run: Run, command: tuple[str, ...], timeout_s: float) -> str:
         """Run a command in a container; empty if it ended with 0, else why not. What it says is not kept."""
         try:
-            asked = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
-            made = self._podman.call("post", f"/containers/{run.name}/exec", asked)["Id"]
-            if not self._podman.drain(f"/exec/{made}/start", {"Detach": False}, timeout_s):
-                return f"no answer within {timeout_s:g} s"
-            state = self._podman.call("get", f"/exec/{made}/json")
+            found = self._podman.call("get", f"/containers/{run.name}/json")["Id"]
         except (WontDo, NotThere) as error:
             return str(error)
-        return f"exit code {state['ExitCode']}" if state["ExitCode"] else ""
+        return self._podman.run_inside(found, command, timeout_s)
 
     def image(self, workload: Workload, fetch: Callable[[str, int], Path], known: str) -> str:
         """The id of a workload's image, loaded or pulled where it is not here.

@@ -73,6 +73,7 @@ class Workloads:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises Unavailable: what is kept cannot be read."""
+        folder = folder.resolve()
         (folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._report, self._clock = folder, report, clock
         self._keep = keep or SqliteKeep(folder / "jobs.sqlite")
