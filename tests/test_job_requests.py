@@ -21,6 +21,7 @@ from tests.deeploy_site import (
     STRANGER,
     UPDATE,
     FakeDevice,
+    address,
     open_gateway,
 )
 
@@ -91,6 +92,7 @@ def test_a_request_for_what_nobody_has_changes_nothing(gateway):
 
 DOCUMENTS = {
     "a frame with a flipped bit": lambda job: job["manifests"][0].update(frame=_flipped(job["manifests"][0]["frame"])),
+    "a manifest in the update key's name": lambda job: job["manifests"][0].update(frame=_forged(job["manifests"][0])),
     "another artifact": lambda job: job["manifests"][0].update(artifact=Link(documents.cid_of_job(bytes(32)))),
     "no artifact": lambda job: job["manifests"][0].update(artifact=None),
     "a manifest twice": lambda job: job["manifests"].append(job["manifests"][0]),
@@ -104,6 +106,12 @@ DOCUMENTS = {
     "a device's id of 19 bytes": lambda job: job["target"].update(devices=[bytes(19)]),
     "a label with a line break": lambda job: job["target"].update(labels={"room": "a\nb"}),
 }
+
+
+def _forged(row):
+    """The same manifest, said to be the update key's and signed by a stranger."""
+    fields = suit.open_manifest(row["frame"])[0].values()
+    return suit.sign_manifest(address(UPDATE), lambda it: STRANGER.sign_recoverable(it, hasher=None), *fields)
 
 
 def _flipped(frame):
@@ -231,8 +239,7 @@ def test_an_installed_counts_only_if_its_device_signed_it_and_nothing_goes_back(
 def test_the_signer_of_a_request_is_who_signed_exactly_these_fields():
     request = requests.Request(*DOMAIN, bytes(32), 1, 7, 99)
     signed = requests.sign(request, lambda digest: UPDATE.sign_recoverable(digest, hasher=None))
-    address = requests.signer_of(signed)
-    assert address == requests.signer_of(replace(signed))
+    assert requests.signer_of(signed) == address(UPDATE)
     for field, value in {
         "chain_id": 1,
         "contract": bytes(20),
@@ -240,7 +247,7 @@ def test_the_signer_of_a_request_is_who_signed_exactly_these_fields():
         "action": 2,
         "nonce": 8,
     }.items():
-        assert requests.signer_of(replace(signed, **{field: value})) != address
+        assert requests.signer_of(replace(signed, **{field: value})) != address(UPDATE)
 
 
 HEX = {"contract": "00" * 20, "job": "00" * 32, "signature": "00" * 65}

@@ -3,7 +3,7 @@
 import pytest
 from update_bench import AGENT, MODEL, Banks, Boot, Device, Eeprom, Nor, PowerCut, manifest, suit, trust
 
-from device.agent.phases import NOTHING, POSTPONED, READY, TRYING
+from device.agent.phases import FETCHING, NOTHING, POSTPONED, READY, TRYING
 
 OLD, NEW = b"old!" + bytes(range(256)) * 4, b"new!" + bytes(range(255)) * 17
 MUTE, AWAY = b"mute" + bytes(700), b"away" + bytes(700)
@@ -182,8 +182,11 @@ def test_a_trial_that_was_online_waits_for_its_upstream_however_long_that_is_awa
     assert device.boot.wants_reset and device.units[MODEL].reason == "not accepted within 120 s"
 
 
-def test_what_was_on_its_way_when_the_confirmed_bank_is_lost_begins_anew(device):
+@pytest.mark.parametrize("phase", [FETCHING, POSTPONED])
+def test_what_was_on_its_way_when_the_confirmed_bank_is_lost_begins_anew(device, phase):
     device.receive("manifest", manifest(NEW, 4))
+    device.units[MODEL].phase = phase
+    device.boot.banks.keep()
     device.memories[1].bytes[700] ^= 1
 
     device.begin()

@@ -99,8 +99,9 @@ class Deeploy:
     def jobs(self) -> list[dict[str, Any]]:
         with self._lock:
             jobs, observed, now_ms = self._desired(), self._observed(), self._clock()
+            leading = decide.lead(jobs, observed)
             return [
-                self._with_workload(statuses.summary(self._store.jobs[job.name], job, jobs, observed, now_ms))
+                self._with_workload(statuses.summary(self._store.jobs[job.name], job, leading, observed, now_ms))
                 for job in sorted(jobs, key=lambda job: job.name)
             ]
 
@@ -109,9 +110,10 @@ class Deeploy:
             entry, jobs, observed = self._store.jobs[name], self._desired(), self._observed()
             now_ms = self._clock()
             job = next(job for job in jobs if job.name == name)
-            found = self._with_workload(statuses.summary(entry, job, jobs, observed, now_ms))
+            leading = decide.lead(jobs, observed)
+            found = self._with_workload(statuses.summary(entry, job, leading, observed, now_ms))
             models = {device: _model_of(last) for device, last in dict(self._heartbeats).items()}
-            found["devices"] = statuses.devices(entry, job, jobs, observed, now_ms, models, self._outputs)
+            found["devices"] = statuses.devices(entry, job, leading, observed, now_ms, models, self._outputs)
             return found
 
     def logs(self, name: str, tail: int) -> list[str]:
@@ -252,7 +254,9 @@ class Deeploy:
     def _failures(self, name: str) -> int:
         jobs = self._desired()
         job = next(job for job in jobs if job.name == name)
-        return decide.failures(job, statuses.phases(job, jobs, self._observed(), self._clock()))
+        observed = self._observed()
+        phases = statuses.phases(job, decide.lead(jobs, observed), observed, self._clock())
+        return decide.failures(job, phases)
 
     def _desired(self) -> list[Desired]:
         known = self._known()

@@ -1,28 +1,30 @@
 """How far jobs and their devices are, in words and as JSON values, pure; it decides nothing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.deeploy import reconcile as decide
 from gateway.deeploy.desired import Entry
 from gateway.deeploy.reconcile import DONE, LOST, WAITING, Desired, Observed, Progress
 
+Leading = Mapping[tuple[bytes, int], str]
+"""Which job each (device, kind) follows: reconcile.lead."""
+
 KIND_NAMES = {decide.MODEL: "model", decide.AGENT: "agent"}
 
 
-def phases(job: Desired, jobs: Sequence[Desired], observed: Mapping[bytes, Observed], now_ms: int) -> dict[bytes, str]:
+def phases(job: Desired, leading: Leading, observed: Mapping[bytes, Observed], now_ms: int) -> dict[bytes, str]:
     """The phase of each device that follows a job (reconcile.phase)."""
-    leading = decide.lead(jobs, observed)
     followers = decide.led(job, observed, leading)
     return {device: decide.phase(job, device, observed, leading, now_ms) for device in followers}
 
 
 def summary(
-    entry: Entry, job: Desired, jobs: Sequence[Desired], observed: Mapping[bytes, Observed], now_ms: int
+    entry: Entry, job: Desired, leading: Leading, observed: Mapping[bytes, Observed], now_ms: int
 ) -> dict[str, Any]:
     """A job in a line: `counts` of its devices by phase, `finished` once all ended, `state` and `why` as stored."""
-    found = phases(job, jobs, observed, now_ms)
+    found = phases(job, leading, observed, now_ms)
     counts = Counter(found.values())
     if len(job.devices) > len(found):
         counts["not led"] = len(job.devices) - len(found)
@@ -47,15 +49,14 @@ def summary(
 def devices(
     entry: Entry,
     job: Desired,
-    jobs: Sequence[Desired],
+    leading: Leading,
     observed: Mapping[bytes, Observed],
     now_ms: int,
     models: Mapping[bytes, str],
     outputs: Mapping[bytes, tuple[int, bytes, int]],
 ) -> list[dict[str, Any]]:
     """Each device of a job's target: its phase, why, and what it says it runs. `models`: as heartbeats sign it."""
-    leading = decide.lead(jobs, observed)
-    found = phases(job, jobs, observed, now_ms)
+    found = phases(job, leading, observed, now_ms)
     rows = []
     for device in job.devices:
         seen = observed[device]
@@ -81,7 +82,7 @@ def _words(
     device: bytes,
     seen: Observed,
     phase: str | None,
-    leading: Mapping[tuple[bytes, int], str],
+    leading: Leading,
 ) -> str:
     """The reason of a phase."""
     if phase is None:
