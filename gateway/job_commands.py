@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway import job_lines
 from gateway.arguments import new_progress, positive, print_json
 from gateway.errors import CommandError, Exit
 
@@ -85,6 +86,8 @@ def run_apply(arguments: Namespace) -> int:
 
     try:
         found = spec.parse(arguments.file.read_text(), arguments.file.parent)
+    except OSError as error:
+        raise CommandError(f"{arguments.file}: {error.strerror}", Exit.USAGE) from error
     except UnicodeDecodeError as error:
         raise CommandError(f"{arguments.file}: {error}", Exit.USAGE) from error
 
@@ -104,6 +107,7 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
     """Make a document, keep it in the site's R1FS, ask for it."""
     from gateway.deeploy.compose import store
     from gateway.deeploy.documents import job_of_cid
+    from gateway.deeploy.requests import Refused
     from gateway.storage.embedded import Embedded
 
     key, site = _key(arguments), _site(arguments)
@@ -111,11 +115,16 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
     with closing(Embedded(arguments.site / "r1fs")) as r1fs:
         composed = make(about, r1fs, key)
         if arguments.dry_run:
-            return _show_plan(arguments, composed)
+            plan = job_lines.plan(composed)
+            if arguments.json:
+                print_json(plan)
+            else:
+                print("\n".join(job_lines.planned(plan)))
+            return Exit.OK
         store(composed, r1fs)
         try:
             status = site.ask(key, about, action, job_of_cid(composed.cid))
-        except BaseException:
+        except Refused:  # after any other failure the site may have taken it, only its answer is lost
             r1fs.unpin(composed.cid)
             raise
         if composed.job.before is not None:
@@ -159,7 +168,7 @@ def run_label(arguments: Namespace) -> int:
     if arguments.json:
         print_json(result)
     else:
-        print(f"{result['device']}: {_shown(result['labels']) or 'no labels'}")
+        print(f"{result['device']}: {job_lines.labels(result['labels']) or 'no labels'}")
     return Exit.OK
 
 
@@ -170,25 +179,14 @@ def run_ls(arguments: Namespace) -> int:
         print_json(rows)
         return Exit.OK
     for row in rows:
-        if arguments.devices:
-            where = f"deed {row['deed']}" if row["deed"] is not None else "not bound"
-            print(f"{row['id']}  {row['board']:18} {where:10} {_shown(row['labels'])}")
-        else:
-            print(_line(row))
+        print(job_lines.known(row) if arguments.devices else job_lines.head(row))
     if not rows:
         print("no device yet" if arguments.devices else "no job yet; `tinyren job apply job.toml` makes one")
     return Exit.OK
 
 
 def run_show(arguments: Namespace) -> int:
-    status = _site(arguments).job(arguments.name)
-    if arguments.json:
-        print_json(status)
-    else:
-        print(_line(status))
-        for device in status["devices"]:
-            print(_device_line(device))
-    return Exit.OK
+    return _print(arguments, _site(arguments).job(arguments.name))
 
 
 def run_logs(arguments: Namespace) -> int:
@@ -204,15 +202,19 @@ def _finish(arguments: Namespace, site: "SiteClient", status: dict[str, Any]) ->
     """Wait if that is asked for; print the job; its exit code."""
     if getattr(arguments, "wait", False):
         status = _wait(site, status["name"], arguments.timeout)
-    if arguments.json:
-        print_json(status)
-    else:
-        print(_line(status))
-        for device in status["devices"]:
-            print(_device_line(device))
+    _print(arguments, status)
     if not getattr(arguments, "wait", False) or not status["failed"]:
         return Exit.OK
     return Exit.PARTLY if status["counts"].get("done") else Exit.ROLLED_BACK
+
+
+def _print(arguments: Namespace, status: dict[str, Any]) -> int:
+    """Print a job with its devices."""
+    if arguments.json:
+        print_json(status)
+    else:
+        print("\n".join(job_lines.job(status)))
+    return Exit.OK
 
 
 def _wait(site: "SiteClient", name: str, timeout_s: int) -> dict[str, Any]:
@@ -227,58 +229,11 @@ def _wait(site: "SiteClient", name: str, timeout_s: int) -> dict[str, Any]:
         if status["finished"] or (status["state"] != "running" and not busy):
             return status
         if time.monotonic() > end_s:
-            print(_line(status), file=sys.stderr)
+            print(job_lines.head(status), file=sys.stderr)
             raise CommandError(
                 f"job {name}: not ended within {timeout_s} s; `tinyren job show {name}` says why", Exit.TIMEOUT
             )
         time.sleep(POLL_S)
-
-
-def _show_plan(arguments: Namespace, composed: "Composed") -> int:
-    """What would be sent to whom."""
-    job = composed.job
-    plan = {
-        "name": job.name,
-        "document": composed.cid,
-        "devices": [f"0x{device.hex()}" for device in composed.devices],
-        "steps": list(job.rollout.steps),
-        "manifests": [
-            {
-                "board": item.board,
-                "kind": item.kind,
-                "sequence": item.sequence,
-                "size": item.size,
-                "artifact": item.artifact,
-            }
-            for item in job.manifests
-        ],
-    }
-    if arguments.json:
-        print_json(plan)
-    else:
-        print(f"job {job.name}: {len(composed.devices)} devices, steps {', '.join(map(str, job.rollout.steps))}")
-        for item in job.manifests:
-            what = f"{item.size:,} bytes, {item.artifact}" if item.artifact else "what the firmware holds"
-            print(f"  {item.board} {'model' if item.kind == 1 else 'agent'} {item.sequence}: {what}")
-    return Exit.OK
-
-
-def _line(status: dict[str, Any]) -> str:
-    state = "finished" if status["finished"] and status["state"] == "running" else status["state"]
-    counts = ", ".join(f"{count} {phase}" for phase, count in status["counts"].items())
-    why = f" ({status['why']})" if status["why"] else ""
-    return f"{status['name']}  {state}{why}, step {status['step']} of {len(status['steps'])}: {counts or 'no devices'}"
-
-
-def _device_line(device: dict[str, Any]) -> str:
-    from gateway.deeploy.client import printable
-
-    reason = f": {printable(device['reason'])}" if device["reason"] else ""
-    return f"  {device['id']}  {device['board']:18} {device['phase']}{reason}"
-
-
-def _shown(labels: dict[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def _site(arguments: Namespace) -> "SiteClient":

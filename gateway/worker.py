@@ -19,6 +19,7 @@ from gateway.bus import Bus, Token
 from gateway.workers import GROUP, HEARTBEATS, Answer, Checked, Found, worker_name
 
 MAX_BATCH = 512
+MAX_QUEUED = 16_384
 SUBSCRIBE_S = 5.0
 Received = tuple[str, bytes, int, Token]
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--number", type=int, required=True)
     arguments = parser.parse_args()
-    inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
+    inbox: queue.Queue[Received] = queue.Queue(MAX_QUEUED)  # full, it holds the broker back
     place, account = broker_url.find(arguments.site, "gateway")
     bus = Bus(worker_name(arguments.number), place, account, lambda *message: inbox.put(message), _now_ms)
     bus.subscribe(GROUP + HEARTBEATS)

@@ -85,7 +85,11 @@ def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
         ("source =", "# source =", "source is missing, wanted str"),
         ('store = "at24c"', "", "store is missing, wanted str"),
         ("ring = [8192, 57344]", "", "regions: ring is missing, wanted list"),
-        ("ring = [8192, 57344]", "ring = [8191, 57344]", "regions: ring: got [8191, 57344], wanted [first byte, bytes]"),
+        (
+            "ring = [8192, 57344]",
+            "ring = [8191, 57344]",
+            "regions: ring: got [8191, 57344], wanted [first byte, bytes]",
+        ),
         ("ring = [8192, 57344]", "ring = [8192]", "regions: ring: got [8192], wanted [first byte, bytes] from 8192 on"),
         ("make = []", "", "toolchain: make is missing, wanted list"),
         ('arch = "armv7m"', "", "natmod: arch is missing, wanted str"),

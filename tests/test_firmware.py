@@ -171,7 +171,7 @@ def test_a_soft_reset_starts_the_frozen_main_again(wired):
 
 
 def test_the_source_that_the_board_announces_is_the_one_of_its_file(wired):
-    assert wired.value("core.open_source().name") == wired.board.source
+    assert wired.value("core.open_source().name", setup="import core") == wired.board.source
 
 
 def test_another_boot_draws_other_entropy(wired, tmp_path):

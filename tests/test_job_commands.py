@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from gateway import cli, site_file
-from gateway.errors import Exit
+from gateway.deeploy.client import SiteClient
+from gateway.errors import CommandError, Exit
 from gateway.site_file import Site
 from tests.deeploy_site import FAILED, ROOT, FakeDevice, open_gateway, serving
 
@@ -114,6 +115,7 @@ REFUSED = {
     "no such job": (("pause", "none"), Exit.USAGE, "got 'none', wanted one of none yet"),
     "no such job to show": (("show", "none"), Exit.REFUSED, "no such job; see `tinyren job ls`"),
     "a key that the site does not take": (("apply", "FILE", "--key", "stranger.key"), Exit.TRUST, "stranger"),
+    "no file": (("apply", "none.toml"), Exit.USAGE, "none.toml: No such file or directory"),
     "no key": (("apply", "FILE", "--key", "none.key"), Exit.USAGE, "there is no key"),
     "a device that is none": (("label", "0xzz", "a=b"), Exit.USAGE, "wanted its id"),
     "a label without a value": (("label", "0x00", "a"), Exit.USAGE, "wanted NAME=VALUE"),
@@ -131,6 +133,29 @@ def test_what_cannot_be_is_refused_in_one_line_and_changes_nothing(gateway, job,
     found, result, said = job(*words)
     assert found == code and result is None and message in said and len(said.splitlines()) == 1
     assert gateway.kept() == before and gateway.r1fs.pins() == pins
+
+
+def test_a_json_beside_a_model_that_is_none_is_told_by_name(gateway, job):
+    folder = gateway.folder / "mine"
+    folder.mkdir()
+    (folder / "encoder.ren").write_bytes((ROOT / "models/host/encoder.ren").read_bytes())
+    (folder / "mine.json").write_text('{"sample_ms":')
+    before = gateway.kept()
+    code, _, said = job("apply", gateway.job_file(file=folder / "encoder.ren"))
+    assert code == Exit.USAGE and "mine.json" in said and "wanted JSON" in said and gateway.kept() == before
+
+
+def test_a_document_whose_answer_is_lost_stays_pinned(gateway, job, monkeypatch):
+    ask = SiteClient.ask
+
+    def lose(*given):
+        ask(*given)
+        raise CommandError("the answer is lost")
+
+    monkeypatch.setattr(SiteClient, "ask", lose)
+    assert job("apply", gateway.job_file())[0] == Exit.FAILED
+    document = job("show", "quiet")[1]["document"]
+    assert document in [pin.cid for pin in gateway.r1fs.pins()]
 
 
 def test_a_site_that_does_not_run_is_told_with_what_to_do(tmp_path, capsys):

@@ -149,7 +149,7 @@ JOBS = {
     "name = 'A'\n[model]\nfile = 'x'": "name: got 'A'",
     "name = 'a'\n[modell]\nfile = 'x'": "modell: unknown; wanted name",
     "name = 'a'\n[model]\nfile = 'x'\nsample = 5": "model.sample: unknown",
-    "name = 'a'\n[model]\nfile = 5": "model.file: got 5, wanted str",
+    "name = 'a'\n[model]\nfile = 5": "model.file: got 5, wanted text",
     "name = 'a'\n[model]\nfile = 'x'\ncid = 'y'": "wanted file or cid, one of them",
     "name = 'a'\n[model]\ncid = 'y'": "wanted sample_ms, offsets and shifts too",
     "name = 'a'\n[agent]\n": "agent.folder is missing",
@@ -171,6 +171,8 @@ def test_a_job_file_that_cannot_be_is_refused_with_its_field(tmp_path, text, mes
 
 MODELS = {
     "a file that is no artifact": (HOST / "host.json", "", "is no artifact of REN3"),
+    "no file": (HOST / "none.ren", "", "model.file: .*none.ren: No such file"),
+    "a folder": (HOST, "", "model.file: .*: Is a directory"),
     "an offset too large": (HOST / "encoder.ren", "offsets = [40000, 0, 0, 0]", "offset: got 40000"),
     "shifts for three channels": (HOST / "encoder.ren", "shifts = [1, 1, 1]", "number of shifts"),
     "a sample each hour": (HOST / "encoder.ren", "sample_ms = 3600000", "sample_ms: got 3600000"),

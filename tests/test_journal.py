@@ -113,6 +113,14 @@ def test_it_is_told_again_to_a_gateway_that_came_after_the_device_and_then_rests
     assert told(bench)[0] == told(bench)[1]
 
 
+def test_a_reset_for_the_reason_of_the_last_is_told_too():
+    buffer = bytearray(BYTES)
+    Journal(buffer, "watchdog")
+    bench = Bench(journal=Journal(buffer, "watchdog")).connect()
+    bench.published()
+    assert told(bench)[0] == (1, "watchdog", ["0 reset: watchdog"])
+
+
 @pytest.mark.parametrize(
     ("topic", "line"), [(b"tinyren/x/\xff\n\x00", "refused: ???: unknown"), (b"", "refused: : unknown")]
 )

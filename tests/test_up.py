@@ -153,7 +153,7 @@ def test_the_result_has_the_fields_of_the_interface_and_no_others(fresh, folder)
     assert fresh["site"] == str(folder) and fresh["rejected"] == {}
     assert {row["board"]: row["core"] for row in fresh["devices"]} == BOARDS
     for row in fresh["devices"]:
-        wanted = "id ren board core firmware model deed slot heartbeats first_heartbeat_s"
+        wanted = "id ren board core firmware model deed slot heartbeats first_heartbeat_s offline"
         assert set(row) == set(wanted.split())
         assert re.fullmatch(HEX["id"], row["id"]) and row["ren"].startswith("0xai_") and row["model"].startswith("baf")
         assert [type(row[name]) for name in ("firmware", "deed", "slot", "heartbeats")] == [str, int, int, int]

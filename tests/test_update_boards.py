@@ -19,7 +19,7 @@ from device.native.shared import Model
 VIBRATION = Path(__file__).parent.parent / "models" / "vibration"
 KILLED_AFTER = (0, 1, 3, 6)  # so many wants more
 MODEL_HEAP = """
-import gc
+import core, gc
 gc.collect()
 before = gc.mem_alloc()
 another = core.open_model(boot)[0]

@@ -26,7 +26,7 @@ def render(*jobs):
 
 def test_a_job_shows_its_step_its_devices_and_its_sequence():
     shown, _ = render(JOB)
-    for text in ("Jobs and rollouts", "Job quiet", "running", "1 done 2 waiting", "1/2 1 devices", "model 7"):
+    for text in ("Jobs and rollouts", "Job quiet", "running", "1 done 2 waiting", "1/2 1 device", "model 7"):
         assert text in shown.replace("1/21", "1/2 1")
     assert "tinyren job show quiet" in shown
 
@@ -43,3 +43,10 @@ def test_a_site_without_jobs_has_no_such_section():
 
 def test_foreign_text_is_escaped():
     assert "<script>" not in render({**JOB, "name": "<script>", "why": "<script>"})[1]
+
+
+def test_a_job_of_the_gateway_shows_how_its_workload_is_and_no_devices():
+    workload = {"kind": "container", "state": "running", "health": "healthy", "reason": "run 2: <b>exit code 3"}
+    shown, page = render({**JOB, "counts": {}, "sequences": [], "workload": workload})
+    assert "container healthy" in shown and "none" not in shown.split("Jobs and rollouts")[1].split("A device runs")[0]
+    assert "<b>exit" not in page

@@ -14,15 +14,17 @@ Rules (WIRE.md):
 Foreign bytes change nothing but `counts`.
 """
 
-from . import eip712, mqtt, reports, ticks, wire
+from . import mqtt, reports, ticks, wire
 from .cbor import const
 from .errors import StoreError, WireError
 from .late import Late
+from .topics import Topics
 from .version import VERSION
 
-BEACON_TOPIC = "tinyren/beacon"
+NAMES = ("beacon", "ack", "bind", "samples")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
 INSTALL_NAMES = ("trust", "manifest", "chunk")
+LATE_NAMES = ("late_ack",)
 RESEND_MS = const(1500)
 
 _NO_OWNER = bytes(20)
@@ -60,21 +62,10 @@ class Agent:
         self._record = None
         self._acked = 0  # in which session the gateway was last heard
         self._uptime = ticks.Uptime(now_ms)
-        self._receivers = {
-            BEACON_TOPIC.encode(): self._take_beacon,
-            self._topic("ack").encode(): self._take_ack,
-            self._topic("bind").encode(): self._take_bind,
-            self._topic("samples").encode(): self._take_samples,
-        }
-        for name in EDIL_NAMES:
-            self._receivers[self._topic(name).encode()] = self._edil_receiver(name)
-        for name in INSTALL_NAMES if boot else ():
-            self._receivers[self._topic(name).encode()] = self._install_receiver(name)
-        if ring:
-            self._receivers[self._topic("late_ack").encode()] = lambda payload, _: self.late.take_ack(payload)
-        topics = [topic.decode() for topic in self._receivers]
-        client_id = self._topic("gone").split("/")[1]
-        self.client = mqtt.Client(client_id, self._topic("gone"), topics, self.receive, port.entropy, now_ms)
+        names = NAMES + EDIL_NAMES + (INSTALL_NAMES if boot else ()) + (LATE_NAMES if ring else ())
+        self._topics = topics = Topics(identity.id, names)
+        gone = topics.own("gone")
+        self.client = mqtt.Client(gone.split("/")[1], gone, topics, self.receive, port.entropy, now_ms)
         self.late = Late(ring, identity, self.boot, self.client, now_ms) if ring else None
         self.journal = journal
         if journal:
@@ -127,7 +118,7 @@ class Agent:
     def receive(self, topic: bytes, payload, now_ms: int):
         """Take a message. A wrong one is counted as refused and changes nothing else."""
         try:
-            self._receivers[topic](payload, now_ms)
+            self._take(self._topics.name_of(topic), payload, now_ms)
         except (KeyError, WireError) as error:
             self.counts["refused"] += 1
             self._note(f"refused: {_name(topic)}: {getattr(error, 'reason', 'unknown')}")
@@ -135,11 +126,14 @@ class Agent:
             self.counts["store"] += 1
             self._note(f"store: {_name(topic)}: {type(error).__name__}")
 
-    def _topic(self, name):
-        return wire.topic(self.identity.id, name)
-
-    def _edil_receiver(self, name):
-        return lambda payload, now_ms: self._load_edil().receive(name, payload, now_ms)
+    def _take(self, name, payload, now_ms):
+        """Take a message on the topic of that name, None for another's. Raises KeyError, and what its receiver does."""
+        if name in EDIL_NAMES:
+            self._load_edil().receive(name, payload, now_ms)
+        elif name in INSTALL_NAMES:
+            self._load_install(now_ms).receive(name, payload, now_ms)
+        else:
+            _RECEIVERS[name](self, payload, now_ms)
 
     def _load_edil(self):
         if self.edil is None:
@@ -149,9 +143,6 @@ class Agent:
                 self.identity, self._store, self._sampler, self._model_cid, self.client, self._port, self._vector
             )
         return self.edil
-
-    def _install_receiver(self, name):
-        return lambda payload, now_ms: self._load_install(now_ms).receive(name, payload, now_ms)
 
     def _load_install(self, now_ms):
         if self.install is None:
@@ -177,7 +168,7 @@ class Agent:
             self.identity.public_key,
             name,
         )
-        self.client.publish(self._topic("announce"), frame, now_ms)
+        self.client.publish(self._topics.own("announce"), frame, now_ms)
 
     def _take_beacon(self, payload, now_ms):
         beacon, window_ms = wire.decode_beacon(payload)
@@ -220,12 +211,14 @@ class Agent:
             raise WireError("malformed", "owner: got another, wanted the stored one, and not zero")
         if self._store.owner is None:
             self._store.bind(owner)
+        from . import eip712
+
         digest = eip712.binding_digest(
             self._port.keccak256, chain_id, contract, deed, self.identity.id, owner, board, nonce, deadline
         )
         signature = self.identity.sign(digest)
         bound = wire.encode_bound(nonce, signature[:64] + bytes([27 + signature[64]]))
-        self.client.publish(self._topic("bound"), bound, now_ms)
+        self.client.publish(self._topics.own("bound"), bound, now_ms)
 
     def _take_samples(self, payload, now_ms):
         name, samples = wire.decode_samples(payload)
@@ -234,8 +227,11 @@ class Agent:
             raise WireError("malformed", "samples: got some, wanted none: this device has its own sensors")
         push(name, samples)
 
+    def _take_late_ack(self, payload, now_ms):
+        self.late.take_ack(payload)
+
     def _send(self, now_ms):
-        self._packet_id = self.client.publish(self._topic("heartbeat"), self._frame, now_ms)
+        self._packet_id = self.client.publish(self._topics.own("heartbeat"), self._frame, now_ms)
         self._sent_ms = now_ms
 
     def _resend(self, now_ms):
@@ -280,6 +276,15 @@ class Agent:
         if self.late and self._record:
             self.late.keep(self._record)
             self._record = None
+
+
+_RECEIVERS = {
+    "beacon": Agent._take_beacon,
+    "ack": Agent._take_ack,
+    "bind": Agent._take_bind,
+    "samples": Agent._take_samples,
+    "late_ack": Agent._take_late_ack,
+}
 
 
 def _name(topic):

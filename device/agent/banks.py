@@ -18,10 +18,10 @@ from .phases import AGENT, KINDS, MODEL, REASON_BYTES
 from .records import Records
 
 HEADER_BYTES = const(512)
-FRAME_MAX_BYTES = const(448)
+_FRAME_MAX_BYTES = const(448)
 RECORD_BYTES = const(281)
 SLOT_BYTES = const(512)
-BUFFER_BYTES = const(256)
+_BUFFER_BYTES = const(256)
 
 _HEAD = b"tu\x01\x00"
 _BANK_HEAD = b"tb\x01\x00"
@@ -72,7 +72,7 @@ class Bank:
         header = bytearray(HEADER_BYTES)
         self.memory.read(0, header)
         end = 6 + (header[4] << 8 | header[5])
-        if bytes(header[:4]) != _BANK_HEAD or end > 6 + FRAME_MAX_BYTES:
+        if bytes(header[:4]) != _BANK_HEAD or end > 6 + _FRAME_MAX_BYTES:
             return None
         crc = crc32(memoryview(header)[:end]) & 0xFFFFFFFF
         return bytes(header[6:end]) if crc == int.from_bytes(bytes(header[end : end + 4]), "big") else None
@@ -103,8 +103,8 @@ class Bank:
     def digest(self, size: int) -> bytes:
         """SHA-256 of the artifact's first size bytes."""
         digest = hashlib.sha256()
-        for at in range(0, size, BUFFER_BYTES):
-            self.hash_into(digest, at, min(size, at + BUFFER_BYTES))
+        for at in range(0, size, _BUFFER_BYTES):
+            self.hash_into(digest, at, min(size, at + _BUFFER_BYTES))
         return digest.digest()
 
     def hash_into(self, digest, start: int, end: int):
@@ -129,7 +129,10 @@ class Banks:
             ValueError: a memory is too small. OSError: the memory's.
         """
         self._records = Records(area, RECORD_BYTES, SLOT_BYTES, {_HEAD: RECORD_BYTES - 4})
-        self._banks = {MODEL: [Bank(memory) for memory in models], AGENT: [Bank(memory) for memory in agents]}
+        for memories in (models, agents):
+            for memory in memories:
+                Bank(memory)  # refuses one that is too small; the bank itself is made when it is asked for
+        self._memories = {MODEL: models, AGENT: agents}
         self.load()
 
     @property
@@ -139,11 +142,11 @@ class Banks:
 
     def takes(self, kind: int) -> bool:
         """Whether this device has banks of a kind."""
-        return bool(self._banks[kind])
+        return bool(self._memories[kind])
 
     def bank(self, kind: int, number: int):
         """Bank 1 or 2 of a kind."""
-        return self._banks[kind][number - 1]
+        return Bank(self._memories[kind][number - 1])
 
     def idle(self, kind: int):
         """The bank of a kind that may be written."""

@@ -11,18 +11,17 @@ Rules (UPDATE.md, section 8):
      600 s what is confirmed runs again, and once that is online the trial gets another try, of three.
 """
 
-from . import suit, ticks
+from . import ticks
 from .cbor import const
 from .errors import WireError
-from .package import abi
 from .phases import AGENT, KINDS, MODEL, NOTHING, POSTPONED, READY, TRYING, cut
-from .version import CORE_ABI
+from .version import CORE_ABI, abi
 
 MODEL_ABI = "ren3"
-BAD_BOOTS = const(3)
-TRIES = const(3)
-ACCEPT_MS = const(120000)
-ONLINE_MS = const(600000)
+_BAD_BOOTS = const(3)
+_TRIES = const(3)
+_ACCEPT_MS = const(120000)
+_ONLINE_MS = const(600000)
 
 POWER, WATCHDOG, ASKED = "power", "watchdog", "asked"
 
@@ -41,15 +40,15 @@ def decide(banks, reset: str):
             banks.is_open = 0
     if banks.is_open and reset not in (POWER, ASKED):
         _count_bad(banks, reset)
-    if reset == POWER and banks.bad == BAD_BOOTS:
-        banks.bad = BAD_BOOTS - 1
+    if reset == POWER and banks.bad == _BAD_BOOTS:
+        banks.bad = _BAD_BOOTS - 1
     trial = 0
     for kind in KINDS:
         if banks.units[kind].phase == READY and banks.takes(kind) and not trial:
             trial = kind
             banks.units[kind].phase = TRYING
             banks.units[kind].tries = min(255, banks.units[kind].tries + 1)
-    is_safe = banks.bad == BAD_BOOTS and not trial
+    is_safe = banks.bad == _BAD_BOOTS and not trial
     banks.is_open = int(not is_safe)
     return trial, is_safe
 
@@ -63,7 +62,7 @@ def roll_back(banks, kind: int, reason: str):
 
 
 def _count_bad(banks, reason):
-    banks.bad = min(BAD_BOOTS, banks.bad + 1)
+    banks.bad = min(_BAD_BOOTS, banks.bad + 1)
     banks.reason = cut(reason)
     banks.is_open = 0
 
@@ -110,7 +109,11 @@ class Boot:
     @property
     def wants(self):
         """(offsets, shifts, sample_ms) of the model's manifest; None for the firmware's own."""
-        return suit.decode_parameters(self.model.parameters)[:3] if self.model else None
+        if not self.model:
+            return None
+        from . import suit
+
+        return suit.decode_parameters(self.model.parameters)[:3]
 
     def sequence(self, kind: int) -> int:
         """Sequence of what is confirmed and runs; 0 for the firmware's own."""
@@ -130,10 +133,10 @@ class Boot:
             self._online_ms += passed
         else:
             self._offline_ms += passed
-        if self._online_ms >= ACCEPT_MS:
+        if self._online_ms >= _ACCEPT_MS:
             self.fail("not accepted within 120 s")
             self.wants_reset = True
-        elif not self._online_ms and self._offline_ms >= ONLINE_MS:
+        elif not self._online_ms and self._offline_ms >= _ONLINE_MS:
             self._postpone()
             self.wants_reset = True
 
@@ -221,7 +224,7 @@ class Boot:
             unit = self.banks.units[kind]
             if self.trial == kind:
                 roll_back(self.banks, kind, reason)
-                self.trial, self.is_safe = 0, self.banks.bad == BAD_BOOTS
+                self.trial, self.is_safe = 0, self.banks.bad == _BAD_BOOTS
                 self.banks.is_open = int(not self.is_safe)
             else:
                 unit.failed, unit.failures, unit.reason = unit.sequence, 1, cut(reason)
@@ -231,6 +234,8 @@ class Boot:
 
     def _verify(self, kind, number):
         """(manifest of what is in a bank, None), or (None, why it cannot run)."""
+        from . import suit
+
         bank, unit = self.banks.bank(kind, number), self.banks.units[kind]
         try:
             manifest = suit.open_manifest(bank.frame() or b"")[0]
@@ -245,8 +250,8 @@ class Boot:
 
     def _postpone(self):
         unit = self.banks.units[self.trial]
-        if unit.tries >= TRIES:
-            roll_back(self.banks, self.trial, f"not online within 600 s, {TRIES} times")
+        if unit.tries >= _TRIES:
+            roll_back(self.banks, self.trial, f"not online within 600 s, {_TRIES} times")
         else:
             unit.phase = POSTPONED
         self.banks.is_open = 0

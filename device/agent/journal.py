@@ -39,6 +39,7 @@ class Journal:
         if not self._is_valid():
             self._put(b"")
         self.note(0, "reset: " + self.reason)
+        self._changes = 1  # a reset is told, also one for the reason of the last
 
     def note(self, uptime_s: int, text: str):
         """Add a line, so many seconds after boot."""

@@ -14,8 +14,8 @@ from .errors import StoreError
 from .ring import Ring
 
 WINDOW_MS = const(60_000)  # until a beacon says how long one is
-WINDOW_LEAST_MS = const(1_000)
-WINDOW_MOST_MS = const(3_600_000)
+_WINDOW_LEAST_MS = const(1_000)
+_WINDOW_MOST_MS = const(3_600_000)
 RESEND_MS = const(5_000)
 RESEND_MOST_MS = const(60_000)
 
@@ -58,7 +58,7 @@ class Late:
     def hear(self, beacon: bytes, window_ms: int, now_ms: int):
         """A new beacon came, whose window has so many ms; the one after it is missed when it has ended, too."""
         self._beacon = beacon
-        self._window_ms = min(WINDOW_MOST_MS, max(WINDOW_LEAST_MS, window_ms))
+        self._window_ms = min(_WINDOW_MOST_MS, max(_WINDOW_LEAST_MS, window_ms))
         self._due_ms = ticks.add(now_ms, 2 * self._window_ms)
         self._is_heard = True
 

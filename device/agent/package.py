@@ -6,11 +6,10 @@
 Paths are ASCII as "run.py" or "drivers/tmp105.mpy"; contents lie in the order of the index, without gaps, to the end.
 """
 
-import sys
-
 from . import cbor
 from .errors import WireError
 from .fields import check_int, take_fields
+from .version import abi as abi
 
 INDEX_MAX_BYTES = 4096
 PATH_MAX_BYTES = 48
@@ -18,14 +17,6 @@ PATH_MAX_BYTES = 48
 _HEAD = b"tnp\x01"
 _HEAD_BYTES = 6
 _U32 = 0xFFFFFFFF
-
-
-def abi() -> str:
-    """What an agent package must be to run here: "mpy6.3" on MicroPython, "python3.11" on CPython."""
-    mpy = getattr(sys.implementation, "_mpy", None)
-    if mpy is None:
-        return f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    return f"mpy{mpy & 0xFF}.{mpy >> 8 & 3}"
 
 
 def build(files) -> bytes:

@@ -14,7 +14,7 @@ from binascii import crc32
 from .cbor import const
 
 RING_SLOTS = const(8)
-SECTOR_SLOTS = const(16)
+_SECTOR_SLOTS = const(16)
 
 _SERIAL = const(4)
 _CRC_BYTES = const(4)
@@ -33,14 +33,13 @@ class Records:
             ValueError: the memory is too small for a ring of 8 slots, or for two sectors of whole slots.
         """
         sector = memory.erase_bytes
-        self._sector_slots = min(sector // slot_bytes, SECTOR_SLOTS)
+        self._sector_slots = min(sector // slot_bytes, _SECTOR_SLOTS)
         self._slots = self._sector_slots * 2 if sector else RING_SLOTS
         if not self._slots or sector % slot_bytes or memory.size < (sector * 2 or RING_SLOTS * slot_bytes):
             raise ValueError(f"memory: got {memory.size} bytes, sectors of {sector}, wanted 8 slots or 2 sectors")
         self._memory = memory
         self._bodies = bodies
         self._slot_bytes = slot_bytes
-        self._check = bytearray(record_bytes)
         self.record = bytearray(record_bytes)
         self.slot = -1
         self.damaged = 0
@@ -54,14 +53,14 @@ class Records:
         self.slot, self.damaged = -1, 0
         self.record[:] = bytes(len(self.record))
         for slot in range(self._slots):
-            self._memory.read(self._address(slot), self._check)
-            body_bytes = self._body_bytes()
+            found = self._read(slot)
+            body_bytes = self._body_bytes(found)
             if not body_bytes:
-                if not (is_filled(self._check, 0xFF) or is_filled(self._check, 0)):
+                if not (is_filled(found, 0xFF) or is_filled(found, 0)):
                     self.damaged += 1
-            elif self.slot < 0 or _serial_of(self._check) > self.serial:
+            elif self.slot < 0 or _serial_of(found) > self.serial:
                 self.record[:] = bytes(len(self.record))
-                self.record[:body_bytes] = memoryview(self._check)[:body_bytes]
+                self.record[:body_bytes] = memoryview(found)[:body_bytes]
                 self.slot = slot
         return self.slot >= 0
 
@@ -80,17 +79,21 @@ class Records:
             slot = (slot + 1) % self._slots
             if self._is_free(slot):
                 self._memory.write(self._address(slot), record)
-                self._memory.read(self._address(slot), self._check)
-                if self._check == record:
+                if self._read(slot) == record:
                     self.slot = slot
                     return
         raise OSError(5, "memory: got no slot that holds a record, wanted one")
 
-    def _body_bytes(self):
-        """Bytes before the CRC of the valid record in _check; 0 if it is none."""
-        size = self._bodies.get(bytes(self._check[:4]), 0)
-        crc = bytes(self._check[size : size + _CRC_BYTES])
-        return size if size and crc == _crc(memoryview(self._check)[:size]) else 0
+    def _read(self, slot):
+        found = bytearray(len(self.record))
+        self._memory.read(self._address(slot), found)
+        return found
+
+    def _body_bytes(self, found):
+        """Bytes before the CRC of the valid record in a slot's content; 0 if it is none."""
+        size = self._bodies.get(bytes(found[:4]), 0)
+        crc = bytes(found[size : size + _CRC_BYTES])
+        return size if size and crc == _crc(memoryview(found)[:size]) else 0
 
     def _is_free(self, slot):
         """Whether a record may be written there. A sector's first slot is freed by erasing all of it, but never the
@@ -102,8 +105,7 @@ class Records:
             if self.slot >= 0 and self.slot // self._sector_slots == slot // self._sector_slots:
                 return False
             self._memory.erase(self._address(slot))
-        self._memory.read(self._address(slot), self._check)
-        return is_filled(self._check, 0xFF)
+        return is_filled(self._read(slot), 0xFF)
 
     def _address(self, slot):
         if not self._sector_slots:

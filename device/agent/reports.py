@@ -19,8 +19,8 @@ BATCH_RECORDS = const(12)
 LINES = const(16)
 LINE_MAX_BYTES = const(64)
 
-LATE = const(-65548)
-JOURNAL = const(-65549)
+_LATE = const(-65548)
+_JOURNAL = const(-65549)
 
 _U32 = const(0xFFFFFFFF)
 _RECORD = ">III16s"
@@ -42,7 +42,7 @@ def encode_late(boot: int, beacon: bytes, dropped: int, records: bytes) -> bytes
     Raises:
         LocalError: a field does not fit.
     """
-    return encode_checked({LATE: [boot, beacon, dropped, records]}, decode_late)
+    return encode_checked({_LATE: [boot, beacon, dropped, records]}, decode_late)
 
 
 def decode_late(payload: bytes):
@@ -51,7 +51,7 @@ def decode_late(payload: bytes):
     Raises:
         WireError
     """
-    (body,) = take_claims(cbor.decode(payload, LATE_MAX_BYTES), "late", (LATE,))
+    (body,) = take_claims(cbor.decode(payload, LATE_MAX_BYTES), "late", (_LATE,))
     boot, beacon, dropped, records = take_fields(body, "late", (int, bytes, int, bytes))
     check_int(boot, "boot", 1, _U32)
     check_bytes(beacon, "beacon", BEACON_BYTES)
@@ -69,12 +69,12 @@ def decode_late(payload: bytes):
 
 def encode_journal(boot: int, reason: str, lines: list) -> bytes:
     """Payload of journal: boot (u32 from 1), why it began (1..48 bytes), 0 to 16 lines (1..64 bytes each) -> bytes."""
-    return encode_checked({JOURNAL: [boot, reason, lines]}, decode_journal)
+    return encode_checked({_JOURNAL: [boot, reason, lines]}, decode_journal)
 
 
 def decode_journal(payload: bytes):
     """Payload of journal -> (boot, reason, lines). Raises WireError."""
-    (body,) = take_claims(cbor.decode(payload, JOURNAL_MAX_BYTES), "journal", (JOURNAL,))
+    (body,) = take_claims(cbor.decode(payload, JOURNAL_MAX_BYTES), "journal", (_JOURNAL,))
     boot, reason, lines = take_fields(body, "journal", (int, str, list))
     check_int(boot, "boot", 1, _U32)
     check_text(reason, "reason", TEXT_MAX_BYTES)

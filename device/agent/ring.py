@@ -18,7 +18,7 @@ from .cbor import const
 from .errors import StoreError
 
 SLOT_BYTES = const(32)
-PAGE_SLOTS = const(32)
+_PAGE_SLOTS = const(32)
 PAGE_BYTES = const(1024)
 RECORD_BYTES = const(28)
 PAGE_RECORDS = const(30)  # of a page whose records have everything in common
@@ -44,7 +44,7 @@ class Ring:
         self._slot = bytearray(SLOT_BYTES)
         self._check = bytearray(SLOT_BYTES)
         self._serial = 0  # of the page that is written; 0: none yet
-        self._next = PAGE_SLOTS  # its first free slot
+        self._next = _PAGE_SLOTS  # its first free slot
         self._common = None  # what is in force there
         self._count = 0  # the next record's number
         self._tail = 0  # the oldest kept record's number
@@ -64,7 +64,7 @@ class Ring:
         oldest = self._from[0] if self.held else self._serial
         used = self._serial // self._sector_pages - oldest // self._sector_pages + 1
         pages = self._pages - used * self._sector_pages + self._sector_pages - 1 - self._serial % self._sector_pages
-        return pages * PAGE_RECORDS + max(0, PAGE_SLOTS - 1 - self._next)
+        return pages * PAGE_RECORDS + max(0, _PAGE_SLOTS - 1 - self._next)
 
     def open(self):
         """Find what is kept. Reads a slot of each page, the newest page, and the one with the oldest kept record.
@@ -90,7 +90,7 @@ class Ring:
         common = boot.to_bytes(4, "big") + beacon
         for _ in range(2):
             is_common = common == self._common
-            if self._next + (1 if is_common else 2) > PAGE_SLOTS:
+            if self._next + (1 if is_common else 2) > _PAGE_SLOTS:
                 self._turn()
                 is_common = False
             if not self.held:
@@ -98,7 +98,7 @@ class Ring:
             if (is_common or self._put_common(common)) and self._put(_RECORD, record):
                 self._count += 1
                 return
-            self._next = PAGE_SLOTS
+            self._next = _PAGE_SLOTS
         raise StoreError("ring: got no slot that holds a record, wanted one")
 
     def batch(self, most: int):
@@ -138,7 +138,7 @@ class Ring:
         self.dropped -= max(0, min(self._tail, end) - start)
         if end > self._tail:
             self._tail, self._from = end, where
-        if self._next < PAGE_SLOTS:
+        if self._next < _PAGE_SLOTS:
             self._put(_MARK, _numbers(self._tail, self.dropped))
         else:
             self._turn(may_drop=False)  # where that cannot be, a later head tells
@@ -152,7 +152,7 @@ class Ring:
     def _find_end(self):
         """Count the newest page's records, take its last mark, and find the slot behind its last."""
         self._next = 1
-        for slot in range(1, PAGE_SLOTS):
+        for slot in range(1, _PAGE_SLOTS):
             kind = self._read(self._serial, slot)
             if kind == _RECORD:
                 self._count += 1
@@ -183,8 +183,8 @@ class Ring:
         while serial <= self._serial:
             if not slot:
                 found, number, _, _ = self._read_head(serial % self._pages)
-                slot, common = (1 if found == serial else PAGE_SLOTS), None
-            end = self._next if serial == self._serial else PAGE_SLOTS
+                slot, common = (1 if found == serial else _PAGE_SLOTS), None
+            end = self._next if serial == self._serial else _PAGE_SLOTS
             while slot < end:
                 kind = self._read(serial, slot)
                 slot += 1
@@ -215,7 +215,7 @@ class Ring:
                 self._find_tail(oldest)
             if is_new and self._memory.erase_bytes:
                 self._memory.erase(serial % self._pages * PAGE_BYTES)
-            self._serial, self._next, self._common = serial, PAGE_SLOTS, None
+            self._serial, self._next, self._common = serial, _PAGE_SLOTS, None
             head = _numbers(serial, self._count, self._tail, self.dropped)
             if (is_new or self._is_free(serial)) and self._write(0, _HEAD, head):
                 self._next = 1

@@ -3,16 +3,15 @@
 A port has the names of `_tinyren`; link_read and link_write may raise OSError when the link knows that it is broken.
 """
 
-from . import identity, suit
+from . import identity
 from .agent import Agent
 from .cbor import const
-from .output import Output
 from .sampling import SAMPLE_MS, Sampler
 from .store import Store
 
 READ_BYTES = const(256)
-READS = const(8)
-BUSY_MS = const(5)
+_READS = const(8)
+_BUSY_MS = const(5)
 IDLE_MS = const(5000)  # a watchdog is fed in each turn
 
 
@@ -38,17 +37,25 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
     now_ms = port.ticks_ms()
     sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms)
     agent = Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector, boot, ring, journal)
-    report = suit.decode_parameters(boot.model.parameters)[3] if boot and boot.model else (0,)
-    if report[0]:
-        agent.output = Output(agent.identity, sampler, agent.client, port.ticks_ms, *report)
+    if boot and boot.model:
+        agent.output = _open_output(agent, sampler, port, boot.model)
     return agent
+
+
+def _open_output(agent, sampler, port, manifest):
+    """What tells outputs as a model's manifest asks, or None. Loaded here: the firmware's own asks nothing."""
+    from . import suit
+    from .output import Output
+
+    report = suit.decode_parameters(manifest.parameters)[3]
+    return Output(agent.identity, sampler, agent.client, port.ticks_ms, *report) if report[0] else None
 
 
 def step(agent, port, buffer) -> int:
     """Read, do what is due, write -> milliseconds that the core may sleep. buffer: bytearray, overwritten."""
     client = agent.client
     try:
-        for _ in range(READS):
+        for _ in range(_READS):
             size = port.link_read(buffer)
             if not size:
                 break
@@ -57,7 +64,7 @@ def step(agent, port, buffer) -> int:
         while len(client.pending()):
             size = port.link_write(client.pending())
             if not size:
-                return BUSY_MS
+                return _BUSY_MS
             client.written(size)
     except OSError:
         client.lost(port.ticks_ms())

@@ -5,8 +5,9 @@ from .errors import StoreError, WireError
 from .identity import Identity, new_secret
 from .install import Install
 from .store import Store
+from .topics import Topics
 
-TOPICS = ("trust", "manifest", "chunk")
+NAMES = ("trust", "manifest", "chunk")
 SOURCE = "none: safe mode"
 
 _NO_MODEL = b"\x01\x55\x12\x20" + bytes(32)
@@ -28,10 +29,9 @@ class Safe:
         self.boot = store.boot
         self._port = port
         self._announced = 0
-        self._names = {self._topic(name).encode(): name for name in TOPICS}
-        topics = [topic.decode() for topic in self._names]
-        client_id = self._topic("gone").split("/")[1]
-        self.client = mqtt.Client(client_id, self._topic("gone"), topics, self.receive, port.entropy, now_ms)
+        self._topics = topics = Topics(identity.id, NAMES)
+        gone = topics.own("gone")
+        self.client = mqtt.Client(gone.split("/")[1], gone, topics, self.receive, port.entropy, now_ms)
         self.install = Install(identity, store, self.client, port, boot, now_ms)
 
     @property
@@ -53,14 +53,14 @@ class Safe:
     def receive(self, topic: bytes, payload, now_ms: int):
         """Take a message. A wrong one is counted as refused and changes nothing else."""
         try:
-            self.install.receive(self._names[topic], payload, now_ms)
-        except (KeyError, WireError):
+            name = self._topics.name_of(topic)
+            if name is None:
+                raise WireError("malformed", "topic: got another, wanted one of this device")
+            self.install.receive(name, payload, now_ms)
+        except WireError:
             self.counts["refused"] += 1
         except (OSError, StoreError):
             self.counts["store"] += 1
-
-    def _topic(self, name):
-        return wire.topic(self.identity.id, name)
 
     def _announce(self, now_ms):
         port, me = self._port, self.identity
@@ -68,4 +68,4 @@ class Safe:
         frame = wire.sign_announce(
             me.id, me.sign, port.BOARD, self.boot, version, port.CORE, _NO_MODEL, me.public_key, SOURCE
         )
-        self.client.publish(self._topic("announce"), frame, now_ms)
+        self.client.publish(self._topics.own("announce"), frame, now_ms)

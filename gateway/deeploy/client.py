@@ -14,11 +14,11 @@ from gateway import curve, site_file
 from gateway.deeploy import requests
 from gateway.deeploy.requests import Refused, Request
 from gateway.errors import CommandError, Exit
+from gateway.job_lines import printable
 
 TIMEOUT_S = 10
 VALID_S = 120
 MAX_ANSWER_BYTES = 16 << 20
-PRINTED_CHARACTERS = 400
 
 
 class SiteClient:
@@ -83,8 +83,3 @@ class SiteClient:
             return Refused(printable(told["error"]), printable(told["message"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return CommandError(f"{self._url}: HTTP {error.code}, wanted the page of a tinyren site of this version")
-
-
-def printable(value: object) -> str:
-    """Foreign text on one line, cut, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "?" for char in str(value))[:PRINTED_CHARACTERS]

@@ -162,14 +162,19 @@ def _body(abi: str, needs: int, parameters: bytes, content: bytes) -> Body:
 
 def _model_file(path: Path) -> tuple[bytes, dict[str, Any]]:
     """An artifact's bytes, compiled if the file is a .tflite, and the JSON beside it."""
-    if path.suffix == ".tflite":
-        from gateway.model import compiled
-
-        content = compiled(path)[1]
-    else:
-        content = path.read_bytes()
     beside = path.with_name(path.resolve().parent.name + ".json")
-    facts = json.loads(beside.read_text()) if beside.exists() else {}
+    try:
+        if path.suffix == ".tflite":
+            from gateway.model import compiled
+
+            content = compiled(path)[1]
+        else:
+            content = path.read_bytes()
+        facts = json.loads(beside.read_text()) if beside.exists() else {}
+    except OSError as error:
+        raise Refused("malformed", f"model.file: {error.filename}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused("malformed", f"model.file: {beside}: {error}; wanted JSON") from None
     return content, facts if isinstance(facts, dict) else {}
 
 

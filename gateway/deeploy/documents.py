@@ -28,6 +28,7 @@ LABELS_MAX = 32
 LISTED_MAX = 4096
 MANIFESTS_MAX = 64
 STEPS_MAX = 32
+KIND_WORDS = {str: "text", int: "a whole number", bytes: "bytes", list: "a list", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _link(name: str, value: Any) -> str | None:
 
 def _check_list(name: str, items: Any, kind: type) -> None:
     _check(type(items) is list and len(items) <= LISTED_MAX, f"{name}: wanted at most {LISTED_MAX}")
-    _check(all(type(item) is kind for item in items), f"{name}: wanted a list of {kind.__name__}")
+    _check(all(type(item) is kind for item in items), f"{name}: wanted a list, each of it {KIND_WORDS[kind]}")
 
 
 def _check_int(name: str, value: Any, low: int, high: int) -> None:

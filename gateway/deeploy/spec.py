@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.deeploy.documents import NAME, Target, decode_rollout, decode_target
+from gateway.deeploy.documents import KIND_WORDS, NAME, Target, decode_rollout, decode_target
 from gateway.deeploy.reconcile import Rollout
 from gateway.deeploy.requests import Refused
 
@@ -113,7 +113,7 @@ def _fields(name: str, table: Any, kinds: Mapping[str, type], needed: Set[str] =
         if key not in kinds:
             raise Refused("malformed", f"{place}{key}: unknown; wanted {', '.join(kinds)}")
         if type(value) is not kinds[key]:
-            raise Refused("malformed", f"{place}{key}: got {value!r:.60}, wanted {kinds[key].__name__}")
+            raise Refused("malformed", f"{place}{key}: got {value!r:.60}, wanted {KIND_WORDS[kinds[key]]}")
     for key in sorted(needed - set(table)):
         raise Refused("malformed", f"{place}{key} is missing")
     return dict(table)
