@@ -18,7 +18,20 @@ SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)
 KEY = "1f" * 32
 
 
-COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil"]
+COMMANDS = [
+    "setup",
+    "up",
+    "verify",
+    "emulate",
+    "bench",
+    "model",
+    "qualify",
+    "cstore",
+    "r1fs",
+    "shareholder",
+    "edil",
+    "job",
+]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 
 
