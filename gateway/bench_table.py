@@ -139,8 +139,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
     lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
-    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
-    places = [*places, *(DEEPLOY_ROWS if "deeploy" in result else ())]
+    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS), *DEEPLOY_ROWS]
     rows = [(label, _at(result, path) if path else None, path) for label, path in places]
     rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
     for label, value, path in rows:

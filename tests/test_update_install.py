@@ -88,7 +88,7 @@ def test_before_the_owner_trusts_a_key_no_manifest_is_taken():
 
 
 def test_a_device_without_banks_of_a_kind_says_so(device):
-    device.boot.banks._banks[AGENT] = []
+    device.boot.banks._memories[AGENT] = ()
 
     device.receive("manifest", manifest(NEW, 1, AGENT))
 
