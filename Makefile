@@ -45,7 +45,8 @@ up: .venv/runtime
 
 test: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
 check: .venv/dev
 	@$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from tests.test_broker_url import accounts
 from tests.test_up import evidence_of
 from tests.up_site import SHORT, Up
 
+pytestmark = pytest.mark.alone
 SECRET = "a-secret-of-the-broker"
 
 

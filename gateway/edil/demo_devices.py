@@ -31,7 +31,7 @@ IDLE_MS = 50
 _NAME = "print(hexlify(agent.identity.id).decode())"
 _START = """
 agent = None
-import gc
+import core, gc
 gc.collect()
 agent = firmware.start(_tinyren, core.open_memory(), core.LinkSource(), model, *wants)
 firmware.run(agent, _tinyren)
