@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from device.agent import reports, wire
 from device.agent.errors import LocalError
+from tests.frames import changed
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "late.json").read_text())
 DEVICE_ID = bytes.fromhex(VECTORS["device"]["id"])
@@ -85,9 +86,7 @@ def test_what_no_receiver_accepts_cannot_be_encoded(call):
 @FUZZ
 @given(st.sampled_from(VECTORS["valid"]), st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_a_changed_frame_is_refused_by_reason_or_is_another_message_in_one_encoding(vector, at, byte, cut):
-    original = bytes.fromhex(vector["frame"])
-    at %= len(original)
-    frame = original[:at] if cut else original[:at] + bytes([byte]) + original[at + 1 :]
+    _, frame = changed(vector, at, byte, cut)
 
     try:
         fields = decode(vector["message"], frame)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from device.agent import cbor, wire
 from device.agent.errors import CBORError, LocalError
+from tests.frames import changed
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "wire.json").read_text())
 DEVICE_ID = bytes.fromhex(VECTORS["device"]["id"])
@@ -192,9 +193,7 @@ def test_foreign_bytes_decode_to_what_encodes_to_them_or_raise_cbor_error(data):
 @FUZZ
 @given(st.sampled_from(VECTORS["valid"]), st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_a_changed_frame_is_refused_by_reason_or_is_another_message_in_one_encoding(vector, at, byte, cut):
-    original = bytes.fromhex(vector["frame"])
-    at %= len(original)
-    frame = original[:at] if cut else original[:at] + bytes([byte]) + original[at + 1 :]
+    original, frame = changed(vector, at, byte, cut)
 
     try:
         fields = decode(vector["message"], frame)

@@ -7,13 +7,13 @@ Bus thread -> bounded queue -> this thread. What each failure does:
 4. The store takes nothing (no space, cluster away): it is told, `store` counts it, the next turn tries again.
 """
 
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 from device.agent import suit
-from gateway.bus import Bus, Token
-from gateway.deeploy.service import Deeploy, Item
+from gateway.bus import Bus
+from gateway.deeploy.service import Deeploy
+from gateway.inbox import Inbox
 from gateway.storage.cstore_record import CstoreError
 from gateway.storage.errors import StoreError
 
@@ -37,30 +37,21 @@ class Receiver:
     def __init__(self, deeploy: Deeploy, say: Callable[[str], None] = lambda text: None) -> None:
         self.failure: Exception | None = None
         self.deeploy, self._say = deeploy, say
-        self._queue: deque[tuple[Item, Token]] = deque()
-        self._dropped: deque[Token] = deque()
-        self._wake = threading.Event()
+        self._inbox = Inbox(MAX_QUEUED, MAX_PAYLOAD_BYTES)
+        self.offer = self._inbox.offer
         self._is_stopping = False
         self._told = ""
-        deeploy.on_change = self._wake.set
-
-    def offer(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
-        """Take a message from the bus; of one that is too large, only as much as shows it."""
-        if len(self._queue) < MAX_QUEUED:
-            self._queue.append(((topic, payload[: MAX_PAYLOAD_BYTES + 1], receipt_ms), token))
-        else:
-            self._dropped.append(token)
-        self._wake.set()
+        deeploy.on_change = self._inbox.wake.set
 
     def run(self, bus: Bus) -> None:
         """Serve until `stop`."""
         try:
             while not self._is_stopping:
-                self._wake.clear()
+                self._inbox.wake.clear()
                 while self.take(bus):
                     self._turn()
-                if not self._turn() and not self._queue:
-                    self._wake.wait(FAILED_S if self._told else TURN_S)
+                if not self._turn() and not self._inbox:
+                    self._inbox.wake.wait(FAILED_S if self._told else TURN_S)
             self.take(bus)
             self.deeploy.stop()
         except Exception as error:
@@ -70,19 +61,12 @@ class Receiver:
     def stop(self) -> None:
         """Ask `run` to return."""
         self._is_stopping = True
-        self._wake.set()
+        self._inbox.wake.set()
 
     def take(self, bus: Bus) -> int:
         """Deal with what is queued, at most MAX_BATCH messages; how many it was."""
-        count = len(self._dropped)
-        for _ in range(count):
-            bus.ack(self._dropped.popleft())
-        self.deeploy.rejected += Counter(overload=count)
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        self.deeploy.take([item for item, _ in taken])
-        for _, token in taken:
-            bus.ack(token)
-        return len(taken)
+        self.deeploy.rejected += Counter(overload=self._inbox.let_go(bus))
+        return self._inbox.take(bus, MAX_BATCH, self.deeploy.take)
 
     def _turn(self) -> bool:
         """What is due; a store that fails is told once, and tried again."""
