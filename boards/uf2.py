@@ -3,7 +3,11 @@
 A file is blocks of 512 octets, each with an address and at most 476 octets of content. A board writes the blocks of its
 own family and skips the others, so images of several families in one file are one image for all these boards.
 
-Sources: Microsoft's UF2 file format (README of microsoft/uf2: layout, flags, extension tags) and its list of families.
+Files for RP2350 begin with a block that its boot ROM never writes (RP2350-E10: family "absolute", octets 0xEF); it is
+no image, and stays with the images of that SoC.
+
+Sources: Microsoft's UF2 file format (README of microsoft/uf2: layout, flags, extension tags) and its list of families;
+RP2350 datasheet, errata.
 """
 
 import hashlib
@@ -25,6 +29,8 @@ FAMILIES = {
     "stm32f7": 0x53B80F00,
     "stm32h7": 0x6DB66082,
 }
+ABSOLUTE = 0xE48BFF57
+RP2350 = (FAMILIES["rp2350-arm-s"], FAMILIES["rp2350-riscv"])
 NOT_MAIN_FLASH, FILE_CONTAINER, HAS_FAMILY, HAS_MD5, HAS_TAGS = 0x1, 0x1000, 0x2000, 0x4000, 0x8000
 TAG_VERSION, TAG_DEVICE, TAG_PAGE_BYTES, TAG_SHA2, TAG_DEVICE_TYPE = 0x9FC7BC, 0x650D9D, 0x0BE9F7, 0xB46DB0, 0xC8A729
 
@@ -100,18 +106,26 @@ def read(file: bytes) -> list[Image]:
     Raises:
         Uf2Error: a block is damaged, missing, twice, or its content beyond the others by more than 64 MiB.
     """
-    if not file or len(file) % BLOCK_BYTES:
-        raise Uf2Error(f"file: got {len(file)} bytes, wanted whole blocks of {BLOCK_BYTES}")
-    if len(file) > BLOCKS_MAX * BLOCK_BYTES:
-        raise Uf2Error(f"file: got {len(file) // BLOCK_BYTES} blocks, wanted {BLOCKS_MAX} at most")
     found: dict[int | None, list[_Block]] = {}
-    for number in range(len(file) // BLOCK_BYTES):
-        block = _read_block(file[number * BLOCK_BYTES :][:BLOCK_BYTES], number)
-        if not block.flags & (NOT_MAIN_FLASH | FILE_CONTAINER):
+    for block in _read_blocks(file):
+        if not block.flags & (NOT_MAIN_FLASH | FILE_CONTAINER) and not _is_ignored(block):
             found.setdefault(block.family, []).append(block)
     if not found:
         raise Uf2Error("file: got no block for a board's main flash, wanted one")
     return [_join_blocks(family, blocks) for family, blocks in found.items()]
+
+
+def select(file: bytes, family: int) -> bytes:
+    """The blocks of one family alone, as they are, so that a board has all of them when the file ends; b"" if none.
+
+    Raises:
+        Uf2Error: a block is damaged; whether all are there is for `read` to say.
+    """
+    return b"".join(
+        file[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+        for number, block in enumerate(_read_blocks(file))
+        if block.family == family or (family in RP2350 and _is_ignored(block))
+    )
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,20 @@ class _Block:
     count: int
     family: int | None
     tags: dict[int, bytes]
+
+
+def _read_blocks(file: bytes) -> list[_Block]:
+    if not file or len(file) % BLOCK_BYTES:
+        raise Uf2Error(f"file: got {len(file)} bytes, wanted whole blocks of {BLOCK_BYTES}")
+    if len(file) > BLOCKS_MAX * BLOCK_BYTES:
+        raise Uf2Error(f"file: got {len(file) // BLOCK_BYTES} blocks, wanted {BLOCKS_MAX} at most")
+    blocks = range(len(file) // BLOCK_BYTES)
+    return [_read_block(file[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES], number) for number in blocks]
+
+
+def _is_ignored(block: _Block) -> bool:
+    place = (block.family, block.number, block.count)
+    return place == (ABSOLUTE, 0, 2) and block.payload == b"\xef" * PAYLOAD_BYTES
 
 
 def _read_block(block: bytes, number: int) -> _Block:

@@ -28,6 +28,8 @@ from gateway.aggregation import receiver
 from gateway.aggregation.receiver import Receiver
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.service import Aggregation
+from gateway.binding import binding_http
+from gateway.binding.service import open_binding
 from gateway.broker import Broker
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
@@ -173,7 +175,17 @@ class RunningSite:
         self.status.timings.setup = self.set_up_s
         self.status.load(self.folder / "settlement", self._first_epoch)
         self._make_aggregation(ends)
-        self.intake = Intake(on_bound=self.dauth.answer, on_announced=self.aggregation.greet)
+        self.binding = ends.enter_context(
+            open_binding(
+                self.folder,
+                self.settlement,
+                self.registry.devices,
+                self._publish,
+                self.progress.say,
+                self.dauth.read_deeds,
+            )
+        )
+        self.intake = Intake(on_bound=self._bound, on_announced=self.aggregation.greet)
         self.bus.subscribe(*intake.TOPICS, *receiver.TOPICS, ORACLE_PREFIX + "#")
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
         self.bus.start()
@@ -207,6 +219,10 @@ class RunningSite:
         self.receiver = Receiver(self.aggregation)
         self.status.rounds = lambda: self.aggregation.rounds() + self.aggregation.trusted.rounds()
 
+    def _bound(self, device: bytes, nonce: int, signature: bytes) -> None:
+        self.dauth.answer(device, nonce, signature)
+        self.binding.answer(device, nonce, signature)
+
     def _start_settler(self, ends: ExitStack) -> None:
         self.settler = Settler(
             self.folder,
@@ -222,7 +238,7 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
-        site = app(self.status, edil_http.routes(self.aggregation))
+        site = app(self.status, [*edil_http.routes(self.aggregation), *binding_http.routes(self.binding)])
         try:
             page = serve(site, self._page_port)
         except PortInUse:

@@ -15,7 +15,6 @@ Sources: CRC-16/IBM-3740 ("CCITT-FALSE"); Crockford, "Base 32"; GF(32) by x^5 + 
 
 import binascii
 import hashlib
-import secrets
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -58,11 +57,6 @@ class Label:
         return f"Label(device={self.device.hex()}, board={self.board.hex()}, capabilities={self.capabilities!r})"
 
 
-def new_code() -> int:
-    """A set-up code nobody can guess."""
-    return secrets.randbits(CODE_BITS)
-
-
 def board_digest(name: str) -> bytes:
     """What stands for a board's name on a label, 4 octets."""
     return hashlib.sha256(name.encode()).digest()[:4]
@@ -86,7 +80,7 @@ def decode(text: str) -> Label:
     try:
         octets = base38.decode(text.removeprefix(PREFIX))
     except base38.Base38Error as error:
-        raise LabelError(f"label: {error}") from error
+        raise LabelError(f"label: {error}: it was read wrong, read it again") from error
     body, check = octets[:-2], int.from_bytes(octets[-2:], "big")
     if binascii.crc_hqx(body, 0xFFFF) != check:
         raise LabelError("label: its check does not fit: it was read wrong, read it again")
