@@ -45,7 +45,7 @@ up: .venv/runtime
 
 test: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/dev
 	@$(BIN)/ruff check .

@@ -17,8 +17,10 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from gateway import abi, jsonrpc
+from gateway import abi, jsonrpc, recursion
 from gateway.jsonrpc import RpcError
+
+recursion.bound()
 
 MINED_WITHIN_S = 120
 POLL_S = 0.2

@@ -29,6 +29,7 @@ class DAuth:
         publish: (topic, payload). say: tells a person.
 
     Attributes:
+        domain: chain id and address (20 bytes) of Devices, of what is signed off the chain. owner_keys: as given.
         deeds: bindings on the chain, by number, as of the last turn that changed them.
     """
 
@@ -41,6 +42,8 @@ class DAuth:
         say: Callable[[str], None],
     ) -> None:
         self._settlement, self._devices = settlement, devices
+        self.domain = settlement.chain.chain_id, bytes.fromhex(settlement.contracts.devices[2:])
+        self.owner_keys = owner_keys
         self._keys = {to_checksum_address(curve.address_of(key.secret)): key for key in owner_keys}
         self._owners = list(self._keys)
         self._publish, self._say = publish, say

@@ -18,8 +18,27 @@ SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)
 KEY = "1f" * 32
 
 
-COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil",
-            "boards", "devices", "flash", "logs", "shell", "label", "bind"]
+COMMANDS = [
+    "setup",
+    "up",
+    "verify",
+    "emulate",
+    "bench",
+    "model",
+    "qualify",
+    "cstore",
+    "r1fs",
+    "shareholder",
+    "edil",
+    "job",
+    "boards",
+    "devices",
+    "flash",
+    "logs",
+    "shell",
+    "label",
+    "bind",
+]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 
 

@@ -87,7 +87,7 @@ def test_a_thermometer_that_does_not_keep_its_settings_is_refused():
 @given(st.lists(st.tuples(st.integers(0, 511), st.binary(max_size=200)), max_size=5), st.integers(0, 20))
 def test_the_eeprom_keeps_what_was_written_whatever_its_pages(writes, silence):
     chip = at24c.Model(512, 32, silence)
-    driver = At24c(Bus({0x50: chip}), size=512, page_bytes=32)
+    driver = At24c(Bus({0x50: chip}), chip_bytes=512, page_bytes=32)
     shadow = bytearray(chip.memory)
     for address, data in writes:
         if address + len(data) > 512:
@@ -104,7 +104,7 @@ def test_the_eeprom_keeps_what_was_written_whatever_its_pages(writes, silence):
 def test_an_eeprom_that_never_finishes_is_an_error():
     chip = at24c.Model(512, 32, 10**9)
     with pytest.raises(OSError, match="at24c at 0x50: write at 0x7: not done after 400 polls"):
-        At24c(Bus({0x50: chip}), size=512, page_bytes=32).write(7, b"x")
+        At24c(Bus({0x50: chip}), chip_bytes=512, page_bytes=32).write(7, b"x")
 
 
 @settings(derandomize=True, max_examples=60)

@@ -111,10 +111,10 @@ def test_every_reason_has_a_vector():
     assert {vector["reason"] for vector in VECTORS["invalid"]} == set(wire.REASONS)
 
 
-def test_the_longest_heartbeat_has_191_bytes():
-    frame = wire.sign_heartbeat(DEVICE_ID, sign, bytes(14), 2**32 - 1, 2**32 - 1, MODEL, 2**32 - 1, bytes(16))
+def test_the_longest_heartbeat_has_192_bytes():
+    frame = wire.sign_heartbeat(DEVICE_ID, sign, bytes(14), 2**32 - 1, 2**32 - 1, MODEL, 2**32 - 1, bytes(16), 23)
 
-    assert len(frame) == 191
+    assert len(frame) == 192
 
 
 def test_the_worked_example_of_the_specification_is_its_vector():
@@ -140,9 +140,9 @@ def test_a_topic_names_the_device_in_lower_case_hex():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: wire.encode_heartbeat(bytes(13), 1, 1, MODEL, 0, bytes(16)),
-        lambda: wire.encode_heartbeat(bytes(14), 0, 1, MODEL, 0, bytes(16)),
-        lambda: wire.encode_heartbeat(bytes(14), 1, 2**32, MODEL, 0, bytes(16)),
+        lambda: wire.encode_heartbeat(bytes(13), 1, 1, MODEL, 0, bytes(16), 0),
+        lambda: wire.encode_heartbeat(bytes(14), 0, 1, MODEL, 0, bytes(16), 0),
+        lambda: wire.encode_heartbeat(bytes(14), 1, 2**32, MODEL, 0, bytes(16), 0),
         lambda: wire.encode_ack(1, -1),
         lambda: wire.encode_bound(1, bytes(65)),
         lambda: wire.encode_samples("s", b""),

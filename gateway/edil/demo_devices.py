@@ -33,8 +33,8 @@ _START = """
 agent = None
 import gc
 gc.collect()
-agent = start(_tinyren, open_memory(), LinkSource(), model, host_model.OFFSETS, host_model.SHIFTS)
-run(agent, _tinyren)
+agent = firmware.start(_tinyren, core.open_memory(), core.LinkSource(), model, *wants)
+firmware.run(agent, _tinyren)
 """
 
 
