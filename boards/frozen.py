@@ -8,6 +8,8 @@ from models.frozen import frozen_module
 
 HOST_ONLY = {"port.py", "plain.py", "host.py", "loader.py", "__main__.py"}  # of device/agent: for CPython alone
 PACKAGES = ("agent", "drivers")
+# Of device/drivers: what the emulated boards have chips for. Boards whose modules are files take what they need.
+DRIVERS = {"__init__", "at24c", "cfi_flash", "lsm303dlhc", "registers", "sample_source", "tmp105"}
 MODEL = ROOT / "models" / "host"
 
 
@@ -24,7 +26,7 @@ def frozen_files(board: Board) -> dict[str, bytes]:
         f"{package}/{path.name}": path.read_bytes()
         for package in PACKAGES
         for path in (ROOT / "device" / package).glob("*.py")
-        if path.name not in HOST_ONLY
+        if path.name not in HOST_ONLY and (package != "drivers" or path.stem in DRIVERS)
     }
     for name, file in (("main", "qemu_main"), ("core", "qemu_core"), ("package_files", "package_files")):
         files[f"{name}.py"] = (ROOT / "boards" / f"{file}.py").read_bytes()

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 from gateway.arguments import new_progress, positive, print_json
+from gateway.bind_commands import add_bind
 from gateway.cstore_commands import add_cstore
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
+from gateway.flash_commands import add_flash
 from gateway.job_commands import add_job
+from gateway.label_commands import add_label
 from gateway.model_commands import add_model
 from gateway.r1fs_commands import add_r1fs
 from gateway.up_arguments import add_up
@@ -75,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     add_r1fs(commands)
     add_edil(commands)
     add_job(commands)
+    add_flash(commands)
+    add_label(commands)
+    add_bind(commands)
     return root
 
 

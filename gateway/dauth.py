@@ -67,6 +67,10 @@ class DAuth:
         deeds = self.deeds.values()
         return {bytes.fromhex(device[2:]): bytes.fromhex(deed.owner[2:]) for deed in deeds for device in deed.devices}
 
+    def read_deeds(self) -> None:
+        """Take over what was bound by others than this; from any thread."""
+        self.deeds = self._settlement.bindings()
+
     def turn(self, boards: Sequence[bytes | None]) -> tuple[int, int]:
         """Go on with binding.
 

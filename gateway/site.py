@@ -17,6 +17,8 @@ from boards.build import Firmware
 from boards.signals import HostSignals, Replay
 from gateway import intake, keys, site_file
 from gateway.aggregation import receiver
+from gateway.binding import binding_http
+from gateway.binding.service import open_binding
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
 from gateway.database import open_or_say
@@ -152,7 +154,10 @@ class RunningSite:
         self.status.rounds = lambda: self.aggregation.rounds() + self.aggregation.trusted.rounds()
         self.jobs = make_deeploy(self.folder, self.stores, *known, publish, clock, self._notice)
         self.status.jobs = self.jobs.deeploy.jobs
-        self.intake = Intake(self.dauth.answer, self.jobs.deeploy.gone, self._on_announced)
+        self.binding = ends.enter_context(
+            open_binding(self.folder, self.settlement, devices, publish, self.progress.say, self.dauth.read_deeds)
+        )
+        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced)
         self.workers.subscribe(*intake.TOPICS)
         self.bus.subscribe(*receiver.TOPICS, *deeploy_receiver.TOPICS, ORACLE_PREFIX + "#")
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
@@ -173,6 +178,10 @@ class RunningSite:
         self.threads.start("edil", self.receiver, self.bus)
         self.threads.start("deeploy", self.jobs, self.bus)
 
+    def _bound(self, device: bytes, nonce: int, signature: bytes) -> None:
+        self.dauth.answer(device, nonce, signature)
+        self.binding.answer(device, nonce, signature)
+
     def _start_settler(self, ends: ExitStack) -> None:
         self.settler = Settler(
             self.folder,
@@ -188,7 +197,11 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
-        more = edil_http.routes(self.aggregation) + deeploy_http.routes(self.jobs.deeploy)
+        more = (
+            edil_http.routes(self.aggregation)
+            + deeploy_http.routes(self.jobs.deeploy)
+            + binding_http.routes(self.binding)
+        )
         site = app(self.status, [*more, *self.stores.routes()])
         page = serve(site, self._options.page_port, self._options.must_have_port)
         ends.callback(page.stop)

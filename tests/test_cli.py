@@ -31,6 +31,13 @@ COMMANDS = [
     "shareholder",
     "edil",
     "job",
+    "boards",
+    "devices",
+    "flash",
+    "logs",
+    "shell",
+    "label",
+    "bind",
 ]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 
@@ -77,7 +84,7 @@ def test_the_commands_are_those_of_the_readme():
     assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-@pytest.mark.parametrize("name", ["up", "bench", "qualify", *VERBS])
+@pytest.mark.parametrize("name", ["up", "bench", "qualify", "flash", "boards", "label", "bind", *VERBS])
 def test_every_option_is_in_the_readme(name):
     readme = (ROOT / "README.md").read_text()
     options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]

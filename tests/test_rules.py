@@ -21,6 +21,9 @@ ON_DEVICE = sorted(
 )
 MICROPYTHON_HAS = {"_tinyren", "array", "binascii", "gc", "hashlib", "machine", "micropython", "struct", "sys"}
 PURE = [
+    "boards/flashing.py",
+    "boards/images.py",
+    "boards/uf2.py",
     "device/agent/agent.py",
     "device/agent/boot.py",
     "device/agent/cbor.py",
@@ -42,12 +45,17 @@ PURE = [
     "device/agent/update.py",
     "device/agent/upload.py",
     "device/agent/wire.py",
+    "device/drivers/level.py",
+    "device/drivers/registers.py",
+    "device/drivers/sample_source.py",
     "gateway/aggregation/aggregate.py",
     "gateway/aggregation/heads.py",
     "gateway/aggregation/invitations.py",
     "gateway/aggregation/messages.py",
     "gateway/aggregation/rings.py",
     "gateway/aggregation/updates.py",
+    "gateway/binding/pending.py",
+    "gateway/binding/tries.py",
     "gateway/deeploy/documents.py",
     "gateway/deeploy/observed.py",
     "gateway/deeploy/reconcile.py",
@@ -62,6 +70,10 @@ PURE = [
     "gateway/edil/security.py",
     "gateway/edil/shares.py",
     "gateway/job_lines.py",
+    "gateway/labels/base38.py",
+    "gateway/labels/drawing.py",
+    "gateway/labels/layout.py",
+    "gateway/labels/payload.py",
     "gateway/late.py",
     "gateway/oracle/availability.py",
     "gateway/oracle/consensus.py",
@@ -94,6 +106,8 @@ ONE_PLACE = {
     "wasmtime": "gateway/workloads/wasm.py",
     "eth": "gateway/embedded_chain.py",
     "tenseal": "gateway/aggregation/seal.py",
+    "segno": "gateway/labels/layout.py",
+    "fpdf": "gateway/labels/printing.py",
 }
 MPY_BUDGET_BYTES = 96 * 1024
 
