@@ -9,7 +9,7 @@ from models.frozen import frozen_module
 HOST_ONLY = {"port.py", "plain.py", "host.py", "loader.py", "__main__.py"}  # of device/agent: for CPython alone
 PACKAGES = ("agent", "drivers")
 # Of device/drivers: what the emulated boards have chips for. Boards whose modules are files take what they need.
-DRIVERS = {"__init__", "at24c", "cfi_flash", "lsm303dlhc", "registers", "sample_source", "tmp105"}
+DRIVERS = {"__init__", "at24c", "cfi_flash", "lsm303dlhc", "region", "registers", "sample_source", "tmp105"}
 MODEL = ROOT / "models" / "host"
 
 
