@@ -46,7 +46,8 @@ up: .venv/runtime
 
 test: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
 check: .venv/dev
 	@$(BIN)/ruff check .

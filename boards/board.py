@@ -10,6 +10,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 STORES = ("at24c", "cfi")
+REGIONS = ("store", "state", "ring", "model_a", "model_b", "agent_a", "agent_b")
 RUNS = ("agent", "kernels")
 DEFAULT_BOARDS = ("qemu_mps2_an385", "qemu_mps2_an500", "qemu_virt_rv32")  # of a site that names none
 
@@ -24,7 +25,8 @@ class Board:
 
     name: its folder's; core: the processor; runs: "agent", or "kernels" alone where memory is too small for it.
     source: where samples come from, as the device announces it; store: the kind of memory that keeps key and boot
-    counter; i2c_bus: the bus of sensors and store. None when there is none; an agent has the first two.
+    counter; i2c_bus: the bus of sensors and store; regions: what lies where in that memory, {name of REGIONS:
+    [first byte, bytes]}. None when there is none; an agent has all but the bus.
     The budgets are in bytes: flash = code, constants and initial data; ram = data and bss, which holds the heap.
     toolchain: compiler, the Debian package that holds it, and further arguments of make. emulator: boards/emulator.py.
     natmod: how stock MicroPython is built and emulated here to take native modules (boards/natmod.py); None: it is not.
@@ -44,6 +46,7 @@ class Board:
     source: str | None = None
     store: str | None = None
     i2c_bus: int | None = None
+    regions: dict[str, list[int]] | None = None
     natmod: dict[str, Any] | None = None
     model: dict[str, Any] | None = None
     bare: dict[str, Any] | None = None
@@ -54,7 +57,7 @@ class Board:
 
 
 TOOLCHAIN = {"compiler": str, "package": str, "make": list}
-EMULATOR = {"program": str, "package": str, "arguments": list, "image": dict, "sensors": bool, "counter": dict}
+EMULATOR = {"program": str, "package": str, "arguments": list, "images": list, "sensors": bool, "counter": dict}
 NATMOD = {"arch": str, "make": list, "arguments": list, "free_address": int}
 MODEL = {"address": int, "bytes": int, "is_ram": bool}
 BARE = {"flags": list, "sources": list, "machine": list, "code_address": int, "ram_address": int, "ram_bytes": int}
@@ -69,6 +72,7 @@ KINDS = {
     "toolchain": dict,
     "emulator": dict,
     "i2c_bus": int,
+    "regions": dict,
     "natmod": dict,
     "model": dict,
     "bare": dict,
@@ -113,11 +117,21 @@ def parse_board(name: str, text: str) -> Board:
         if field in table and table[field] not in choices:
             raise BoardError(f"{name}/board.toml: {field}: got {table[field]!r}, wanted {' or '.join(choices)}")
     if table.get("runs", "agent") == "agent":
-        _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL - {"source", "store"})
+        _check_table(f"{name}/board.toml", table, KINDS, OPTIONAL - {"source", "store", "regions"})
+        _check_regions(f"{name}/board.toml: regions", table["regions"])
     for field in ("flash_budget_bytes", "ram_budget_bytes", "heap_bytes"):
         if table[field] <= 0:
             raise BoardError(f"{name}/board.toml: {field}: got {table[field]}, wanted more than 0")
     return Board(name=name, **table)
+
+
+def _check_regions(place: str, regions: dict[str, Any]) -> None:
+    _check_table(place, regions, dict.fromkeys(REGIONS, list))
+    end = 0
+    for name, region in sorted(regions.items(), key=lambda item: item[1]):
+        if len(region) != 2 or any(type(number) is not int for number in region) or region[0] < end or region[1] <= 0:
+            raise BoardError(f"{place}: {name}: got {region}, wanted [first byte, bytes] from {end} on")
+        end = sum(region)
 
 
 def _check_table(place: str, table: dict[str, Any], kinds: dict[str, type], optional: set[str] | None = None) -> None:

@@ -96,9 +96,9 @@ def digest_of(parts: Iterable[bytes]) -> str:
 def _setting(board: Board, sources: dict[Package, Source]) -> list[bytes]:
     """What make does not look at: compiler, arguments, make files, linker scripts, options of MicroPython."""
     version = subprocess.run([board.toolchain["compiler"], "--version"], capture_output=True, check=True).stdout
-    files = [*sorted(ROOT.glob("boards/*/*.[ml][kd]")), *sorted(NATIVE.glob("*.mk")), NATIVE / "mpconfig_tinyren.h"]
+    files = [*ROOT.glob("boards/*/*.[ml][kd]"), *NATIVE.glob("*.mk"), *NATIVE.glob("mpconfig*.h")]
     texts = [board.name, repr(board.toolchain), *(source.digest for source in sources.values())]
-    return [version, *(text.encode() for text in texts), *(path.read_bytes() for path in files)]
+    return [version, *(text.encode() for text in texts), *(path.read_bytes() for path in sorted(files))]
 
 
 def _key(board: Board, sources: dict[Package, Source], frozen: dict[str, bytes]) -> str:

@@ -1,14 +1,15 @@
-"""Run an emulated board as a child process: QEMU with our firmware, a REPL on a pty, a link, sensors and a memory chip.
+"""Run an emulated board as a child process: QEMU with our firmware, a REPL on a pty, a link, sensors and memory chips.
 
-It decides nothing: when QEMU ends, `poll` and `wait` say so, and whoever supervises calls `restart` (with backoff). The
-guest's `machine.reset()` ends QEMU by semihosting, so an end with code 0 is a reset. It imports nothing of the gateway.
+It decides nothing: when QEMU ends, `poll` and `wait` say so, and whoever supervises calls `restart` (with backoff): a
+power cut to the guest. A reset by the guest or its watchdog keeps RAM and does not end QEMU. It imports nothing of the
+gateway.
 
 What it reads of a board is the table `[emulator]` of its board.toml:
   program, package  the QEMU binary, and the Debian package that holds it
   arguments         QEMU's arguments for the machine. They name two character devices that always exist, `repl` and
-                    `link`; the memory image by its file name; and, if `sensors`, devices with the ids `temperature`
+                    `link`; the memory images by their file names; and, if `sensors`, devices with the ids `temperature`
                     (tmp105) and `magnetometer` (lsm303dlhc_mag)
-  image             {file, bytes, erased_bytes}: made once, sparse, its first erased_bytes 0xFF as a new chip's; kept
+  images            [{file, bytes, erased_bytes}]: made once, sparse, the first erased_bytes 0xFF as a new chip's; kept
   sensors           whether `set_sample` has chips to set
   counter           {address, nanoseconds, capture}: a free-running 32-bit counter, how long one count of it is, and
                     the register, if there is one, to which a 1 is written to have the count at address
@@ -46,7 +47,7 @@ class Emulator:
     Args:
         board: has `name` (text) and `emulator` (the table above).
         elf: the firmware, a path.
-        folder: where image and logs live; made if missing. One emulator at a time uses it: the image is locked.
+        folder: where images and logs live; made if missing. One emulator at a time uses it: its first image is locked.
         link: (host, port) of the broker, which QEMU connects to and reconnects each second; None for a link to nowhere.
         repl: "pty", or "null" for a board without a REPL.
         icount: count time in instructions, one a nanosecond. Deterministic, and slower than real time.
@@ -87,7 +88,7 @@ class Emulator:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         self._bound_logs()
         ours, theirs = socket.socketpair()
-        with self._open_image() as image, theirs, open(self.folder / "logs" / "qemu.log", "ab") as log:
+        with self._lock_images() as image, theirs, open(self.folder / "logs" / "qemu.log", "ab") as log:
             qmp = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
             # start_new_session: a terminal's Ctrl-C is for us, who then stop the emulators in order.
             self._process = _starter.submit(
@@ -114,7 +115,7 @@ class Emulator:
             raise
 
     def stop(self):
-        """End QEMU and wait until it is gone; nothing stays but image and logs. Harmless when it is not running."""
+        """End QEMU and wait until it is gone; nothing stays but images and logs. Harmless when it is not running."""
         if self._process:
             self._process.terminate()
             try:
@@ -133,7 +134,7 @@ class Emulator:
         self.start()
 
     def poll(self):
-        """None while QEMU runs or was never started, else its exit code (0 after a guest's reset). Bounds the logs."""
+        """None while QEMU runs or was never started, else its exit code. Bounds the logs."""
         self._bound_logs()
         return self._process.poll() if self._process else None
 
@@ -164,6 +165,8 @@ class Emulator:
                 raise EmulatorError(self._why_ended()) from error
             answer = self._receive()
             while "event" in answer:
+                if answer["event"] == "RESET":
+                    self._sample = None
                 answer = self._receive()
         if "error" in answer:
             raise EmulatorError(f"{self.board.name}: {command}: {answer['error']['desc']}")
@@ -179,12 +182,12 @@ class Emulator:
         Raises:
             EmulatorError: not running, or a value beyond what boards/signals.py clamps to.
         """
-        before = self._sample or (None,) * 4
+        before, self._sample = self._sample, tuple(sample)  # None again at the news of a reset: the chips are as new
         for index, (device, name, numerator, denominator) in enumerate(_PROPERTIES):
-            if sample[index] != before[index]:
+            # The first is always set, because such news comes before an answer.
+            if not index or None in (before, self._sample) or sample[index] != before[index]:
                 value = -(-sample[index] * numerator // denominator)
                 self.qmp("qom-set", path=f"/machine/peripheral/{device}", property=name, value=value)
-        self._sample = tuple(sample)
 
     def open_repl(self, timeout_s=30.0):
         """A conversation with the board (boards/repl.py), to be closed; it ends what runs there.
@@ -235,17 +238,9 @@ class Emulator:
         command += ["-chardev", f"{self.repl},id=repl,logfile=logs/repl.log,logappend=on"]
         return command + (["-icount", "shift=0"] if self.icount else [])
 
-    def _open_image(self):
-        """The image, made if missing, open and locked; QEMU inherits the lock and so holds it as long as it lives."""
-        image = self.board.emulator["image"]
-        path = self.folder / image["file"]
-        if not path.exists():
-            # Renamed into place when whole, so that a power cut leaves no short image, which QEMU would refuse.
-            fresh = path.with_suffix(".new")
-            with open(fresh, "wb") as file:
-                file.write(b"\xff" * image["erased_bytes"])
-                file.truncate(image["bytes"])
-            fresh.rename(path)
+    def _lock_images(self):
+        """The first image, open and locked, when all are there; QEMU inherits the lock and holds it while it lives."""
+        path, *_ = [self._make_image(**image) for image in self.board.emulator["images"]]
         file = open(path, "rb")
         deadline_s = time.monotonic() + UNLOCK_S
         while True:
@@ -257,6 +252,17 @@ class Emulator:
                     file.close()
                     raise EmulatorError(f"{self.board.name}: another emulator runs in {self.folder}") from error
                 time.sleep(0.02)
+
+    def _make_image(self, file, bytes, erased_bytes):
+        path = self.folder / file
+        if not path.exists():
+            # Renamed into place when whole, so that a power cut leaves no short image, which QEMU would refuse.
+            fresh = path.with_suffix(".new")
+            with open(fresh, "wb") as image:
+                image.write(b"\xff" * erased_bytes)
+                image.truncate(bytes)
+            fresh.rename(path)
+        return path
 
     def _bound_logs(self):
         for log in self.folder.glob("logs/*.log"):

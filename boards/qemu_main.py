@@ -1,51 +1,64 @@
-"""The frozen `main` of the emulated boards: joins drivers, store, encoder and agent, and runs them until Ctrl-C.
+"""The frozen `main` of the emulated boards: runs what the core opens, until Ctrl-C.
 
-An error that ends the agent is shown, and after 5 s, in which Ctrl-C leads to the REPL, the board resets itself.
+What runs is `agent.boot`'s decision (device/agent/UPDATE.md): the firmware's agent and encoder, or those of a bank. A
+watchdog is fed between the agent's steps, whatever the link does. An exception is kept as the reason of the boot's end
+and shown for 5 s; then the board resets itself.
 """
 
 import sys
 from binascii import hexlify
 
 import _tinyren
-import board
-import host_model
-import machine
-from agent.run import run, start
-from agent.sampling import LinkSource
-from drivers.at24c import At24c
-from drivers.cfi_flash import CfiFlash
-from drivers.lsm303dlhc import Lsm303dlhc
-from drivers.sample_source import SampleSource
-from drivers.tmp105 import Tmp105
+import core
+from agent import run as firmware
 from micropython import const
-from uctypes import bytearray_at
 
-FLASH_BASE = const(0x22000000)  # virt's second CFI flash
-SHOWN_MS = const(5000)
-
-
-def open_memory():
-    """What keeps key and boot number."""
-    if board.STORE == "at24c":
-        return At24c(_tinyren.I2C(board.I2C_BUS))
-    return CfiFlash(machine.mem32, bytearray_at, FLASH_BASE)
+_SHOWN_MS = const(5000)
+_WATCHDOG_MS = const(16000)
 
 
-def open_source():
-    """Where samples come from: the bus, or the link on a board without one."""
-    if board.I2C_BUS is None:
-        return LinkSource()
-    i2c = _tinyren.I2C(board.I2C_BUS)
-    return SampleSource(Tmp105(i2c), Lsm303dlhc(i2c))
+def feed():
+    """Tell the watchdog that the core goes on."""
+    _tinyren.watchdog(_WATCHDOG_MS)
 
 
-try:
-    model = _tinyren.Model(host_model.ARTIFACT)
-    wants = host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS
-    agent = start(_tinyren, open_memory(), open_source(), model, *wants)
-    print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
-    run(agent, _tinyren)
-except Exception as error:
+def end(error):
+    """Keep why this boot ended, show it, and reset -> never."""
     sys.print_exception(error)
-    _tinyren.idle(SHOWN_MS)
-    machine.reset()
+    reason, reset = f"error: {type(error).__name__}: {error}", "asked"
+    try:
+        journal.note(_tinyren.ticks_ms() // 1000, reason)
+        boot.fail(reason)
+    except Exception as other:  # whatever it is, the board has to come back
+        sys.print_exception(other)
+        reset = "error"
+    feed()
+    _tinyren.idle(_SHOWN_MS)
+    _tinyren.reset(reset)
+
+
+boot = None
+journal = core.open_journal()
+try:
+    feed()
+    regions = core.open_regions()
+    boot = core.open_boot(regions)
+    if boot.is_safe:
+        from agent import safe
+
+        chosen, agent = firmware, safe.start(_tinyren, regions["store"], boot)
+    else:
+        chosen, (model, *wants) = core.open_agent(boot), core.open_model(boot)
+        kept = {"boot": boot, "ring": regions["ring"], "journal": journal}
+        agent = chosen.start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
+        del kept
+    del regions, core
+    for opened in ("core", "board", "host_model"):  # 2 KB of heap that the agent may use
+        del sys.modules[opened]
+    print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
+    firmware.run(agent, _tinyren, boot, chosen.step, feed)
+    _tinyren.reset("asked")
+except KeyboardInterrupt:
+    raise
+except BaseException as error:  # SystemExit too: an agent that ends itself is no reason to be left at the console
+    end(error)

@@ -33,7 +33,8 @@ def build_unix_agent(report: Report, version: str = "0.1.0") -> Path:
     """The same with the C module, the frozen agent and encoder; `-c "import main"` runs the agent. Raises as above."""
     sources = get_sources(report)
     files = frozen_files(load_board(DEFAULT_BOARDS[0]))
-    del files["board.py"]
+    for name in ("board.py", "core.py", "package_files.py"):
+        del files[name]
     files["main.py"] = (ROOT / "boards" / "unix_main.py").read_bytes()
     files["../tinyren_board.h"] = (
         f'#define TINYREN_BOARD "{BOARD}"\n#define TINYREN_CORE "x86-64"\n#define TINYREN_VERSION "{version}"\n'

@@ -26,6 +26,7 @@ from device.agent import wire
 from gateway import (
     bench_boards,
     bench_cstore,
+    bench_deeploy,
     bench_edil,
     bench_edil_device,
     bench_ingest,
@@ -33,6 +34,7 @@ from gateway import (
     bench_oracles,
     bench_r1fs,
     bench_scoring,
+    bench_workers,
     curve,
 )
 from gateway.chain import ChainError, address_of, open_embedded
@@ -66,10 +68,14 @@ def bench(progress: Progress, firmwares: list[Firmware], models: Path | None = N
     with TemporaryDirectory(dir=cache_folder()) as folder:  # on a disk, where the system's temporary folder may be RAM
         progress.say("heartbeats through the gateway, in turns with bare verification")
         result["gateway"] = bench_ingest.measure(folder=Path(folder))
+        progress.say("heartbeats off a broker, by the gateway alone and with workers")
+        result["gateway"] |= bench_workers.measure(Path(folder))
         progress.say("writes of CSTORE, in turns with the bare disk")
         result["cstore"] = bench_cstore.measure(Path(folder))
         progress.say("R1FS, in turns with plain SHA-256")
         result["r1fs"] = bench_r1fs.measure(Path(folder))
+        progress.say("a new encoder to the emulated boards and to agents on this computer")
+        result["deeploy"] = bench_deeploy.measure(firmwares, progress)
         progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
         result["edil"] = _told(bench_edil.measure, Path(folder))
         progress.say("messages of oracles that agree on an epoch")
@@ -102,7 +108,7 @@ def heartbeat_bytes() -> dict[str, int]:
 
     def length(epoch: int, window: int, boot: int, sequence: int, count: int) -> int:
         beacon = wire.make_beacon(epoch, window, bytes(32))
-        return len(wire.sign_heartbeat(device, _sign, beacon, boot, sequence, MODEL, count, bytes(16)))
+        return len(wire.sign_heartbeat(device, _sign, beacon, boot, sequence, MODEL, count, bytes(16), 23))
 
     return {"typical": length(60, 11, 3, 720, 2250), "worst": length(top, 2**16 - 1, top, top, top)}
 
@@ -134,6 +140,7 @@ def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "kernel_bytes": (max(result["kernel_bytes"].values()), 24 * 1024),
         "edil_instructions": (max(encrypts, default=0), 800_000),
         "edil_ram_bytes": (max(board["edil"]["ram_bytes"]["1024"] for board in boards), 10_752),
+        "deeploy_s": (result["deeploy"]["agents"]["seconds"], 60),
     }
     for name, (ratios, limit) in bench_models.to_tflm(result["models"]).items():
         if ratios:

@@ -3,7 +3,8 @@
 QEMU runs with `-icount shift=0`: time is a count of instructions, whatever machine is below. What is counted is the
 agent that the board's own `main` started, its client led to ONLINE by the packets that a broker sends:
   heartbeat  from the bytes of a beacon's PUBLISH to those of the heartbeat's, queued for the link; the mean of BEATS in
-             a row, with the garbage collections that fall between them. Its parts, each on its own:
+             a row, each acknowledged by the gateway before the next beacon (else a late record would be written), with
+             the garbage collections that fall between them. Its parts, each on its own:
              sign (`_tinyren.sign`), hash (SHA-256 of the Sig_structure), message (CBOR and COSE), mqtt (what is left)
   encoder    one window through the frozen model
 The last heartbeat is checked here: one that no gateway would take is not measured. The heap is read afterwards, free of
@@ -72,11 +73,12 @@ def measure(counter, nanoseconds, beats):
         last = bytes(client.pending())
         client.written(len(last))
         beacons.pop()
+        agent.receive(wire.topic(identity.id, "ack").encode(), wire.encode_ack(agent.boot, agent.sequence), now)
 
     found = {"heartbeat": count(lambda: client.feed(beacons[-1], now), beats, take)}
     digest, structure = bytes(32), bytes(120)
     window, out = bytearray(model.input_bytes), bytearray(model.output_bytes)
-    claims = beacon, agent.boot, agent.sequence, model.cid, 0, bytes(16)
+    claims = beacon, agent.boot, agent.sequence, model.cid, 0, bytes(16), 0
     signature = identity.sign(digest)
     found["sign"] = count(lambda: identity.sign(digest), 16)
     found["hash"] = count(lambda: hashlib.sha256(structure).digest(), 64)

@@ -36,13 +36,13 @@ def measure(heartbeats: int = 8192, folder: Path | None = None) -> dict[str, flo
         AssertionError: a heartbeat was not verified or not stored.
     """
     keys = [PrivateKey(number.to_bytes(32, "big")) for number in range(1, DEVICES + 1)]
-    items = [_item(keys[number % DEVICES], 1 + number // DEVICES) for number in range(heartbeats)]
+    items = [heartbeat_of(keys[number % DEVICES], 1 + number // DEVICES) for number in range(heartbeats)]
     bare = [_bare(keys[number % DEVICES], frame) for number, (_, frame, _) in enumerate(items)]
     seconds: dict[str, list[float]] = {"sign": [], "bare": [], "ingest": []}
     good = 0
     with tempfile.TemporaryDirectory(dir=folder) as name:
         registry, evidence = Registry(Path(name) / "state.sqlite"), Evidence(Path(name))
-        registry.enroll([_device(key) for key in keys])
+        registry.enroll([device_of(key) for key in keys])
         evidence.open_epoch(1, 1, 1000, 0)
         ingest = Ingest(registry.devices, registry.progress)
         ingest.open_window(BEACON, 0, 1000)
@@ -74,15 +74,16 @@ def _timed(series: list[float]) -> Iterator[None]:
     series.append(time.perf_counter() - started)
 
 
-def _device(key: PrivateKey) -> Device:
+def device_of(key: PrivateKey) -> Device:
+    """An enrolled device of this key."""
     public_key = key.public_key.format()
     return Device(curve.address(public_key), public_key, "bench", "none", "0", MODEL, "none", 1)
 
 
-def _item(key: PrivateKey, sequence: int) -> Item:
+def heartbeat_of(key: PrivateKey, sequence: int, beacon: bytes = BEACON) -> Item:
     """A heartbeat whose numbers are as long as they get."""
     device, top = curve.address(key.public_key.format()), 2**31
-    claims = BEACON, top, top + sequence, MODEL, top, bytes(16)
+    claims = beacon, top, top + sequence, MODEL, top, bytes(16), 23
     frame = wire.sign_heartbeat(device, lambda digest: key.sign_recoverable(digest, hasher=None), *claims)
     return wire.topic(device, "heartbeat"), bytes(frame), 5
 

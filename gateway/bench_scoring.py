@@ -75,7 +75,7 @@ def measure_heartbeat() -> tuple[float, float]:
         (
             0,
             wire.sign_heartbeat(
-                device, lambda d: key.sign_recoverable(d, hasher=None), bytes(14), 1, n, model, n, bytes(16)
+                device, lambda d: key.sign_recoverable(d, hasher=None), bytes(14), 1, n, model, n, bytes(16), 0
             ),
         )
         for n in range(1, SAMPLE + 1)

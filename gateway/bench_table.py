@@ -52,6 +52,9 @@ ROWS: tuple[tuple[str, Path], ...] = (
     ("bare verifications, in turns with them", ("gateway", "bare_per_s")),
     ("  the first as a share of the second", ("gateway", "share")),
     ("signatures by coincurve", ("gateway", "sign_per_s")),
+    ("heartbeats off the broker and on the disk, no workers", ("gateway", "workers_0_per_s")),
+    ("  with one worker", ("gateway", "workers_1_per_s")),
+    ("  with two workers", ("gateway", "workers_2_per_s")),
     ("transactions of the embedded chain, on the disk", ("chain", "transactions_per_s")),
     ("R1FS, MB a second", ()),
     ("plain SHA-256 of a file", ("r1fs", "hash_mb_per_s")),
@@ -90,6 +93,17 @@ EDIL_ROWS: tuple[tuple[str, Path], ...] = (
     ("16 clients, computation of all, s", ("round", "seconds")),
     ("  Flower's SecAgg+", ("secagg", "seconds")),
 )
+DEEPLOY_ROWS: tuple[tuple[str, Path], ...] = (
+    ("A NEW ENCODER, from the request to the last confirmed", ()),
+    ("emulated boards", ("deeploy", "boards", "done")),
+    ("  seconds", ("deeploy", "boards", "seconds")),
+    ("  bytes down, MQTT payloads", ("deeploy", "boards", "bytes_down")),
+    ("  bytes up", ("deeploy", "boards", "bytes_up")),
+    ("agents of this computer", ("deeploy", "agents", "done")),
+    ("  seconds", ("deeploy", "agents", "seconds")),
+    ("  bytes down, MQTT payloads", ("deeploy", "agents", "bytes_down")),
+    ("  bytes up", ("deeploy", "agents", "bytes_up")),
+)
 TARGETS: dict[Path, str] = {
     ("heartbeat_bytes", "worst"): "heartbeat_bytes",
     ("mpy_bytes", "all"): "mpy_bytes",
@@ -99,6 +113,7 @@ TARGETS: dict[Path, str] = {
     ("edil", "updates_per_core_s"): "edil_updates_per_core_s",
     ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
     ("edil", "head_ms"): "edil_head_ms",
+    ("deeploy", "agents", "seconds"): "deeploy_s",
 }
 WORST = {
     "kernel_bytes": "largest of the kernels",
@@ -124,7 +139,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
     lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
-    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS)]
+    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS), *DEEPLOY_ROWS]
     rows = [(label, _at(result, path) if path else None, path) for label, path in places]
     rows += [("ORACLES, an epoch: published, delivered", None, ()), *_oracles(result)]
     rows += [("SCORING of one epoch, seconds and peak memory", None, ()), *_scoring(result)]

@@ -31,8 +31,15 @@ MAX_INFLIGHT = 1_024
 MAX_INFLIGHT_BYTES = 8 << 20
 MAX_QUEUED_BYTES = 32 << 20
 MAX_MEMORY_BYTES = 256 << 20
-UP = ("announce", "heartbeat", "bound", "gone", "reveal", "update", "part", "edil")
-DOWN = ("ack", "bind", "samples", "challenge", "enrol", "round", "label", "taken")
+UP = (
+    *("announce", "heartbeat", "late", "journal", "bound", "gone"),
+    *("reveal", "update", "part", "edil"),
+    *("installed", "want", "output"),
+)
+DOWN = (
+    *("ack", "late_ack", "bind", "samples", "challenge", "enrol", "round", "label", "taken"),
+    *("trust", "manifest", "chunk"),
+)
 
 
 class BrokerMissing(Exception):

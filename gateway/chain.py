@@ -16,9 +16,11 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from gateway import abi, jsonrpc
+from gateway import abi, jsonrpc, recursion
 from gateway.jsonrpc import RpcError
 from gateway.sending import Sender
+
+recursion.bound()
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,16 @@ class Backoff:
 
 
 class Child:
-    """One process; its output goes to `log`, begun anew at a start once it is over LOG_BYTES; one before is kept."""
+    """One process; its output goes to `log`, begun anew at a start once it is over LOG_BYTES; one before is kept.
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    Each start takes its standard input from `stdin`: a descriptor, which is closed here.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, stdin: Callable[[], int] = lambda: subprocess.DEVNULL
+    ) -> None:
         self.name = name
-        self._command, self._log = command, log
+        self._command, self._log, self._stdin = command, log, stdin
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff()
 
@@ -58,16 +63,18 @@ class Child:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
             os.replace(self._log, self._log.with_suffix(".log.1"))
-        parent = os.getpid()
+        parent, stdin = os.getpid(), self._stdin()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a terminal's Ctrl-C is the site's, which ends its children in order
                 preexec_fn=lambda: end_with(parent),
             )
+        if stdin >= 0:
+            os.close(stdin)
 
     def watch(self) -> str | None:
         """Start it again if it ended and its pause is over; what happened in words, or None."""

@@ -5,16 +5,21 @@ import json
 import sys
 from pathlib import Path
 
-from gateway.arguments import new_progress, port, positive, print_json, readable
+from gateway.arguments import new_progress, positive, print_json
 from gateway.audit_commands import add_audit
+from gateway.bind_commands import add_bind
 from gateway.cstore_commands import add_cstore
 from gateway.earnings_commands import add_earnings
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
+from gateway.flash_commands import add_flash
+from gateway.job_commands import add_job
+from gateway.label_commands import add_label
 from gateway.model_commands import add_model
 from gateway.r1fs_commands import add_r1fs
 from gateway.relay_commands import add_relay
 from gateway.simulate_commands import add_simulate
+from gateway.up_arguments import add_up
 from gateway.work_commands import add_work
 
 VERSION = "0.1.0"
@@ -49,25 +54,7 @@ def parser() -> argparse.ArgumentParser:
     setup.add_argument("--json", action="store_true", help="print what stands as one JSON object")
     setup.set_defaults(run=run_setup)
 
-    up = commands.add_parser("up", help="run a site: broker, chain, oracles, page and emulated boards")
-    up.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="where it is kept (default: site)")
-    up.add_argument(
-        "--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)"
-    )
-    up.add_argument("--devices", type=positive, metavar="N", help="how many devices (default: one per board)")
-    up.add_argument("--boards", metavar="A,B", help="which boards (default: the three of DEFAULT_BOARDS)")
-    up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
-    up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
-    up.add_argument(
-        "--replay", type=readable, metavar="FILE.csv", help="sensor values from a recording, not from this host"
-    )
-    up.add_argument("--rpc", metavar="URL", help="settle on this chain (JSON-RPC), not on the embedded one")
-    up.add_argument(
-        "--key", type=readable, metavar="FILE", help="with --rpc: 64 hex digits, the funded key that pays for gas"
-    )
-    up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
-    up.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    up.set_defaults(run=run_up)
+    add_up(commands, run_up)
 
     verify = commands.add_parser("verify", help="recompute an epoch from its evidence and compare with the chain")
     verify.add_argument("site", type=Path, metavar="SITE", help="the folder that `tinyren up` keeps")
@@ -100,6 +87,10 @@ def parser() -> argparse.ArgumentParser:
     add_simulate(commands)
     add_relay(commands)
     add_work(commands)
+    add_job(commands)
+    add_flash(commands)
+    add_label(commands)
+    add_bind(commands)
     return root
 
 

@@ -40,6 +40,8 @@ def open_engine(arguments: Namespace, make: bool) -> Iterator[Engine]:
     """The engine that the arguments name, closed in the end. What it has to say goes to stderr."""
     engine: Engine
     if arguments.cstore:
+        if arguments.store:
+            raise CommandError("--store: got one with --cstore, wanted one of them", Exit.USAGE)
         engine = _cluster(arguments)
     else:
         path: Path = arguments.store or arguments.site / "cstore.sqlite"
@@ -54,9 +56,12 @@ def open_engine(arguments: Namespace, make: bool) -> Iterator[Engine]:
         engine.close()
 
 
+def site_engine(folder: Path, arguments: Namespace) -> Engine:
+    """The engine of a running site: the cluster that the arguments name, or its own file, made if there is none."""
+    return _cluster(arguments) if arguments.cstore else SqliteEngine(folder / "cstore.sqlite")
+
+
 def _cluster(arguments: Namespace) -> Engine:
-    if arguments.store:
-        raise CommandError("--store: got one with --cstore, wanted one of them", Exit.USAGE)
     options = replace(
         parse_url(arguments.cstore),
         credentials=arguments.cstore_credentials,

@@ -29,6 +29,7 @@ class DAuth:
         publish: (topic, payload). say: tells a person.
 
     Attributes:
+        domain: chain id and address (20 bytes) of Devices, of what is signed off the chain. owner_keys: as given.
         deeds: bindings on the chain, by number, as of the last turn that changed them.
     """
 
@@ -41,6 +42,8 @@ class DAuth:
         say: Callable[[str], None],
     ) -> None:
         self._settlement, self._devices = settlement, devices
+        self.domain = settlement.chain.chain_id, bytes.fromhex(settlement.contracts.devices[2:])
+        self.owner_keys = owner_keys
         self._keys = {to_checksum_address(curve.address_of(key.secret)): key for key in owner_keys}
         self._owners = list(self._keys)
         self._publish, self._say = publish, say
@@ -63,6 +66,10 @@ class DAuth:
         """Owner's address of each bound device, as of the last turn that changed a binding; from any thread."""
         deeds = self.deeds.values()
         return {bytes.fromhex(device[2:]): bytes.fromhex(deed.owner[2:]) for deed in deeds for device in deed.devices}
+
+    def read_deeds(self) -> None:
+        """Take over what was bound by others than this; from any thread."""
+        self.deeds = self._settlement.bindings()
 
     def turn(self, boards: Sequence[bytes | None]) -> tuple[int, int]:
         """Go on with binding.

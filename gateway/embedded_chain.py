@@ -24,9 +24,11 @@ from eth_utils.address import to_checksum_address
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-from gateway import jsonrpc
+from gateway import jsonrpc, recursion
 from gateway.chain_store import ChainStore, StoreError
 from gateway.jsonrpc import RpcError
+
+recursion.bound()
 
 CHAIN_ID = 1331
 GAS_LIMIT = 30_000_000

@@ -34,6 +34,10 @@ class Clock:
     def set(self, now_ms: int) -> None:
         self._offset_ms = now_ms - time.monotonic_ns() // 1_000_000
 
+    def at(self, monotonic_ms: int) -> int:
+        """The site's time at a moment of the monotonic clock, which all processes share."""
+        return self._offset_ms + monotonic_ms
+
     def __call__(self) -> int:
         return self._offset_ms + time.monotonic_ns() // 1_000_000
 
@@ -177,7 +181,8 @@ class Epochs:
         for number in range(max(epoch, 1), newest + 1):
             start = offset if number == epoch else 0
             for item in read(heartbeats_path(self.evidence.folder, number), start):
-                self.registry.advance(self.ingest.recount([item]).progress)
+                batch = self.ingest.recount([item])
+                self.registry.advance(batch.progress, batch.heartbeats)
         if newest:
             end = heartbeats_path(self.evidence.folder, newest).stat().st_size
             self.registry.save(newest, end)

@@ -17,6 +17,8 @@ class Exit(IntEnum):
     PORT = 6
     TIMEOUT = 7
     TRUST = 8
+    ROLLED_BACK = 9
+    PARTLY = 10
     CHAIN = 11
 
 

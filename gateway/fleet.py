@@ -1,6 +1,7 @@
 """The emulated boards of a site: started, fed with sensor values, started again when they end; judges nothing.
 
-A guest's `machine.reset()` ends QEMU, so an end is a reset; the board comes back with its EEPROM or flash as it was.
+A reset by the guest or its watchdog is its own affair: QEMU goes on. An end of QEMU is a power cut; the board comes
+back with its EEPROM or flash as it was.
 Boards with an I2C bus have their emulated chips set through QMP; the others get the same samples over the link.
 """
 

@@ -14,27 +14,30 @@ A reveal: the same up to its claims, then it answers a challenge (not_asked), an
 comes when no window is open, is passed over and leaves no count: both are usual.
 An announce: the same up to its claims, then its boot is not below the last (replay), there is room for a new device
 (too_many_devices), its public key is the id's (wrong_device), and its signature (bad_signature).
+A batch of late records, and a journal: the same up to its claims, then a journal's boot is not below the last one's
+(replay), the device is enrolled, and its signature. What of late records is new, late_store says.
 `decide` changes nothing. What it decided holds once the caller has it on the disk and told the registry, read here.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from device.agent import reveal, wire
+from device.agent import reports, reveal, wire
 from gateway import curve
+from gateway.late import LateBatch, Report
 from gateway.registry import MAX_DEVICES, Device, Progress
 
 PREFIX = "tinyren"
 ID_DIGITS = 40
 MAX_PAYLOAD_BYTES = max(
-    wire.HEARTBEAT_MAX_BYTES, wire.ANNOUNCE_MAX_BYTES, wire.SMALL_MAX_BYTES, reveal.REVEAL_MAX_BYTES
+    wire.ANNOUNCE_MAX_BYTES, reports.LATE_MAX_BYTES, reports.JOURNAL_MAX_BYTES, reveal.REVEAL_MAX_BYTES
 )
 WINDOWS_KEPT = 2
 
 Item = tuple[str, bytes, int]
-Claims = tuple[bytes, int, int, bytes, int, bytes]
+Claims = tuple[bytes, int, int, bytes, int, bytes, int]
 Challenge = tuple[bytes, int, int, int, int]
 """(device, boot, sequence, count, index)"""
 
@@ -55,6 +58,8 @@ class Batch:
         announced: devices to enroll, by id; `newcomers` of them are new.
         stored: (receipt time in ms, COSE_Sign1 bytes) for the evidence.
         progress: what the stored heartbeats lead to, by id.
+        heartbeats: (id, boot, sequence) of those that are stored, each once, in order.
+        late, journals: to keep.
         acks: (id, boot, sequence) to acknowledge once `stored` is on the disk.
         bound: (id, nonce, signature of 65 bytes), not checked: whoever asked for it does.
         revealed: challenges that `stored` answers.
@@ -66,6 +71,9 @@ class Batch:
     newcomers: int = 0
     stored: list[tuple[int, bytes]] = field(default_factory=list)
     progress: dict[bytes, Progress] = field(default_factory=dict)
+    heartbeats: list[tuple[bytes, int, int]] = field(default_factory=list)
+    late: list[LateBatch] = field(default_factory=list)
+    journals: list[Report] = field(default_factory=list)
     acks: list[tuple[bytes, int, int]] = field(default_factory=list)
     bound: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     revealed: list[Challenge] = field(default_factory=list)
@@ -78,12 +86,19 @@ class Ingest:
 
     Args:
         devices, progress: by device id; read at each decision, never changed here.
+        is_checked: whether a worker has found (public key, digest, signature) good; what it has not is checked here.
 
     Attributes:
         challenges: those that may be answered now, and whether they are; kept by who challenges.
     """
 
-    def __init__(self, devices: Mapping[bytes, Device], progress: Mapping[bytes, Progress]) -> None:
+    def __init__(
+        self,
+        devices: Mapping[bytes, Device],
+        progress: Mapping[bytes, Progress],
+        is_checked: Callable[[bytes, bytes, bytes], bool] = lambda public_key, digest, signature: False,
+    ) -> None:
+        self._is_checked = is_checked
         self._devices = devices
         self._progress = progress
         self.challenges: dict[Challenge, bool] = {}
@@ -112,6 +127,10 @@ class Ingest:
                     self._reveal(batch, device, payload, receipt_ms)
                 elif name == "announce":
                     self._announce(batch, device, payload)
+                elif name == "late":
+                    batch.late.append(self._late(batch, device, payload, receipt_ms))
+                elif name == "journal":
+                    batch.journals.append(self._journal(batch, device, payload, receipt_ms))
                 elif name == "bound":
                     batch.bound.append((device, *wire.decode_bound(payload)))
                 elif name == "gone":
@@ -166,10 +185,34 @@ class Ingest:
         last = batch.progress.get(device) or self._progress.get(device)
         if last is not None and (boot, sequence) <= (last.boot, last.sequence):
             raise Rejected("replay")
-        if not curve.verify(self._key(batch, device), digest, signature):
+        if not self._is_signed(batch, device, digest, signature):
             raise Rejected("bad_signature")
         count, first_ms = (last.heartbeats + 1, last.first_ms) if last else (1, receipt_ms)
         batch.progress[device] = Progress(boot, sequence, count, first_ms, receipt_ms, frame)
+        batch.heartbeats.append((device, boot, sequence))
+
+    def _late(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> LateBatch:
+        device, payload, *signed = wire.open_sign1(frame, reports.LATE_MAX_BYTES)
+        boot, _, dropped, records = reports.decode_late(payload)
+        self._verify(batch, topic_id, device, signed)
+        return LateBatch(device, boot, tuple(record[0] for record in records), dropped, receipt_ms, frame)
+
+    def _journal(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> Report:
+        device, payload, *signed = wire.open_sign1(frame, reports.JOURNAL_MAX_BYTES)
+        boot, reason, lines = reports.decode_journal(payload)
+        known = batch.announced.get(device) or self._devices.get(device)
+        if known is not None and boot < known.boot:
+            raise Rejected("replay")
+        self._verify(batch, topic_id, device, signed)
+        return Report(device, boot, reason, tuple(lines), receipt_ms, frame)
+
+    def _verify(self, batch: Batch, topic_id: bytes, device: bytes, signed: list[bytes]) -> None:
+        """The checks of who sent it; `signed` is [signature, digest]."""
+        signature, digest = signed
+        if device != topic_id:
+            raise Rejected("wrong_device")
+        if not curve.verify(self._key(batch, device), digest, signature):
+            raise Rejected("bad_signature")
 
     def _reveal(self, batch: Batch, topic_id: bytes, frame: bytes, receipt_ms: int) -> None:
         device, payload, signature, digest = wire.open_sign1(frame, reveal.REVEAL_MAX_BYTES)
@@ -210,6 +253,12 @@ class Ingest:
             raise Rejected("bad_signature")
         batch.announced[device] = announced
         batch.newcomers += last is None
+
+    def _is_signed(self, batch: Batch, device: bytes, digest: bytes, signature: bytes) -> bool:
+        known = self._devices.get(device)
+        if known is not None and self._is_checked(known.public_key, digest, signature):
+            return True
+        return curve.verify(self._key(batch, device), digest, signature)
 
     def _key(self, batch: Batch, device: bytes) -> Any:
         key = self._keys.get(device)

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from device.agent import wire
-from gateway.bus import Bus, Token
+from gateway.bus import Bus, Link
 from gateway.epochs import Epochs
 from gateway.evidence import EvidenceFull
 from gateway.ingest import MAX_PAYLOAD_BYTES, Batch, Item
@@ -22,7 +22,8 @@ from gateway.registry import RegistryFull
 MAX_QUEUED = 16_384
 MAX_BATCH = 4_096
 SUBSCRIBE_S = 0.5
-TOPICS = ("tinyren/+/announce", "tinyren/+/heartbeat", "tinyren/+/bound", "tinyren/+/gone", "tinyren/+/reveal")
+NAMES = ("announce", "heartbeat", "late", "journal", "bound", "gone", "reveal")
+TOPICS = tuple(f"tinyren/+/{name}" for name in NAMES)
 BEACON_TOPIC = "tinyren/beacon"
 
 
@@ -46,20 +47,20 @@ class Intake:
     ) -> None:
         self.failure: Exception | None = None
         self._on_bound, self._on_gone, self._on_announced = on_bound, on_gone, on_announced
-        self._queue: deque[tuple[Item, Token]] = deque()
-        self._dropped: deque[Token] = deque()
+        self._queue: deque[tuple[Item, object]] = deque()
+        self._dropped: deque[object] = deque()
         self._wake = threading.Event()
         self._is_stopping = False
 
-    def offer(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
-        """Take a message from the bus; of one that is too large, only as much as shows it."""
+    def offer(self, topic: str, payload: bytes, receipt_ms: int, token: object) -> None:
+        """Take a message, which the bus knows by `token`; of one that is too large, only as much as shows it."""
         if len(self._queue) < MAX_QUEUED:
             self._queue.append(((topic, payload[: MAX_PAYLOAD_BYTES + 1], receipt_ms), token))
         else:
             self._dropped.append(token)
         self._wake.set()
 
-    def run(self, bus: Bus, epochs: Epochs) -> None:
+    def run(self, bus: Link, epochs: Epochs) -> None:
         """Serve until `stop`; everything is saved when this returns. Nothing is told before answers can be received.
 
         Better have the bus subscribe to TOPICS before, and start boards after its `wait_subscribed`: a device announces
@@ -97,7 +98,7 @@ class Intake:
         self._is_stopping = True
         self._wake.set()
 
-    def take(self, bus: Bus, epochs: Epochs) -> int:
+    def take(self, bus: Link, epochs: Epochs) -> int:
         """Deal with what is queued, at most MAX_BATCH messages; how many it was."""
         self._count_dropped(bus, epochs)
         taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
@@ -107,6 +108,8 @@ class Intake:
         store(batch, epochs)
         for device, boot, sequence in batch.acks:
             bus.publish(wire.topic(device, "ack"), wire.encode_ack(boot, sequence))
+        for late in batch.late:
+            bus.publish(wire.topic(late.device, "late_ack"), wire.encode_ack(late.boot, late.sequences[-1]))
         for _, token in taken:
             bus.ack(token)
         for device, nonce, signature in batch.bound:
@@ -117,7 +120,7 @@ class Intake:
             self._on_announced(device)
         return len(taken)
 
-    def _count_dropped(self, bus: Bus, epochs: Epochs) -> None:
+    def _count_dropped(self, bus: Link, epochs: Epochs) -> None:
         count = len(self._dropped)
         for _ in range(count):
             bus.ack(self._dropped.popleft())
@@ -131,10 +134,16 @@ def store(batch: Batch, epochs: Epochs) -> None:
         if batch.stored:
             epochs.evidence.append(batch.stored)
             epochs.ingest.challenges.update(dict.fromkeys(batch.revealed, True))
-        epochs.registry.advance(batch.progress)
+        epochs.registry.advance(batch.progress, batch.heartbeats)
     except (EvidenceFull, RegistryFull):
         batch.rejected["no_space"] += len(batch.stored) + len(batch.announced)
         batch.acks.clear()
+    try:
+        batch.rejected["replay"] += epochs.registry.late.keep(batch.late, epochs.clock())
+        epochs.registry.late.keep_journals(batch.journals)
+    except RegistryFull:
+        batch.rejected["no_space"] += len(batch.late) + len(batch.journals)
+        batch.late.clear()
     epochs.registry.reject(batch.rejected)
 
 

@@ -105,7 +105,8 @@ class NatsCluster:
         ]
         if len(routes) > 1:
             others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-            lines.append(f'cluster {{ name: site, listen: "127.0.0.1:{routes[node]}", routes: [{others}] }}')
+            cluster = f'name: site, listen: "127.0.0.1:{routes[node]}", routes: [{others}], no_advertise: true'
+            lines.append(f"cluster {{ {cluster} }}")  # no_advertise: a client knows the servers that it was told
         return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,8 @@ Rules:
 1. A device is enrolled by its own signed announce only (ingest checks it), and at most MAX_DEVICES of them.
 2. The truth about heartbeats is the evidence. Progress and counts are saved with the place in the evidence up to which
    they are counted, in one transaction; what lies behind that place is counted again from the evidence at start, once.
-3. What is rejected leaves nothing but a count by reason. Reasons are ours, so their number is bounded.
+3. Late records and what devices say of their resets lie in the same database: late_store.py.
+4. What is rejected leaves nothing but a count by reason. Reasons are ours, so their number is bounded.
 One thread writes. Others may copy `devices`, `progress` and `rejected`: their values are replaced, never changed.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.database import Statement, write
+from gateway.late_store import LateStore
 
 MAX_DEVICES = 4096
 _SCHEMA = """
@@ -32,6 +34,10 @@ CREATE TABLE IF NOT EXISTS counted (one INTEGER PRIMARY KEY CHECK (one = 1), epo
 
 class RegistryFull(Exception):
     """There is no space on the disk; nothing was saved."""
+
+
+def _full() -> RegistryFull:
+    return RegistryFull("state.sqlite: no space left, free some")
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Registry:
     Attributes:
         devices: by id. progress: by id. rejected: count by reason.
         counted: (epoch, offset in its heartbeats file) up to which progress is saved.
+        late: late records, what arrived and what is missing of each device, and its journals.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,6 +84,7 @@ class Registry:
         self.rejected: Counter[str] = Counter(dict(self._database.execute("SELECT * FROM rejected")))
         row = self._database.execute("SELECT epoch, offset FROM counted").fetchone()
         self.counted: tuple[int, int] = row or (0, 0)
+        self.late = LateStore(self._database, _full)
         self._unsaved: set[bytes] = set()
 
     def enroll(self, devices: Iterable[Device]) -> None:
@@ -90,10 +98,11 @@ class Registry:
             self._write([("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)])
             self.devices.update({row[0]: Device(*row) for row in rows})
 
-    def advance(self, progress: dict[bytes, Progress]) -> None:
-        """Take over progress whose heartbeats are in the evidence; `save` keeps it."""
+    def advance(self, progress: dict[bytes, Progress], heartbeats: Iterable[tuple[bytes, int, int]] = ()) -> None:
+        """Take over progress whose heartbeats, (device, boot, sequence), are in the evidence; `save` keeps it."""
         self.progress.update(progress)
         self._unsaved.update(progress)
+        self.late.count_live(heartbeats)
 
     def reject(self, reasons: Counter[str]) -> None:
         """Count what was rejected; `save` keeps it."""
@@ -112,9 +121,11 @@ class Registry:
                 ("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?)", moved),
                 ("INSERT OR REPLACE INTO rejected VALUES (?, ?)", list(self.rejected.items())),
                 ("INSERT OR REPLACE INTO counted VALUES (1, ?, ?)", [(epoch, offset)]),
+                self.late.unsaved(),
             ]
         )
         self._unsaved.clear()
+        self.late.saved()
         self.counted = epoch, offset
 
     def close(self) -> None:
@@ -122,4 +133,4 @@ class Registry:
         self._database.close()
 
     def _write(self, statements: Sequence[Statement]) -> None:
-        write(self._database, statements, RegistryFull("state.sqlite: no space left, free some"))
+        write(self._database, statements, _full())

@@ -61,8 +61,8 @@ def run_relay(arguments: Namespace) -> int:
 
 
 def _relay(arguments: Namespace, settlement: Any) -> dict[str, Any]:
-    from gateway.sponsoring import Plan, Terms, plan
     from gateway.relaying import find_dues, gas_price, relay
+    from gateway.sponsoring import Plan, Terms, plan
 
     dues, trees = find_dues(arguments.site, settlement)
     purses = (arguments.budget, arguments.sponsor, arguments.percent)

@@ -11,9 +11,9 @@ from gateway import ledger
 from gateway.chain import ChainError, Contract
 from gateway.errors import CommandError, Exit
 from gateway.oracle import epoch as epochs
-from gateway.sponsoring import Batch, Due, Plan
 from gateway.settlement import Claim, Settlement
 from gateway.settlement_tree import Leaves, Trees
+from gateway.sponsoring import Batch, Due, Plan
 
 
 @dataclass(frozen=True)

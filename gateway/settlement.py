@@ -162,6 +162,11 @@ class Settlement:
         """The deed that `device` is bound to now; 0 if none."""
         return int(self.chain.call(self._devices, "deedOf", device))
 
+    def deed(self, number: int) -> Deed | None:
+        """One deed as it is now; None if it was never minted."""
+        page = self.chain.call(self._devices, "bindings", number, number)
+        return Deed(*page[0][1:]) if page else None
+
     def bindings(self, block: int | None = None) -> dict[int, Deed]:
         """Every deed by number, as of the end of `block` or now.
 

@@ -1,8 +1,14 @@
-"""SITE/site.toml: what a site was made with, and where its parts can be found while it runs. Holds no secret."""
+"""SITE/site.toml: what a site was made with, and where its parts can be found while it runs. Holds no secret.
 
+SITE/lock is held by who runs the site.
+"""
+
+import fcntl
 import json
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
@@ -23,6 +29,9 @@ class Site:
     oracles: list[str] = field(default_factory=list)
     gateway: str = ""
     broker_port: int = 0
+    broker_url: str = ""
+    broker_ca: str = ""
+    workers: int = 0
     page_port: int = 0
     chain_rpc: str = ""
     chain_external: bool = False
@@ -67,6 +76,22 @@ def write(folder: Path, site: Site) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, folder / NAME)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a site's folder; made if missing.
+
+    Raises:
+        CommandError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(f"{folder}: another `tinyren up` runs this site; end it first", Exit.REFUSED) from None
+        yield
 
 
 def _is_a(value: Any, kind: Any) -> bool:

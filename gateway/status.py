@@ -14,9 +14,10 @@ from gateway import curve, ledger
 from gateway.chain import ChainError
 from gateway.dauth import DAuth
 from gateway.epochs import Epochs
+from gateway.late import Account
 from gateway.ledger import Settled
 from gateway.oracle.rewards import epoch_reward
-from gateway.registry import Registry
+from gateway.registry import Progress, Registry
 from gateway.settlement import Claim, Settlement
 from gateway.storage.cid import encode_text
 from gateway.web.rpc import RpcError
@@ -47,7 +48,7 @@ class Status:
     Args:
         started_ms: site time when the boards were started in this run.
         chain_error: why there was no newest block, the last time that there was none.
-        rounds: gives EDIL's rounds, oldest first.
+        rounds: gives EDIL's rounds, oldest first. jobs: Deeploy's. stores: gives what the stores keep, by CID.
     """
 
     def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
@@ -58,6 +59,8 @@ class Status:
         self.settled: deque[Settled] = deque(maxlen=EPOCHS_KEPT)
         self.claims: list[Claim] = []
         self.rounds: Callable[[], list[dict[str, Any]]] = list
+        self.jobs: Callable[[], list[dict[str, Any]]] = list
+        self.stores: Callable[[], dict[str, Any]] = dict
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
         self._folder, self._registry, self._epochs = folder, registry, epochs
         self._settlement, self._dauth = settlement, dauth
@@ -131,6 +134,7 @@ class Status:
                 for claim in self.claims
             ],
             "rejected": dict(self._registry.rejected),
+            "stores": self.stores(),
             "timings_s": {name: None if at is None else round(at, 2) for name, at in vars(self.timings).items()},
         }
 
@@ -148,6 +152,7 @@ class Status:
             "notes": list(self.notes),
             "window_ms": self._epochs.windows.window_ms,
             "edil": self.rounds(),
+            "jobs": self.jobs(),
         }
 
     def _devices(self) -> list[dict[str, Any]]:
@@ -175,9 +180,22 @@ class Status:
                     "slot": slot,
                     "heartbeats": progress.heartbeats if progress else 0,
                     "first_heartbeat_s": None if first_ms is None else round((first_ms - self.started_ms) / 1000, 2),
+                    "offline": self._offline(identity, progress),
                 }
             )
         return rows
+
+    def _offline(self, device: bytes, progress: Progress | None) -> dict[str, int | None]:
+        """How long the device can be without us, and what became of the windows in which it was."""
+        late = self._registry.late
+        account = late.accounts.get(device, Account())
+        return {
+            "budget_hours": _claims(progress.frame)[6] if progress else None,
+            "late": account.late,
+            "kept": late.kept[device],
+            "dropped": account.dropped,
+            "missing": account.missing,
+        }
 
     def _live(self, device: bytes) -> dict[str, Any]:
         known, progress = self._registry.devices.get(device), self._registry.progress.get(device)
@@ -191,6 +209,10 @@ class Status:
             "recent": [int(place in answered) for place in windows],
             "earned_wei": str(self._earned(device)),
             "emulated": True,
+            "journals": [
+                {"boot": report.boot, "reason": report.reason, "lines": report.lines, "received_ms": report.receipt_ms}
+                for report in self._registry.late.journals.get(device, ())
+            ],
         }
 
     def _earned(self, device: bytes) -> int:
@@ -234,5 +256,5 @@ class Status:
         return list(rows.values())
 
 
-def _claims(frame: bytes) -> tuple[bytes, int, int, bytes, int, bytes]:
+def _claims(frame: bytes) -> tuple[bytes, int, int, bytes, int, bytes, int]:
     return wire.decode_heartbeat(wire.open_sign1(frame)[1])

@@ -47,12 +47,15 @@ NEEDS = (
     Need("make", "make"),
     Need("xz", "xz-utils"),
 )
-# What no site needs: to check models as programs for 64-bit Arm, and CSTORE on a cluster.
+# What no site needs: to check models as programs for 64-bit Arm, CSTORE on a cluster, and container jobs.
 NEEDS_OF_TESTS = (
     Need("qemu-aarch64", "qemu-user"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     Need("aarch64-linux-gnu-gcc", "libc6-dev-arm64-cross", "libc.a"),
     Need("nats-server", "nats-server"),
+    Need("podman", "podman"),
+    Need("runc", "runc"),
+    Need("busybox", "busybox-static"),
 )
 
 

@@ -11,8 +11,9 @@ from boards.board import DEFAULT_BOARDS, Board, BoardError, agent_board_names, l
 from boards.build import Firmware, build_all
 from boards.emulator import EmulatorError
 from boards.signals import HostSignals, RecordingError, Replay
-from gateway import keys, site_file, system
+from gateway import broker_url, keys, site_file, system
 from gateway.broker import BrokerFailed, BrokerMissing
+from gateway.broker_url import Remote
 from gateway.chain import ChainError
 from gateway.errors import CommandError, Exit
 from gateway.evidence import EvidenceDamaged
@@ -21,6 +22,7 @@ from gateway.progress import Progress
 from gateway.settler import Disagreement
 from gateway.site import RunningSite
 from gateway.site_file import Site
+from gateway.site_options import Options
 from gateway.web.serve import PortInUse, listen
 from gateway.web.view import r1, short
 from gateway.windows import MAX_WINDOWS
@@ -66,6 +68,7 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
     signals = _told(lambda: Replay(arguments.replay) if arguments.replay else HostSignals())
     site = plan(site_file.read(folder), arguments, folder)
     payer = keys.load(arguments.key) if arguments.key else None
+    broker = _broker(arguments)
     if arguments.port:
         _told(lambda: listen(arguments.port).close())  # before anything is made; another may still be faster
     by_board = dict(zip(names := list(dict.fromkeys(site.boards)), set_up(progress, names), strict=True))
@@ -73,16 +76,28 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
     progress.say(f"firmware of {len(names)} boards is ready")
     firmwares = [by_board[name] for name in site.boards]
     port = arguments.port or site.page_port or DEFAULT_PORT
-    running = RunningSite(
-        folder, site, firmwares, signals, progress, arguments.epochs, payer, port, bool(arguments.port)
+    options = Options(
+        arguments, broker, arguments.epochs, payer, arguments.workers, port, bool(arguments.port), set_up_s
     )
-    running.set_up_s = set_up_s
+    running = RunningSite(folder, site, firmwares, signals, progress, options)
     before = {number: signal.signal(number, lambda *_: running.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return _told(running.run)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _broker(arguments: Namespace) -> Remote | None:
+    """The broker of --mqtt, which answers and takes this site; None: the site is to have its own."""
+    for name in ("mqtt_password", "mqtt_ca"):
+        if getattr(arguments, name) and not arguments.mqtt:
+            raise CommandError(f"--{name.replace('_', '-')}: got one without --mqtt", Exit.USAGE)
+    if not arguments.mqtt:
+        return None
+    remote = broker_url.parse_url(arguments.mqtt, arguments.mqtt_ca, arguments.mqtt_password)
+    broker_url.check(remote)
+    return remote
 
 
 def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:

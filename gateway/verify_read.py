@@ -81,7 +81,7 @@ class Windows:
 
 
 def is_reveal(item: object) -> bool:
-    """Whether an item of evidence answers a challenge (WIRE.md, section 10): no heartbeat, and not this scorer's."""
+    """Whether an item of evidence answers a challenge (WIRE.md, section 13): no heartbeat, and not this scorer's."""
     match item:
         case [int(), bytes(message)]:
             match _decode(message):
@@ -107,8 +107,11 @@ def read_heartbeat(item: object) -> Heartbeat:
         case _:
             raise Refused("it is not a COSE_Sign1 with a kid")
     match _decode(payload):
-        case {10: bytes(beacon), -65537: [int(boot), int(sequence), bytes(model), int(count), bytes(chained)]}:
-            claims = {NONCE: beacon, CLAIM: [boot, sequence, model, count, chained]}
+        case {
+            10: bytes(beacon),
+            -65537: [int(boot), int(sequence), bytes(model), int(count), bytes(chained), int(budget)],
+        }:
+            claims = {NONCE: beacon, CLAIM: [boot, sequence, model, count, chained, budget]}
         case _:
             raise Refused("its payload is not a heartbeat's")
     if cbor2.dumps(rebuilt) != message or cbor2.dumps(claims) != payload:
@@ -117,6 +120,8 @@ def read_heartbeat(item: object) -> Heartbeat:
         raise Refused("its algorithm or the length of a field is not a heartbeat's")
     if not all(_is_u32(value, least) for value, least in ((boot, 1), (sequence, 1), (count, 0))):
         raise Refused("its boot, sequence or count is not a u32, the first two from 1")
+    if type(budget) is not int or not 0 <= budget <= 23:
+        raise Refused("its budget is not 0 to 23 hours")
     if not model.startswith(RAW_SHA256_CID):
         raise Refused("its model is not a CIDv1 of raw bytes by SHA-256")
     if kid not in _recover(signature, cbor2.dumps(["Signature1", header, b"", payload])):

@@ -89,7 +89,7 @@ def _lay_out(board: Board, job: Job, folder: Path) -> tuple[list[str], str]:
     if not room:
         return [], _ON_HEAP.format(artifact=job.artifact) + _HEAP_BUFFERS
     if not is_ram:
-        image = board.emulator["image"]
+        image = board.emulator["images"][0]
         (folder / image["file"]).write_bytes(job.artifact.ljust(image["bytes"], b"\xff"))
         return [], _IN_FLASH.format(artifact=start, artifact_bytes=sizes[0]) + _HEAP_BUFFERS
     file = folder / "artifact.ren"

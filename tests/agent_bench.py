@@ -73,11 +73,12 @@ class Counting:
 class Bench:
     """An agent whose broker is the test: it is online, and what it publishes is read packet by packet."""
 
-    def __init__(self, now_ms=0, memory=None, source=None):
+    def __init__(self, now_ms=0, memory=None, source=None, ring=None, journal=None):
         self.memory = memory or Ram()
         self.port = VirtualPort(now_ms)
         self.source = source or Counting()
-        self.agent = start(self.port, self.memory, self.source, Model(ARTIFACT), OFFSETS, SHIFTS)
+        kept = {"ring": ring, "journal": journal}
+        self.agent = start(self.port, self.memory, self.source, Model(ARTIFACT), OFFSETS, SHIFTS, **kept)
         self.client = self.agent.client
         self.sent = []
 

@@ -17,7 +17,8 @@ class Broker:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+        lines = f"listener {self.port} 127.0.0.1", "allow_anonymous true", "user root", "set_tcp_nodelay true"
+        self._config.write_text("\n".join(lines) + "\n")
         self._process = None
 
     def start(self):

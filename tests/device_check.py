@@ -8,7 +8,7 @@ import gc
 import json
 import sys
 
-from agent import mqtt, packets, sampling, store, ticks, wire
+from agent import journal, mqtt, packets, reports, ring, sampling, store, ticks, wire
 from agent.errors import WireError
 
 LIMITS = {"heartbeat": wire.HEARTBEAT_MAX_BYTES, "announce": wire.ANNOUNCE_MAX_BYTES}
@@ -44,8 +44,8 @@ class PowerCut(Exception):
 
 
 class Memory:
-    def __init__(self, erase_bytes):
-        self.size, self.erase_bytes, self.budget = 1024, erase_bytes, None
+    def __init__(self, erase_bytes, size=1024):
+        self.size, self.erase_bytes, self.budget = size, erase_bytes, None
         self.bytes = bytearray(b"\xff" * self.size)
 
     def read(self, addr, buf):
@@ -83,6 +83,34 @@ def check_store():
                 except PowerCut:
                     memory.budget = None
             assert store.Store(memory).open(lambda: b"") and boot > 9
+
+
+def check_ring():
+    record = reports.pack_record(7, 60, 1, bytes(16))
+    for erase_bytes in (0, 1024):
+        memory = Memory(erase_bytes, 3072)
+        for boot in range(1, 60):
+            kept = ring.Ring(memory)
+            kept.open()
+            memory.budget = 15 * boot
+            try:
+                for _ in range(12):
+                    kept.append(boot, bytes(14), record)
+                if boot % 9 == 0:
+                    assert kept.batch(12)[2][:28] == record
+                    kept.free()
+            except PowerCut:
+                pass
+            memory.budget = None
+        assert kept.held > 20 and kept.dropped > 20 and kept.batch(5)[0] <= 59
+    payload = reports.encode_late(3, bytes(14), 1, record)
+    assert reports.decode_late(payload) == (3, bytes(14), 1, [(7, 60, 1, bytes(16))])
+
+
+def check_journal():
+    buffer = bytearray(512)
+    journal.Journal(memoryview(buffer), "power").note(5, "link: \x00\u20ac")
+    assert journal.Journal(memoryview(buffer), "watchdog").lines()[1:] == ["5 link: ??", "0 reset: watchdog"]
 
 
 def check_mqtt():
@@ -137,7 +165,7 @@ def text_of_vectors():
 
 gc.collect()
 check_wire(json.loads(text_of_vectors()))
-for check in (check_store, check_mqtt, check_sampling):
+for check in (check_store, check_ring, check_journal, check_mqtt, check_sampling):
     gc.collect()
     check()
 print("ok")

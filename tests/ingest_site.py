@@ -33,8 +33,8 @@ class Signer:
         key = public_key or self.public_key
         return wire.sign_announce(self.id, self.sign, board, boot, "0.1", "armv7m", MODEL, key, "tmp105")
 
-    def heartbeat(self, beacon, boot=1, sequence=1, sign=None, chain=bytes(16)):
-        return wire.sign_heartbeat(self.id, sign or self.sign, beacon, boot, sequence, MODEL, 5, chain)
+    def heartbeat(self, beacon, boot=1, sequence=1, sign=None, chain=bytes(16), budget=23):
+        return wire.sign_heartbeat(self.id, sign or self.sign, beacon, boot, sequence, MODEL, 5, chain, budget)
 
     def signed(self, claims):
         """Any payload, rightly signed: bytes as they are, else deterministic CBOR."""

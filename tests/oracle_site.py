@@ -51,7 +51,7 @@ def sign(key):
 
 
 def heartbeat(key, beacon, sequence):
-    return wire.sign_heartbeat(address(key), sign(key), beacon, 1, sequence, MODEL, 0, CHAIN)
+    return wire.sign_heartbeat(address(key), sign(key), beacon, 1, sequence, MODEL, 0, CHAIN, 23)
 
 
 class Site:

@@ -62,7 +62,7 @@ def test_it_answers_each_beacon_once_with_count_and_chain_of_its_inferences(star
         model.run(window, output)
         chain = hashlib.sha256(chain + output).digest()[:16]
     assert name == "heartbeat"
-    assert heartbeat(frame) == (wire.make_beacon(7, 3, bytes(32)), 1, 1, model.cid, 3, chain)
+    assert heartbeat(frame) == (wire.make_beacon(7, 3, bytes(32)), 1, 1, model.cid, 3, chain, 0)
     assert (bench.agent.counts["answered"], bench.agent.counts["old_beacon"]) == (1, 1)
 
 

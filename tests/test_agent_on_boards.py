@@ -14,20 +14,27 @@ from boards.emulator import Emulator
 
 TESTS = Path(__file__).parent
 BOARDS = ("qemu_mps2_an385", "qemu_virt_rv32")  # an instruction set each; an500 runs the same port as an385
-HEAP_BUDGET_BYTES = 24 * 1024
-VECTORS_A_RUN = 30
-LONG_VECTORS_A_RUN = 10
+HEAP_BUDGET_BYTES = 25 * 1024  # 24 KiB as the bench measures it; here a heartbeat waits, and this program's names count
+VECTORS_A_RUN = 20
+LONG_VECTORS_A_RUN = 5
 
 # What earlier code left in the REPL's names is not the agent's.
 FORGET = "for name in [name for name in globals() if name[0] != '_']: del globals()[name]"
 
-# As main, whose definitions come first, but with a loop that ends: it connects, answers a beacon, and garbage goes.
+# As main, after FORGET, but with a loop that ends: it connects, answers a beacon, and garbage goes.
 RUN_AGENT = """
-import gc
+import gc, sys
+import _tinyren, core
 from agent import wire
 from agent.run import start, step
-model = _tinyren.Model(host_model.ARTIFACT)
-agent = start(_tinyren, open_memory(), open_source(), model, host_model.OFFSETS, host_model.SHIFTS)
+regions = core.open_regions()
+boot = core.open_boot(regions)
+model, *wants = core.open_model(boot)
+kept = {"boot": boot, "ring": regions["ring"], "journal": core.open_journal()}
+agent = start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
+del core, kept, regions
+for opened in ("core", "board", "host_model"):
+    del sys.modules[opened]
 buffer = bytearray(256)
 while agent.client.sessions == 0:
     _tinyren.idle(step(agent, _tinyren, buffer))
@@ -85,10 +92,16 @@ def test_edils_messages_and_keys_on_the_board_are_those_of_the_vectors(repl):
     assert run(repl, f"{FORGET}\nVECTORS = {json.dumps(part)!r}\n{check}") == "ok"
 
 
-def test_all_that_lives_on_the_heap_of_a_running_agent_is_within_its_budget(repl):
-    definitions = (TESTS.parent / "boards" / "qemu_main.py").read_text().partition("\ntry:\n")[0]
-    run(repl, FORGET)
-    used, sequence, refused = (ast.literal_eval(word) for word in run(repl, definitions + RUN_AGENT).split())
+@pytest.mark.parametrize("name", BOARDS)
+def test_all_that_lives_on_the_heap_of_a_running_agent_is_within_its_budget(name, tmp_path):
+    board, broker = load_board(name), Broker(tmp_path).start()
+    firmware, link = build(board, lambda *_: None), ("127.0.0.1", broker.port)
+    try:
+        with Emulator(board, firmware.elf, tmp_path / "board", link=link) as emulator:
+            printed = emulator.exec(f"{FORGET}\n{RUN_AGENT}")
+    finally:
+        broker.stop()
 
+    used, sequence, refused = (ast.literal_eval(word) for word in printed.split())
     assert (sequence, refused) == (1, 0)
     assert used <= HEAP_BUDGET_BYTES

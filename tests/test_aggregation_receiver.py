@@ -59,7 +59,7 @@ def test_more_than_the_queue_holds_is_dropped_counted_and_let_go(gateway, monkey
 def test_of_a_large_message_only_as_much_is_kept_as_shows_it(gateway):
     served, line = Receiver(gateway.rounds), Line()
     offer(served, gateway, [(topic, payload + bytes(1 << 20)) for topic, payload in upload(gateway, A)])
-    assert max(len(item[1]) for item, _ in served._queue) == MAX_PAYLOAD_BYTES + 1
+    assert max(len(item[1]) for item, _ in served._inbox._queue) == MAX_PAYLOAD_BYTES + 1
     served.take(line)
     assert gateway.rounds.rejected == {"too_large": 9}
 

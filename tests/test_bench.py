@@ -163,7 +163,8 @@ DEVICE = curve.address(KEY.public_key.format())
 
 
 def sent(window=BEATS, sequence=BEATS, key=KEY, device=DEVICE):
-    claims = wire.make_beacon(1, window, bytes(32)), 1, sequence, bytes.fromhex("01551220") + bytes(32), 0, bytes(16)
+    model = bytes.fromhex("01551220") + bytes(32)
+    claims = wire.make_beacon(1, window, bytes(32)), 1, sequence, model, 0, bytes(16), 0
     frame = wire.sign_heartbeat(device, lambda digest: key.sign_recoverable(digest, hasher=None), *claims)
     return bytes(packets.publish(wire.topic(device, "heartbeat"), frame, 1)) + bytes(packets.puback(1))
 

@@ -83,7 +83,14 @@ def test_an_unknown_board_is_refused_with_the_names_of_those_there_are():
         ('store = "at24c"', 'store = "tape"', "store: got 'tape', wanted at24c or cfi"),
         ("core =", 'runs = "nothing"\ncore =', "runs: got 'nothing', wanted agent or kernels"),
         ("source =", "# source =", "source is missing, wanted str"),
-        ("store =", "# store =", "store is missing, wanted str"),
+        ('store = "at24c"', "", "store is missing, wanted str"),
+        ("ring = [8192, 57344]", "", "regions: ring is missing, wanted list"),
+        (
+            "ring = [8192, 57344]",
+            "ring = [8191, 57344]",
+            "regions: ring: got [8191, 57344], wanted [first byte, bytes]",
+        ),
+        ("ring = [8192, 57344]", "ring = [8192]", "regions: ring: got [8192], wanted [first byte, bytes] from 8192 on"),
         ("make = []", "", "toolchain: make is missing, wanted list"),
         ('arch = "armv7m"', "", "natmod: arch is missing, wanted str"),
         ("sensors = true", "sensors = 1", "emulator: sensors: got 1, wanted bool"),
@@ -106,16 +113,19 @@ def test_a_site_refuses_a_board_that_cannot_run_the_agent_by_its_name():
 
 def test_a_board_of_kernels_needs_neither_source_nor_store():
     board = load_board("qemu_microbit")
-    assert (board.runs, board.source, board.store) == ("kernels", None, None)
+    assert (board.runs, board.source, board.store, board.regions) == ("kernels", None, None, None)
     assert list(frozen_files(board)) == ["host_model.py"]
 
 
-def test_the_memory_image_of_a_board_has_the_size_of_its_chip():
+def test_the_memory_images_of_a_board_have_the_size_of_its_chips_and_hold_its_regions():
     for name in board_names():
         board = load_board(name)
-        image = board.emulator["image"]
-        assert 0 < image["erased_bytes"] <= image["bytes"]
-        assert any(image["file"] in argument for argument in board.emulator["arguments"])
+        images = board.emulator["images"]
+        for image in images:
+            assert 0 < image["erased_bytes"] <= image["bytes"]
+            assert any(image["file"] in argument for argument in board.emulator["arguments"])
+        ends = [sum(region) for region in (board.regions or {}).values()]
+        assert max(ends, default=0) <= sum(image["erased_bytes"] for image in images)
 
 
 def test_a_second_build_does_nothing():

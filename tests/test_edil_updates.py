@@ -19,13 +19,13 @@ def digest_of(frame):
 
 def listen(bench):
     """[(window, embedding)] as int64, of each inference from now on, beside what EDIL does with it."""
-    seen, edil = [], bench.agent._sampler.listener
+    seen, edil = [], bench.agent._sampler.listeners[0]
 
     def note(window, output):
         seen.append([np.frombuffer(bytes(part), np.int8).astype(np.int64) for part in (window, output)])
         edil(window, output)
 
-    bench.agent._sampler.listener = note
+    bench.agent._sampler.listeners[0] = note
     return seen
 
 

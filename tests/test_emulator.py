@@ -48,7 +48,8 @@ def test_a_board_answers_on_its_repl_and_leaves_image_and_logs_only(emulate, nam
     emulator.stop()
     assert not process.is_running()
     assert not emulator.alive() and emulator.pty is None
-    assert {path.name for path in emulator.folder.iterdir()} == {"store.bin", "logs"}
+    images = {image["file"] for image in emulator.board.emulator["images"]}
+    assert {path.name for path in emulator.folder.iterdir()} == {"logs", *images}
     emulator.stop()
 
 
@@ -84,15 +85,31 @@ while sent < 4:
 """
 
 
-def test_a_guests_reset_ends_it_and_restart_brings_it_back(emulate):
-    emulator = emulate()
+def test_a_guests_reset_leaves_it_running_and_sensors_are_set_again(emulate):
+    emulator, sample = emulate(), (25 * 256 + 128, 100, 200, 300)
     emulator.start()
+    read = "from drivers.lsm303dlhc import Lsm303dlhc\nfrom array import array\nimport _tinyren\n"
+    read += "out = array('h', 3 * [0])\nLsm303dlhc(_tinyren.I2C(3)).read(out)\nprint(list(out), "
+    read += "_tinyren.reset_reason())"
+    emulator.set_sample(sample)
+    assert emulator.exec(read) == "[100, 200, 300] power\n"
+    pid = emulator._process.pid
     with pytest.raises(EmulatorError, match="REPL"):
         emulator.exec("import machine\nmachine.reset()", 5)
+    assert emulator.alive() and emulator._process.pid == pid
+    assert emulator.exec(read) == "[0, 0, 0] asked\n"
+    emulator.set_sample(sample)
+    assert emulator.exec(read) == "[100, 200, 300] asked\n"
+
+
+def test_an_end_is_a_power_cut_and_restart_brings_it_back(emulate):
+    emulator = emulate()
+    emulator.start()
+    emulator.qmp("quit")
     assert emulator.wait(20) == 0
     assert emulator.poll() == 0 and not emulator.alive()
     emulator.restart()
-    assert emulator.alive() and emulator.exec("print(6 * 7)") == "42\n"
+    assert emulator.alive() and emulator.exec("import _tinyren\nprint(_tinyren.reset_reason())") == "power\n"
 
 
 def test_code_that_raises_or_never_ends_is_an_error_and_the_board_goes_on(emulate):

@@ -30,7 +30,7 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 def heartbeat(window, sequence, device=DEVICE, key=KEY):
     beacon = wire.make_beacon(1, window, HASHES[10 + window])
     sign = lambda digest: key.sign_recoverable(digest, hasher=None)  # noqa: E731
-    return wire.sign_heartbeat(device, sign, beacon, 1, sequence, b"\x01\x55\x12\x20" + bytes(32), 0, bytes(16))
+    return wire.sign_heartbeat(device, sign, beacon, 1, sequence, b"\x01\x55\x12\x20" + bytes(32), 0, bytes(16), 23)
 
 
 def flip_s(frame):

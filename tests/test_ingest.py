@@ -40,7 +40,7 @@ def long_head(frame):
 
 
 OTHER_BEACON = windows.beacon(bytes(32), 1, 0)
-FIELDS = [1, 1, MODEL, 5, bytes(16)]
+FIELDS = [1, 1, MODEL, 5, bytes(16), 23]
 CASES = {
     "the last byte changed": ("bad_signature", lambda beacon: A.heartbeat(beacon)[:-1] + b"\x00"),
     "signed by another": ("bad_signature", lambda beacon: A.heartbeat(beacon, sign=B.sign)),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def payload(sequence, count, boot=1, model=MODEL, chain=bytes(16)):
-    return wire.encode_heartbeat(bytes(14), boot, sequence, model, count, chain)
+    return wire.encode_heartbeat(bytes(14), boot, sequence, model, count, chain, 0)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from gateway import cli, ledger, site_file
 from gateway.chain import ChainError, address_of
 from gateway.errors import CommandError, Exit
 from gateway.oracle import merkle
-from gateway.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
 from gateway.relaying import find_dues, relay
+from gateway.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
 from tests.chain_node import Node
 from tests.contract_scene import ANYONE, PAYER, A, B, make_scene
 

@@ -58,7 +58,7 @@ def test_a_challenged_inference_is_revealed_after_the_next_heartbeat_and_a_verif
 
     counts = Counts({model: bench.agent._sampler.kept})
     claim = counts.take(
-        bench.agent.identity.id, wire.encode_heartbeat(bytes(14), boot, sequence, model, count, chain), 0
+        bench.agent.identity.id, wire.encode_heartbeat(bytes(14), boot, sequence, model, count, chain, 0), 0
     )
     assert place == (boot, sequence, count, count - back) and len(outputs) == 16 * (back + 1)
     found = verdict.Reveal(0, (claim.device, *place), window, outputs, before)

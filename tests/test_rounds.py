@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from device.agent import eip712, hkdf, rounds, wire
 from device.agent.errors import LocalError
+from tests.frames import changed
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "edil_messages.json").read_text())
 HOLDERS = [bytes.fromhex(holder["public"]) for holder in VECTORS["holders"]]
@@ -200,9 +201,7 @@ def test_foreign_bytes_are_refused_by_reason_or_are_a_message_in_one_encoding(me
 @FUZZ
 @given(st.sampled_from(VECTORS["valid"]), st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_a_changed_frame_is_refused_by_reason_or_is_another_message_in_one_encoding(vector, at, byte, cut):
-    original = bytes.fromhex(vector["frame"])
-    at %= len(original)
-    frame = original[:at] if cut else original[:at] + bytes([byte]) + original[at + 1 :]
+    original, frame = changed(vector, at, byte, cut)
 
     try:
         fields = fields_of(vector["message"], frame)

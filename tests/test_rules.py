@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = {"device", "boards", "gateway", "contracts", "models"}
-HOST_ONLY = {"device/agent/port.py", "device/agent/plain.py", "device/agent/__main__.py", "device/native/shared.py"}
+HOST_ONLY = {
+    *(f"device/agent/{name}.py" for name in ("port", "plain", "host", "loader", "__main__")),
+    "device/native/shared.py",
+}
 ON_DEVICE = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in ("device/agent", "device/drivers")
@@ -18,30 +21,60 @@ ON_DEVICE = sorted(
 )
 MICROPYTHON_HAS = {"_tinyren", "array", "binascii", "gc", "hashlib", "machine", "micropython", "struct", "sys"}
 PURE = [
+    "boards/flashing.py",
+    "boards/images.py",
+    "boards/uf2.py",
     "device/agent/agent.py",
+    "device/agent/boot.py",
     "device/agent/cbor.py",
     "device/agent/edil.py",
     "device/agent/eip712.py",
+    "device/agent/fetch.py",
     "device/agent/hkdf.py",
+    "device/agent/install.py",
+    "device/agent/journal.py",
+    "device/agent/late.py",
     "device/agent/mqtt.py",
+    "device/agent/reports.py",
+    "device/agent/ring.py",
     "device/agent/rounds.py",
     "device/agent/statistics.py",
     "device/agent/store.py",
+    "device/agent/suit.py",
+    "device/agent/topics.py",
     "device/agent/update.py",
     "device/agent/upload.py",
     "device/agent/wire.py",
+    "device/drivers/level.py",
+    "device/drivers/registers.py",
+    "device/drivers/sample_source.py",
     "gateway/aggregation/aggregate.py",
     "gateway/aggregation/heads.py",
     "gateway/aggregation/invitations.py",
     "gateway/aggregation/messages.py",
     "gateway/aggregation/rings.py",
     "gateway/aggregation/updates.py",
+    "gateway/binding/pending.py",
+    "gateway/binding/tries.py",
+    "gateway/deeploy/documents.py",
+    "gateway/deeploy/observed.py",
+    "gateway/deeploy/reconcile.py",
+    "gateway/deeploy/requests.py",
+    "gateway/deeploy/spec.py",
+    "gateway/deeploy/statuses.py",
+    "gateway/deeploy/targets.py",
     "gateway/edil/fit.py",
     "gateway/edil/keys.py",
     "gateway/edil/opening.py",
     "gateway/edil/owner.py",
     "gateway/edil/security.py",
     "gateway/edil/shares.py",
+    "gateway/job_lines.py",
+    "gateway/labels/base38.py",
+    "gateway/labels/drawing.py",
+    "gateway/labels/layout.py",
+    "gateway/labels/payload.py",
+    "gateway/late.py",
     "gateway/oracle/availability.py",
     "gateway/oracle/consensus.py",
     "gateway/oracle/merkle.py",
@@ -55,6 +88,13 @@ PURE = [
     "gateway/storage/unixfs.py",
     "gateway/storage/varint.py",
     "gateway/windows.py",
+    "gateway/workloads/canary_programs.py",
+    "gateway/workloads/images.py",
+    "gateway/workloads/limits.py",
+    "gateway/workloads/reconcile.py",
+    "gateway/workloads/restart.py",
+    "gateway/workloads/runs.py",
+    "gateway/workloads/workload.py",
 ]
 IMPURE = {"time", "socket", "logging", "random", "secrets", "os", "threading", "paho", "web3", "sqlite3", "subprocess"}
 ONE_PLACE = {
@@ -62,8 +102,12 @@ ONE_PLACE = {
     "ipfshttpclient": "gateway/storage/kubo.py",
     "nats": "gateway/storage/cstore_nats.py",
     "paho": "gateway/bus.py",
+    "podman": "gateway/workloads/podman.py",
+    "wasmtime": "gateway/workloads/wasm.py",
     "eth": "gateway/embedded_chain.py",
     "tenseal": "gateway/aggregation/seal.py",
+    "segno": "gateway/labels/layout.py",
+    "fpdf": "gateway/labels/printing.py",
 }
 MPY_BUDGET_BYTES = 96 * 1024
 

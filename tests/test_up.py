@@ -109,12 +109,12 @@ def send_noise(spy):
     model = cbor2.loads(cbor2.loads(frame).value[2])[-65537][2]
 
     def forged(beacon, sequence):
-        return wire.sign_heartbeat(identity, stranger.sign, beacon, boot, sequence, model, 1, bytes(16))
+        return wire.sign_heartbeat(identity, stranger.sign, beacon, boot, sequence, model, 1, bytes(16), 23)
 
     def payload(claims):
         return stranger.signed(claims)
 
-    good = {10: beacon, -65537: [1, 1, model, 1, bytes(16)]}
+    good = {10: beacon, -65537: [1, 1, model, 1, bytes(16), 23]}
     loose = cbor2.dumps(good, canonical=True).replace(b"\x0a\x4e", b"\x18\x0a\x4e", 1)  # the label 10 in two bytes
     cases = [
         (board, forged(stale, sequence + 5), "stale_beacon"),
@@ -149,11 +149,11 @@ def send_in_time(spy, forge, sent):
 
 
 def test_the_result_has_the_fields_of_the_interface_and_no_others(fresh, folder):
-    assert set(fresh) == {"site", "devices", "epochs", "claims", "rejected", "timings_s"}
+    assert set(fresh) == {"site", "devices", "epochs", "claims", "rejected", "stores", "timings_s"}
     assert fresh["site"] == str(folder) and fresh["rejected"] == {}
     assert {row["board"]: row["core"] for row in fresh["devices"]} == BOARDS
     for row in fresh["devices"]:
-        wanted = "id ren board core firmware model deed slot heartbeats first_heartbeat_s"
+        wanted = "id ren board core firmware model deed slot heartbeats first_heartbeat_s offline"
         assert set(row) == set(wanted.split())
         assert re.fullmatch(HEX["id"], row["id"]) and row["ren"].startswith("0xai_") and row["model"].startswith("baf")
         assert [type(row[name]) for name in ("firmware", "deed", "slot", "heartbeats")] == [str, int, int, int]

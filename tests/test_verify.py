@@ -89,7 +89,7 @@ def claim(claims: dict, **others: bytes) -> bytes:
 
 FIRST = beacon(2, 0)
 GOOD = answer(1, FIRST)
-CLAIMS = [2, 1, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16)]
+CLAIMS = [2, 1, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16), 23]
 WHOLE = {10: FIRST, -65537: CLAIMS}
 # What takes the place of device 1's only heartbeat of epoch 2, how much later it comes, and the finding.
 FOREIGN = [
@@ -114,6 +114,9 @@ FOREIGN = [
     ("boot 0", 0, claim({10: FIRST, -65537: [0, *CLAIMS[1:]]}), "is not a u32, the first two from 1"),
     ("sequence 0", 0, claim({10: FIRST, -65537: [2, 0, *CLAIMS[2:]]}), "is not a u32, the first two from 1"),
     ("another CID", 0, claim({10: FIRST, -65537: [2, 1, bytes(36), *CLAIMS[3:]]}), "its model is not a CIDv1"),
+    ("a budget of a day", 0, claim({10: FIRST, -65537: [*CLAIMS[:5], 24]}), "its budget is not 0 to 23 hours"),
+    ("true as budget", 0, claim({10: FIRST, -65537: [*CLAIMS[:5], True]}), "its budget is not 0 to 23 hours"),
+    ("no budget", 0, claim({10: FIRST, -65537: CLAIMS[:5]}), "its payload is not a heartbeat's"),
     ("short beacon", 0, claim({10: FIRST[:13], -65537: CLAIMS}), "the length of a field is not a heartbeat's"),
     ("another algorithm", 0, claim(WHOLE, header=b"\xa1\x01\x26"), "its algorithm or the length of a field"),
 ]

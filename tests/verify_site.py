@@ -41,7 +41,7 @@ def sign(key: PrivateKey, payload: bytes, kid: bytes, *, header: bytes = bytes.f
 
 
 def heartbeat(device: int, sequence: int, answers: bytes, *, boot: int = 1, signer: int | None = None) -> bytes:
-    claims = {10: answers, -65537: [boot, sequence, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16)]}
+    claims = {10: answers, -65537: [boot, sequence, b"\x01\x55\x12\x20" + bytes(32), 7, bytes(16), 23]}
     return sign(KEYS[device if signer is None else signer], cbor2.dumps(claims), IDS[device])
 
 

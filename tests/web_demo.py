@@ -73,6 +73,23 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
             "first_heartbeat_s": 4.2,
             "inferences": 1_248 - 31 * index,
             "last_heartbeat_ms": now_ms - 2_000 - index * 5_500,
+            "offline": {
+                "budget_hours": 23 - 9 * index,
+                "late": 61 * index,
+                "kept": 61 * index,
+                "dropped": 2 * index,
+                "missing": index // 2,
+            },
+            "journals": [
+                {
+                    "boot": 3,
+                    "reason": "watchdog",
+                    "lines": ["812 link: timeout", "0 reset: watchdog"],
+                    "received_ms": now_ms - 90_000,
+                }
+            ]
+            if index == 1
+            else [],
             "recent": [0 if window in missed.get(index, ()) else 1 for window in range(24)],
             "earned_wei": str(sum(row[index] for row in AVAILABILITY) * REWARD_WEI // (255 * (4 if deed == 1 else 1))),
         }

@@ -4,6 +4,6 @@ QEMU_ARCH = riscv32
 QEMU_MACHINE = virt
 
 CFLAGS += -DQEMU_SOC_VIRT -DMICROPY_HW_MCU_NAME='"RV32IMAC"'
-LDSCRIPT = mcu/rv32/virt.ld
+LDSCRIPT ?= $(BOARD_DIR)/virt.ld
 SRC_BOARD_O = shared/runtime/gchelper_native.o shared/runtime/gchelper_rv32i.o
 MPY_CROSS_FLAGS += -march=rv32imc

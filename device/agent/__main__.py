@@ -1,15 +1,19 @@
 """Runs the agent as a process on CPython: a device of this computer, the same agent as on a board.
 
     python -m device.agent --broker HOST:PORT --store FILE [--source KIND] [--ca FILE] [--board NAME] [--fast]
-        [--vector FILE]
+        [--vector FILE] [--watchdog S]
 
-FILE of --store keeps key, boot number and owner. KIND is where samples come from (sources/); without it they are waves
-that it computes, and says so. With --ca the link is TLS, and the broker's certificate must be by that authority, for
-HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON array of integers, and is read anew for each.
-With --fast tflite-runtime runs the model: no receipt is signed, count and chain of heartbeats stay as at boot.
+FILE of --store keeps key, boot number and owner; beside it, from when it is needed on, FILE.banks what updates
+installed (UPDATE.md), FILE.ring late records (WIRE.md, 10) and FILE.journal the last lines. KIND is where samples come
+from (sources/); without it they are waves that it computes, and says so. With --ca the link is TLS, and the broker's
+certificate must be by that authority, for HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON
+array of integers, and is read anew for each. With --fast tflite-runtime runs the model: no receipt is signed, count and
+chain of heartbeats stay as at boot. A loop that does not turn for S seconds restarts itself, and so does a device that
+is to try an update: by exec of the same command.
 
-It prints one line of JSON {id, ren, boot, attested} and ends on SIGINT and SIGTERM, without DISCONNECT, so that the
-broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is one line on stderr.
+It prints one line of JSON {id, ren, boot, attested} each time it begins, and ends on SIGINT and SIGTERM, without
+DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is
+one line on stderr.
 """
 
 import argparse
@@ -21,10 +25,14 @@ import sys
 from pathlib import Path
 
 from ..native.shared import Model, NativeError
+from . import host, loader, run, safe
+from .banks import Banks
+from .boot import Boot, describe
 from .errors import AgentError
 from .identity import eip55
+from .phases import AGENT as AGENT_KIND
+from .phases import MODEL as MODEL_KIND
 from .port import FileMemory, Port
-from .run import READ_BYTES, start, step
 from .sampling import CHANNELS
 from .sources import KINDS, open_source, short
 
@@ -46,10 +54,12 @@ def parse(arguments):
     parser.add_argument("--model", type=Path, metavar="FILE",
                         help="compiled encoder, or .tflite with --fast; its FOLDER.json lies beside it")  # fmt: skip
     parser.add_argument("--fast", action="store_true", help="run the model by tflite-runtime, which signs no receipt")
+    parser.add_argument("--watchdog", type=float, default=host.WATCHDOG_S, metavar="S",
+                        help="seconds without a turn until it restarts itself (default: %(default)s)")  # fmt: skip
     parser.add_argument("--vector", type=Path, metavar="FILE", help="integers that a round may ask for, a JSON array")
     options = parser.parse_args(arguments)
-    host, _, number = options.broker.rpartition(":")
-    if not host or not number.isdigit():
+    name, _, number = options.broker.rpartition(":")
+    if not name or not number.isdigit():
         parser.error(f"--broker: got {options.broker}, wanted HOST:PORT")
     kinds = [options.source, options.replay and f"csv:{options.replay}", options.link_samples and "link"]
     given = [kind for kind in kinds if kind]
@@ -58,8 +68,10 @@ def parse(arguments):
     options.source = given[0] if given else "waves"
     if options.fast and options.source == "link":
         parser.error("--fast: got samples over the link, wanted another source: only who sends them names them")
+    if not options.watchdog > 0:
+        parser.error(f"--watchdog: got {options.watchdog}, wanted seconds above 0")
     options.model = options.model or MODEL.with_suffix(".tflite" if options.fast else ".ren")
-    options.host, options.number = host, int(number)
+    options.host, options.number = name, int(number)
     return options
 
 
@@ -110,15 +122,67 @@ def open_named_source(options, sample_ms):
     return source
 
 
-def run(agent, port):
-    """Run until SIGINT or SIGTERM; why a broker's certificate is refused is told once each time it changes."""
-    buffer, told = bytearray(READ_BYTES), None
-    while True:
-        port.idle(step(agent, port, buffer))
+def tell_refusals(port):
+    """Function that tells why a broker's certificate is refused, once each time it changes."""
+    told = None
+
+    def tell():
+        nonlocal told
         if port.refusal != told:
             told = port.refusal
             if told:
                 print(f"device.agent: link: the broker's certificate is refused: {told}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def open_own(options):
+    """What the options name: (encoder, what it wants of a sampler, source, vector function or None)."""
+    model, wants = open_model(options)
+    source = open_named_source(options, wants[2])
+    vector = options.vector and functools.partial(read_vector, options.vector)
+    if vector:
+        vector()
+    return model, wants, source, vector
+
+
+def begin(options, own, port, memory, boot, kept):
+    """(agent, its function step) of this boot: what updates installed, and else what is our own."""
+    if boot.is_safe:
+        return safe.start(port, memory, boot), run.step
+    model, wants, source, vector = own
+    bank = boot.bank_of(MODEL_KIND)
+    if bank:
+        artifact = bytearray(boot.model.size)
+        bank.read(0, artifact)
+        model = Model(artifact)
+    if boot.wants:
+        wants, source = boot.wants, open_named_source(options, boot.wants[2])
+    bank = boot.bank_of(AGENT_KIND)
+    what = loader.load(bank, boot.agent.size) if bank else run
+    return what.start(port, memory, source, model, *wants, vector, boot=boot, **kept), what.step
+
+
+def live(options, own, port, memory, boot, kept):
+    """Run this boot until SIGINT or SIGTERM; what ends it otherwise is a reset. What was installed and fails is told to
+    boot; what this computer lacks for its own agent is raised.
+    """
+    feed, tell = host.watch(options.watchdog), tell_refusals(port)
+    try:
+        agent, step = begin(options, own, port, memory, boot, kept)
+        me = agent.identity
+        hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
+        print(json.dumps({**hello, "attested": not options.fast}), flush=True)
+        if options.fast:
+            print("device.agent: --fast: outputs are not attested, no receipt is signed", file=sys.stderr, flush=True)
+        run.run(agent, port, boot, step, lambda: (feed(), tell()))
+    except (Exception, SystemExit) as error:
+        if not boot.bank_of(MODEL_KIND) and not boot.bank_of(AGENT_KIND):
+            raise
+        print(f"device.agent: {describe(error)}", file=sys.stderr, flush=True)
+        kept["journal"].note(0, f"error: {describe(error)}")
+        boot.fail(describe(error))
+    host.restart("asked")
 
 
 def main(arguments=None) -> int:
@@ -127,18 +191,14 @@ def main(arguments=None) -> int:
     try:
         tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
         port = Port(options.host, options.number, options.board, tls=tls)
-        model, wants = open_model(options)
-        source = open_named_source(options, wants[2])
-        vector = options.vector and functools.partial(read_vector, options.vector)
-        if vector:
-            vector()
-        agent = start(port, FileMemory(options.store), source, model, *wants, vector)
-        me = agent.identity
-        hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
-        print(json.dumps({**hello, "attested": not options.fast}), flush=True)
-        if options.fast:
-            print("device.agent: --fast: outputs are not attested, no receipt is signed", file=sys.stderr, flush=True)
-        run(agent, port)
+        own = open_own(options)
+        memory = FileMemory(options.store)
+        area, models, agents = host.open_banks(f"{options.store}.banks")
+        banks = Banks(area, () if options.fast else models, agents)
+        reset = host.take_reset()
+        ring, journal = f"{options.store}.ring", f"{options.store}.journal"
+        kept = {"ring": host.open_ring(ring), "journal": host.open_journal(journal, reset)}
+        live(options, own, port, memory, Boot(banks, options.board, reset, port.ticks_ms()), kept)
     except KeyboardInterrupt:
         return 0
     except (OSError, ValueError, AgentError, NativeError) as error:

@@ -7,16 +7,25 @@ Rules (WIRE.md):
      owner is stored before the signature leaves.
   4. After each connection, and when the samples' source changes, the device announces what it is.
   5. What EDIL.md specifies is `edil`'s, which is loaded by the first message for it: 4 KB of heap that many never need.
-     So is `reveal`, by the first challenge.
+     So is what UPDATE.md specifies, `install`'s, unless this device ever took an update, and `reveal`, by the first
+     challenge.
+  6. The first ack of a boot tells the core (boot.Boot) that what runs is good.
+  7. A window without a beacon leaves a late record, and so does a heartbeat that is given up (late.py), if there is a
+     ring for them. What went wrong stands in the journal, which is told after the next connection.
 Foreign bytes change nothing but `counts`.
 """
 
-from . import eip712, mqtt, ticks, wire
+from . import mqtt, reports, ticks, wire
 from .cbor import const
 from .errors import StoreError, WireError
+from .late import Late
+from .topics import Topics
+from .version import VERSION
 
-BEACON_TOPIC = "tinyren/beacon"
+NAMES = ("beacon", "ack", "bind", "samples")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
+INSTALL_NAMES = ("trust", "manifest", "chunk")
+LATE_NAMES = ("late_ack",)
 RESEND_MS = const(1500)
 
 _NO_OWNER = bytes(20)
@@ -24,16 +33,20 @@ _NO_OWNER = bytes(20)
 
 class Agent:
     """client (mqtt.Client, to be joined with a link), identity, sequence (of the last heartbeat), counts, and edil
-    (edil.Edil, None until a message for it comes).
+    (edil.Edil) and install (install.Install), None until a message for them comes, and output (output.Output or None).
     """
 
-    def __init__(self, identity, store, sampler, model_cid: bytes, port, now_ms: int, vector=None):
+    def __init__(self, identity, store, sampler, model_cid: bytes, port, now_ms: int, vector=None, boot=None,
+                 ring=None, journal=None):  # fmt: skip
         """
         Args:
             identity: identity.Identity. store: store.Store after open. sampler: sampling.Sampler.
             model_cid: 36 bytes, binary CIDv1 of the encoder.
             port: has BOARD, CORE, VERSION, entropy and keccak256, and what edil.Edil needs, as `_tinyren`.
-            vector: of edil.Edil.
+            vector: of edil.Edil. boot: boot.Boot, or None on a device that takes no updates.
+            ring: memory for late records (late.Late), or None. journal: journal.Journal, or None.
+        Raises:
+            StoreError: the ring's memory has a wrong shape. OSError: it cannot be read.
         """
         self.sequence = 0
         self.counts = {"answered": 0, "old_beacon": 0, "refused": 0, "resent": 0, "store": 0, "unacknowledged": 0}
@@ -47,58 +60,81 @@ class Agent:
         self._frame = None
         self._packet_id = 0
         self._sent_ms = now_ms
-        self._receivers = {
-            BEACON_TOPIC.encode(): self._take_beacon,
-            self._topic("ack").encode(): self._take_ack,
-            self._topic("bind").encode(): self._take_bind,
-            self._topic("samples").encode(): self._take_samples,
-            self._topic("challenge").encode(): self._take_challenge,
-        }
-        for name in EDIL_NAMES:
-            self._receivers[self._topic(name).encode()] = self._edil_receiver(name)
-        topics = [topic.decode() for topic in self._receivers]
-        client_id = self._topic("gone").split("/")[1]
-        self.client = mqtt.Client(client_id, self._topic("gone"), topics, self.receive, port.entropy, now_ms)
+        self._record = None
+        self._acked = 0  # in which session the gateway was last heard
+        self._uptime = ticks.Uptime(now_ms)
+        names = NAMES + EDIL_NAMES + (INSTALL_NAMES if boot else ()) + (LATE_NAMES if ring else ())
+        self._topics = topics = Topics(identity.id, names)
+        gone = topics.own("gone")
+        self.client = mqtt.Client(gone.split("/")[1], gone, topics, self.receive, port.entropy, now_ms)
+        self.late = Late(ring, identity, self.boot, self.client, now_ms) if ring else None
+        self.journal = journal
+        if journal:
+            journal.join(self.client, identity, self.boot)
         self.edil = None
         self._vector = vector
-        self._revealer = None
+        self.install = self.output = None
+        self._core = boot
+        if boot and boot.banks.is_used:
+            self._load_install(now_ms)
 
     @property
     def boot(self) -> int:
         """Which boot of this device this is."""
         return self._store.boot
 
+    @property
+    def is_online(self) -> bool:
+        """Whether the broker answers."""
+        return self.client.state == mqtt.ONLINE
+
     def tick(self, now_ms: int):
         """Do what is due."""
+        self._uptime.tick(now_ms)
         self.client.tick(now_ms)
         self._sampler.tick(now_ms)
         if self.edil:
             self.edil.tick(now_ms)
+        if self.install:
+            self.install.tick(now_ms)
         if self.client.state == mqtt.ONLINE:
             self._announce(now_ms)
             self._resend(now_ms)
+        if self.journal:
+            self.journal.tick(self._uptime.s, now_ms, self._acked == self.client.sessions)
+        if self.late:
+            self._tick_late(now_ms)
 
     def ms_left(self, now_ms: int) -> int:
         """Milliseconds until tick has something to do, at least 0."""
         left = min(self.client.ms_left(now_ms), self._sampler.ms_left(now_ms))
         if self._is_delivered():
             left = min(left, max(0, RESEND_MS - ticks.diff(now_ms, self._sent_ms)))
+        if self.install:
+            left = min(left, self.install.ms_left(now_ms))
+        if self.late:
+            left = min(left, self.late.ms_left(now_ms))
         return left
 
     def receive(self, topic: bytes, payload, now_ms: int):
         """Take a message. A wrong one is counted as refused and changes nothing else."""
         try:
-            self._receivers[topic](payload, now_ms)
-        except (KeyError, WireError):
+            self._take(self._topics.name_of(topic), payload, now_ms)
+        except (KeyError, WireError) as error:
             self.counts["refused"] += 1
-        except StoreError:
+            self._note(f"refused: {_name(topic)}: {getattr(error, 'reason', 'unknown')}")
+        except (OSError, StoreError) as error:
             self.counts["store"] += 1
+            self._note(f"store: {_name(topic)}: {type(error).__name__}")
 
-    def _topic(self, name):
-        return wire.topic(self.identity.id, name)
-
-    def _edil_receiver(self, name):
-        return lambda payload, now_ms: self._load_edil().receive(name, payload, now_ms)
+    def _take(self, name, payload, now_ms):
+        """Take a message on the topic of that name, None for another's. Raises KeyError, and what its receiver does."""
+        if name in EDIL_NAMES:
+            self._load_edil().receive(name, payload, now_ms)
+        elif name in INSTALL_NAMES:
+            self._load_install(now_ms).receive(name, payload, now_ms)
+        else:
+            _RECEIVERS[name](self, payload, now_ms)
 
     def _load_edil(self):
         if self.edil is None:
@@ -108,6 +144,13 @@ class Agent:
                 self.identity, self._store, self._sampler, self._model_cid, self.client, self._port, self._vector
             )
         return self.edil
+
+    def _load_install(self, now_ms):
+        if self.install is None:
+            from .install import Install
+
+            self.install = Install(self.identity, self._store, self.client, self._port, self._core, now_ms)
+        return self.install
 
     def _announce(self, now_ms):
         name = self._sampler.source.name
@@ -120,23 +163,25 @@ class Agent:
             self.identity.sign,
             port.BOARD,
             self.boot,
-            port.VERSION,
+            VERSION if self._core and self._core.agent else port.VERSION,
             port.CORE,
             self._model_cid,
             self.identity.public_key,
             name,
         )
-        self.client.publish(self._topic("announce"), frame, now_ms)
+        self.client.publish(self._topics.own("announce"), frame, now_ms)
 
     def _take_beacon(self, payload, now_ms):
-        beacon, _ = wire.decode_beacon(payload)
+        beacon, window_ms = wire.decode_beacon(payload)
         number = wire.split_beacon(beacon)
         if number <= self._last_beacon:
             self.counts["old_beacon"] += 1
             return
         self._give_up()
         self._last_beacon = number
-        self.sequence += 1
+        if self.late:
+            self.late.hear(beacon, window_ms, now_ms)
+        self._count_record()
         self._frame = wire.sign_heartbeat(
             self.identity.id,
             self.identity.sign,
@@ -146,6 +191,7 @@ class Agent:
             self._model_cid,
             self._sampler.count,
             self._sampler.chain,
+            self.late.budget if self.late else 0,
         )
         self._sampler.pin()
         self._send(now_ms)
@@ -155,6 +201,9 @@ class Agent:
         if wire.decode_ack(payload) == (self.boot, self.sequence) and self._frame:
             self.client.forget(self._packet_id)
             self._frame = None
+            self._acked = self.client.sessions
+            if self._core:
+                self._core.accept()
 
     def _take_bind(self, payload, now_ms):
         chain_id, contract, deed, owner, board, nonce, deadline = wire.decode_bind(payload)
@@ -164,12 +213,14 @@ class Agent:
             raise WireError("malformed", "owner: got another, wanted the stored one, and not zero")
         if self._store.owner is None:
             self._store.bind(owner)
+        from . import eip712
+
         digest = eip712.binding_digest(
             self._port.keccak256, chain_id, contract, deed, self.identity.id, owner, board, nonce, deadline
         )
         signature = self.identity.sign(digest)
         bound = wire.encode_bound(nonce, signature[:64] + bytes([27 + signature[64]]))
-        self.client.publish(self._topic("bound"), bound, now_ms)
+        self.client.publish(self._topics.own("bound"), bound, now_ms)
 
     def _take_samples(self, payload, now_ms):
         name, samples = wire.decode_samples(payload)
@@ -185,8 +236,11 @@ class Agent:
             self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client)
         self._revealer.receive(payload, self.sequence, now_ms)
 
+    def _take_late_ack(self, payload, now_ms):
+        self.late.take_ack(payload)
+
     def _send(self, now_ms):
-        self._packet_id = self.client.publish(self._topic("heartbeat"), self._frame, now_ms)
+        self._packet_id = self.client.publish(self._topics.own("heartbeat"), self._frame, now_ms)
         self._sent_ms = now_ms
 
     def _resend(self, now_ms):
@@ -194,6 +248,7 @@ class Agent:
             self._sent_ms = now_ms
         elif ticks.diff(now_ms, self._sent_ms) >= RESEND_MS:
             self._send(now_ms)
+            self._keep()
             self.counts["resent"] += 1
 
     def _is_delivered(self):
@@ -203,4 +258,44 @@ class Agent:
     def _give_up(self):
         if self._frame is not None:
             self.client.forget(self._packet_id)
+            self._frame = None
             self.counts["unacknowledged"] += 1
+            self._keep()
+
+    def _note(self, text):
+        if self.journal:
+            self.journal.note(self._uptime.s, text)
+
+    def _count_record(self):
+        """Count one more heartbeat or late record, and hold what a late record says of now."""
+        self.sequence += 1
+        self._record = reports.pack_record(self.sequence, self._uptime.s, self._sampler.count, self._sampler.chain)
+
+    def _tick_late(self, now_ms):
+        if self.late.is_missed(now_ms):
+            self._give_up()
+            self._count_record()
+            self._keep()
+        if self._frame is not None and not self.is_online:
+            self._keep()
+        self.late.tick(now_ms, self._frame is None)
+
+    def _keep(self):
+        """Keep what was counted last as a late record, once: a reset does not lose it any more."""
+        if self.late and self._record:
+            self.late.keep(self._record)
+            self._record = None
+
+
+_RECEIVERS = {
+    "beacon": Agent._take_beacon,
+    "ack": Agent._take_ack,
+    "bind": Agent._take_bind,
+    "samples": Agent._take_samples,
+    "late_ack": Agent._take_late_ack,
+}
+
+
+def _name(topic):
+    """The last level of a topic, for the journal."""
+    return "".join([chr(byte) for byte in bytes(topic).rpartition(b"/")[2]])

@@ -51,7 +51,10 @@ def encode(value) -> bytes:
 def _encode(out, value):
     kind = type(value)
     if kind is int:
-        _put_head(out, *((_UINT, value) if value >= 0 else (_NINT, -1 - value)))
+        if value >= 0:
+            _put_head(out, _UINT, value)
+        else:
+            _put_head(out, _NINT, -1 - value)
     elif kind in (bytes, bytearray, memoryview):
         _put_head(out, _BYTES, len(value))
         out.extend(value)
@@ -80,7 +83,11 @@ def _put_head(out, major, argument):
     if argument < 24:
         out.append(major | argument)
         return
-    for bits in range(4):
+    if argument < 256:
+        out.append(major | 24)
+        out.append(argument)
+        return
+    for bits in range(1, 4):
         size_bytes = 1 << bits
         if argument < 1 << (8 * size_bytes):
             out.append(major | (24 + bits))

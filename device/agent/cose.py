@@ -12,8 +12,8 @@ from .cbor import const
 from .errors import WireError
 from .fields import check_bytes, check_int, take_claims, take_fields
 
-ALG = const(1)
-KID = const(4)
+_ALG = const(1)
+_KID = const(4)
 ID_BYTES = const(20)
 HEARTBEAT_MAX_BYTES = const(192)
 
@@ -27,7 +27,7 @@ _HALF_ORDER = b"\x7f" + b"\xff" * 15 + b"\x5d\x57\x6e\x73\x57\xa4\x50\x1d\xdf\xe
 def sign1(payload, device_id, sign) -> bytes:
     """Sign a payload -> tagged COSE_Sign1 frame (bytes); sign: digest (32 bytes) -> 65 bytes r | s | recovery id."""
     signature = bytes(sign(_sig_digest(payload))[:64])
-    return cbor.encode(cbor.Sign1([_PROTECTED, {KID: device_id}, payload, signature]))
+    return cbor.encode(cbor.Sign1([_PROTECTED, {_KID: device_id}, payload, signature]))
 
 
 def open_sign1(frame: bytes, max_bytes: int = HEARTBEAT_MAX_BYTES) -> tuple[bytes, bytes, bytes, bytes]:
@@ -44,7 +44,7 @@ def open_sign1(frame: bytes, max_bytes: int = HEARTBEAT_MAX_BYTES) -> tuple[byte
     protected, unprotected, payload, signature = take_fields(message.items, "COSE_Sign1", (bytes, dict, bytes, bytes))
     if protected != _PROTECTED:
         _refuse_protected(protected)
-    (device_id,) = take_claims(unprotected, "unprotected", (KID,))
+    (device_id,) = take_claims(unprotected, "unprotected", (_KID,))
     check_bytes(device_id, "kid", ID_BYTES)
     if check_bytes(signature, "signature", 64)[32:] > _HALF_ORDER:
         raise WireError("malformed", "signature: got a high s, wanted s <= n / 2")
@@ -53,7 +53,7 @@ def open_sign1(frame: bytes, max_bytes: int = HEARTBEAT_MAX_BYTES) -> tuple[byte
 
 def _refuse_protected(protected):
     """Tell what is wrong with other bytes than the one deterministic encoding of {1: -47}."""
-    (alg,) = take_claims(cbor.decode(protected, len(protected)), "protected", (ALG,))
+    (alg,) = take_claims(cbor.decode(protected, len(protected)), "protected", (_ALG,))
     check_int(alg, "alg", -_U64, _U64)
     raise WireError("malformed", f"alg: got {alg}, wanted -47")
 

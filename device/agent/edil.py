@@ -63,7 +63,7 @@ class Edil:
         self._enrolment = None
         self._update = None
         self._is_mixed = False  # whether the window that fills began under another label
-        sampler.listener = self._add
+        sampler.listeners.append(self._add)
 
     def tick(self, now_ms: int):
         """Do what is due; to be called often, as a device that takes samples is."""

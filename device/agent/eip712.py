@@ -11,6 +11,8 @@ BINDING_TYPE = b"Binding(uint256 deed,address device,address owner,bytes32 board
 BINDING_NAME = b"tinyren Devices"
 ENROLMENT_TYPE = b"Enrolment(address owner,bytes32 holders,uint256 number)"
 ENROLMENT_NAME = b"tinyren EDIL"
+TRUST_TYPE = b"Trust(address owner,address key,uint256 number)"
+TRUST_NAME = b"tinyren Updates"
 VERSION = b"1"
 
 
@@ -91,3 +93,15 @@ def enrolment_digest(keccak, chain_id, contract, owner, holders, number) -> byte
     """
     struct = hash_struct(keccak, ENROLMENT_TYPE, owner, holders_digest(keccak, holders), number)
     return digest(keccak, hash_domain(keccak, ENROLMENT_NAME, chain_id, contract), struct)
+
+
+def trust_digest(keccak, chain_id, contract, owner, key, number) -> bytes:
+    """Digest of a Trust (UPDATE.md, section 1) -> 32 bytes.
+
+    Args:
+        chain_id, number: int. contract, owner, key: 20 bytes each.
+    Raises:
+        LocalError: a field does not fit its type.
+    """
+    struct = hash_struct(keccak, TRUST_TYPE, owner, key, number)
+    return digest(keccak, hash_domain(keccak, TRUST_NAME, chain_id, contract), struct)

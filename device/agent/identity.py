@@ -58,6 +58,9 @@ class Identity:
         public_key = port.pubkey(secret)
         self.id = device_id(public_key, port.keccak256)
         self.public_key = compress(public_key)
-        self.address = ren_address(self.public_key)
         self.sign = lambda digest: port.sign(secret, digest)
         self.agree = lambda other: port.ecdh(secret, other)
+
+    @property
+    def address(self) -> str:
+        return ren_address(self.public_key)

@@ -27,18 +27,18 @@ CONNECTING = const(1)
 SUBSCRIBING = const(2)
 ONLINE = const(3)
 
-MAX_PACKET_BYTES = const(640)
+_MAX_PACKET_BYTES = const(640)
 QUEUE = const(8)
 INFLIGHT = const(4)
-KEEPALIVE_S = const(15)
+_KEEPALIVE_S = const(15)
 PING_MS = const(7500)
 REPLY_MS = const(5000)
-QUIET_MS = const(100)
+_QUIET_MS = const(100)
 QUIET_LIMIT_MS = const(2000)
-BACKOFF_MS = const(500)
-BACKOFF_LIMIT_MS = const(16000)
+_BACKOFF_MS = const(500)
+_BACKOFF_LIMIT_MS = const(16000)
 
-_OUT_BYTES = const(1024)
+_OUT_BYTES = const(704)
 _OUT_RESERVE_BYTES = const(64)
 
 
@@ -53,7 +53,9 @@ class Message:
 
 
 class Client:
-    """counts (dict of int), sessions (how often ONLINE was reached), state."""
+    """counts (dict of int), sessions (how often ONLINE was reached), state, and cause (which of counts the last failure
+    is in; "" before one).
+    """
 
     def __init__(self, client_id: str, will_topic: str, topics, deliver, entropy, now_ms: int):
         """
@@ -65,12 +67,13 @@ class Client:
         """
         self.state = WAITING
         self.sessions = 0
+        self.cause = ""
         self.counts = {"connect": 0, "dropped": 0, "lost": 0, "oversize": 0, "protocol": 0, "stuck": 0, "timeout": 0}
-        self._connect = packets.connect(client_id, KEEPALIVE_S, will_topic)
+        self._connect = packets.connect(client_id, _KEEPALIVE_S, will_topic)
         self._topics = topics
         self._deliver = deliver
         self._entropy = entropy
-        self._reader = packets.Reader(MAX_PACKET_BYTES)
+        self._reader = packets.Reader(_MAX_PACKET_BYTES)
         self._out = bytearray(_OUT_BYTES)
         self._out_start = self._out_end = 0
         self._queue = []
@@ -150,7 +153,7 @@ class Client:
         """Do what is due: CONNECT, PINGREQ, sending what waits, or giving a silent peer up."""
         if self.state == WAITING:
             late_ms = ticks.diff(now_ms, self._due_ms)
-            if late_ms >= 0 and (ticks.diff(now_ms, self._in_ms) >= QUIET_MS or late_ms >= QUIET_LIMIT_MS):
+            if late_ms >= 0 and (ticks.diff(now_ms, self._in_ms) >= _QUIET_MS or late_ms >= QUIET_LIMIT_MS):
                 self._begin(now_ms)
         elif self._reply_ms_left(now_ms) <= 0:
             self._fail("timeout", now_ms)
@@ -163,8 +166,8 @@ class Client:
     def ms_left(self, now_ms: int) -> int:
         """Milliseconds until tick has something to do, at least 0."""
         if self.state == WAITING:
-            quiet_ms = QUIET_MS - ticks.diff(now_ms, self._in_ms)
-            return max(0, ticks.diff(self._due_ms, now_ms), min(quiet_ms, QUIET_MS))
+            quiet_ms = _QUIET_MS - ticks.diff(now_ms, self._in_ms)
+            return max(0, ticks.diff(self._due_ms, now_ms), min(quiet_ms, _QUIET_MS))
         left = self._reply_ms_left(now_ms)
         if self.state == ONLINE and not self._is_pinging:
             left = min(left, self._ping_ms_left(now_ms))
@@ -183,6 +186,7 @@ class Client:
 
     def _fail(self, cause, now_ms):
         self.counts[cause] += 1
+        self.cause = cause
         self.state = WAITING
         self._is_pinging = False
         self._out_start = self._out_end = 0
@@ -190,7 +194,7 @@ class Client:
             if message.is_sent:
                 message.is_sent = False
                 packets.mark_duplicate(message.packet)
-        backoff_ms = min(BACKOFF_LIMIT_MS, BACKOFF_MS << min(max(self._attempts - 1, 0), 8))
+        backoff_ms = min(_BACKOFF_LIMIT_MS, _BACKOFF_MS << min(max(self._attempts - 1, 0), 8))
         chance = bytearray(2)
         self._entropy(chance)
         self._due_ms = ticks.add(now_ms, backoff_ms // 2 + (backoff_ms // 2 * (chance[0] << 8 | chance[1]) >> 16))

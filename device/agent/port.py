@@ -121,6 +121,7 @@ class Port:
     def _connect(self):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # small messages that wait for answers
         self._is_connecting = True
         code = self._socket.connect_ex(self._address)
         if code not in (0, errno.EINPROGRESS):

@@ -10,11 +10,13 @@ from .sampling import SAMPLE_MS, Sampler
 from .store import Store
 
 READ_BYTES = const(256)
-READS = const(8)
-BUSY_MS = const(5)
+_READS = const(8)
+_BUSY_MS = const(5)
+IDLE_MS = const(5000)  # a watchdog is fed in each turn
 
 
-def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None) -> Agent:
+def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None, boot=None,
+          ring=None, journal=None) -> Agent:  # fmt: skip
     """Open the store, count this boot and make the agent.
 
     Args:
@@ -23,22 +25,37 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
         source: of samples (sampling.Sampler). model: the encoder, as `_tinyren.Model`.
         offsets, shifts: one integer a channel, the model's. sample_ms: between two of its samples.
         vector: function -> integers for EDIL's rounds of kind 5.
+        boot: boot.Boot, or None on a device that takes no updates.
+        ring: memory for late records (ring.Ring), or None: windows without a beacon leave nothing.
+        journal: journal.Journal, or None.
     Raises:
-        StoreError: the boot could not be counted.
-        ValueError: the model does not take samples of so many channels.
+        StoreError: the boot could not be counted, or the ring's memory has another shape.
+        ValueError: the model does not take samples of so many channels, or cannot be reported as its manifest asks.
     """
     store = Store(memory)
     secret = store.open(lambda: identity.new_secret(port.entropy))
     now_ms = port.ticks_ms()
     sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms)
-    return Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector)
+    agent = Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector, boot, ring, journal)
+    if boot and boot.model:
+        agent.output = _open_output(agent, sampler, port, boot.model)
+    return agent
+
+
+def _open_output(agent, sampler, port, manifest):
+    """What tells outputs as a model's manifest asks, or None. Loaded here: the firmware's own asks nothing."""
+    from . import suit
+    from .output import Output
+
+    report = suit.decode_parameters(manifest.parameters)[3]
+    return Output(agent.identity, sampler, agent.client, port.ticks_ms, *report) if report[0] else None
 
 
 def step(agent, port, buffer) -> int:
     """Read, do what is due, write -> milliseconds that the core may sleep. buffer: bytearray, overwritten."""
     client = agent.client
     try:
-        for _ in range(READS):
+        for _ in range(_READS):
             size = port.link_read(buffer)
             if not size:
                 break
@@ -47,15 +64,24 @@ def step(agent, port, buffer) -> int:
         while len(client.pending()):
             size = port.link_write(client.pending())
             if not size:
-                return BUSY_MS
+                return _BUSY_MS
             client.written(size)
     except OSError:
         client.lost(port.ticks_ms())
     return agent.ms_left(port.ticks_ms())
 
 
-def run(agent, port):
-    """Run an agent that was started until the port raises KeyboardInterrupt."""
+def run(agent, port, boot=None, step=step, feed=None):
+    """Run an agent that was started until boot wants a reset, or the port raises KeyboardInterrupt.
+
+    Args:
+        boot: boot.Boot, or None. step: that of the agent's own run module. feed: function, called in each turn.
+    """
     buffer = bytearray(READ_BYTES)
-    while True:
-        port.idle(step(agent, port, buffer))
+    while boot is None or not boot.wants_reset:
+        if feed:
+            feed()
+        idle_ms = step(agent, port, buffer)
+        if boot:
+            boot.tick(port.ticks_ms(), agent.is_online)
+        port.idle(min(idle_ms, IDLE_MS))

@@ -37,7 +37,7 @@ class Sampler:
     """count (inferences since boot), chain (their digest), counts of samples that are missing and why; kept, of each
     heartbeat, so many inferences.
 
-    listener: function (window, output) that is called after each inference, or None; both are good until it returns.
+    listeners: functions (window, output) that are called after each inference; both are good until they return.
     """
 
     def __init__(self, source, model, offsets, shifts, now_ms: int, sample_ms: int = SAMPLE_MS):
@@ -57,7 +57,7 @@ class Sampler:
         self.source = source
         self.count = 0
         self.counts = {"late": 0, "missing": 0, "source": 0}
-        self.listener = None
+        self.listeners = []
         self.input_bytes, self.output_bytes = model.input_bytes, model.output_bytes
         self._model = model
         self._offsets = offsets
@@ -147,8 +147,8 @@ class Sampler:
             self._model.run(self._window, self._output)
             if self._is_attested:
                 self._keep()
-            if self.listener:
-                self.listener(self._window, self._output)
+            for listener in self.listeners:
+                listener(self._window, self._output)
 
     def _keep(self):
         """Count the inference into the chain, and keep what went in and came out of it."""

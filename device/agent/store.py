@@ -1,33 +1,26 @@
 """The device's record of key, owner and its counts, safe from a power cut at any byte; refuses to lose a key silently.
 
 Rules (WIRE.md, "Store"):
-  1. A record is written where no valid newest record lies, and counts only when its CRC is right: a torn write leaves
-     the state before it. After each write the record is read back.
-  2. The valid record of the highest serial is the state. Only a store with no valid record at all gets a new key.
-  3. No two boots have the same number. It is stored before it is used, and a slot with a damaged record, which may once
+  1. The newest record of a ring (records.py) is the state. Only a store with no valid record at all gets a new key.
+  2. No two boots have the same number. It is stored before it is used, and a slot with a damaged record, which may once
      have been the newest, moves it on by one more.
-  4. EDIL's round only rises under one number of an enrolment; a higher number is stored in one record with round 0. A
+  3. EDIL's round only rises under one number of an enrolment; a higher number is stored in one record with round 0. A
      round is stored twice before it is used, so that no one damaged record brings it back.
-  5. A record of version 1, which had neither number nor round, is read as one with both 0.
-
-Memory is an object with size and erase_bytes (0: every byte can be written, as in EEPROM; else NOR flash, whose bits
-only go from 1 to 0 until their sector is erased), read(addr, buf), write(addr, data), erase(addr).
+  4. A record of version 1, which had neither number nor round, is read as one with both 0.
 """
-
-from binascii import crc32
 
 from .cbor import const
 from .errors import StoreError
+from .records import Records
 
 SLOT_BYTES = const(128)
 RECORD_BYTES = const(76)
-RING_SLOTS = const(8)
-SECTOR_SLOTS = const(16)
 
 _BODY_BYTES = const(72)
-_HEAD = b"tr\x02"
 _OLD_BODY_BYTES = const(64)  # of version 1, which ended with the owner
-_OLD_HEAD = b"tr\x01"
+_FREE, _OWNED = b"tr\x02\x00", b"tr\x02\x01"
+_OLD_FREE, _OLD_OWNED = b"tr\x01\x00", b"tr\x01\x01"
+_BODIES = {_FREE: _BODY_BYTES, _OWNED: _BODY_BYTES, _OLD_FREE: _OLD_BODY_BYTES, _OLD_OWNED: _OLD_BODY_BYTES}
 _SERIAL = const(4)
 _BOOT = const(8)
 _SECRET = const(12)
@@ -42,16 +35,12 @@ class Store:
     """
 
     def __init__(self, memory):
-        """Raises StoreError if the memory is too small for a ring of 8 slots, or for two sectors of whole slots."""
-        sector = memory.erase_bytes
-        self._sector_slots = min(sector // SLOT_BYTES, SECTOR_SLOTS)
-        self._slots = self._sector_slots * 2 if sector else RING_SLOTS
-        if not self._slots or sector % SLOT_BYTES or memory.size < (sector * 2 or RING_SLOTS * SLOT_BYTES):
-            raise StoreError(f"memory: got {memory.size} bytes, sectors of {sector}, wanted 8 slots or 2 sectors")
-        self._memory = memory
-        self._slot = -1
-        self._record = bytearray(RECORD_BYTES)
-        self._check = bytearray(RECORD_BYTES)
+        """memory: as of records.Records. StoreError: it is too small."""
+        try:
+            self._records = Records(memory, RECORD_BYTES, SLOT_BYTES, _BODIES)
+        except ValueError as error:
+            raise StoreError(str(error)) from error
+        self._record = self._records.record
         self.boot = 0
         self.owner = None
         self.number = 0
@@ -66,16 +55,20 @@ class Store:
         Raises:
             StoreError: the boot could not be stored.
         """
-        self._find()
-        if self._slot < 0:
-            self._record[:3] = _HEAD
+        if not self._records.find():
+            self._record[:4] = _FREE
             self._record[_SECRET:_OWNER] = new_secret()
         elif self._record[3]:
             self.owner = bytes(self._record[_OWNER:_NUMBER])
+        self._record[2] = _FREE[2]
+        self.damaged = self._records.damaged
         self.number, self.round = self._number(_NUMBER), self._number(_ROUND)
         boot = self._number(_BOOT) + 1 + self.damaged
         self._put_number(_BOOT, boot)
-        self._append()
+        try:
+            self._records.append()
+        except OSError as error:
+            raise StoreError(f"boot: not stored: {error}") from error
         self.boot = boot
         return bytes(self._record[_SECRET:_OWNER])
 
@@ -110,79 +103,16 @@ class Store:
     def _keep(self, name, before):
         """Write _record; if it cannot be, what it holds is `before` again."""
         try:
-            self._append()
-        except (OSError, StoreError) as error:
+            self._records.append()
+        except OSError as error:
             # The serial stays moved on: the memory may hold the refused record after all, and the next must beat it.
             serial = self._number(_SERIAL)
             self._record[:] = before
             self._put_number(_SERIAL, serial)
             raise StoreError(f"{name}: not stored: {error}") from error
 
-    def _find(self):
-        """Read the newest valid record into _record and its place into _slot (-1: none); count damaged slots."""
-        serial = -1
-        for slot in range(self._slots):
-            self._memory.read(self._address(slot), self._check)
-            body_bytes = _body_bytes(self._check)
-            if not body_bytes:
-                if not (_is_filled(self._check, 0xFF) or _is_filled(self._check, 0)):
-                    self.damaged += 1
-            elif int.from_bytes(bytes(self._check[_SERIAL:_BOOT]), "big") > serial:
-                self._record[:body_bytes] = memoryview(self._check)[:body_bytes]
-                self._record[body_bytes:] = bytes(RECORD_BYTES - body_bytes)
-                self._record[:3] = _HEAD
-                self._slot = slot
-                serial = self._number(_SERIAL)
-
-    def _append(self):
-        """Write _record with the next serial into a free slot; a slot that does not hold it is passed over."""
-        self._put_number(_SERIAL, self._number(_SERIAL) + 1)
-        self._put_number(_BODY_BYTES, crc32(memoryview(self._record)[:_BODY_BYTES]) & 0xFFFFFFFF)
-        slot = self._slot
-        for _ in range(self._slots - 1):
-            slot = (slot + 1) % self._slots
-            if self._is_free(slot):
-                self._memory.write(self._address(slot), self._record)
-                self._memory.read(self._address(slot), self._check)
-                if self._check == self._record:
-                    self._slot = slot
-                    return
-        raise StoreError("memory: got no slot that holds a record, wanted one")
-
-    def _is_free(self, slot):
-        """Whether a record may be written there. A sector's first slot is freed by erasing all of it, but never the
-        sector that holds the newest record.
-        """
-        if not self._sector_slots:
-            return True
-        if slot % self._sector_slots == 0:
-            if self._slot >= 0 and self._slot // self._sector_slots == slot // self._sector_slots:
-                return False
-            self._memory.erase(self._address(slot))
-        self._memory.read(self._address(slot), self._check)
-        return _is_filled(self._check, 0xFF)
-
-    def _address(self, slot):
-        if not self._sector_slots:
-            return slot * SLOT_BYTES
-        sector, slot = divmod(slot, self._sector_slots)
-        return sector * self._memory.erase_bytes + slot * SLOT_BYTES
-
     def _number(self, at):
         return int.from_bytes(bytes(self._record[at : at + 4]), "big")
 
     def _put_number(self, at, value):
         self._record[at : at + 4] = value.to_bytes(4, "big")
-
-
-def _body_bytes(record):
-    """Bytes before the CRC of a valid record; 0 if it is none."""
-    for head, size_bytes in ((_HEAD, _BODY_BYTES), (_OLD_HEAD, _OLD_BODY_BYTES)):
-        if bytes(record[:3]) == head and record[3] <= 1:
-            crc = int.from_bytes(bytes(record[size_bytes : size_bytes + 4]), "big")
-            return size_bytes if crc32(memoryview(record)[:size_bytes]) & 0xFFFFFFFF == crc else 0
-    return 0
-
-
-def _is_filled(record, byte):
-    return all(value == byte for value in record)

@@ -29,23 +29,24 @@ from .fields import check_bytes, check_int, check_text, take_claims, take_fields
 REASONS = ("too_large", "malformed", "not_deterministic", "missing_claim", "unknown_claim", "wrong_type")
 
 ANNOUNCE_MAX_BYTES = const(384)
-BIND_MAX_BYTES = const(160)
+_BIND_MAX_BYTES = const(160)
 SMALL_MAX_BYTES = const(96)
-SAMPLES_MAX_BYTES = const(512)
+_SAMPLES_MAX_BYTES = const(512)
 
 BEACON_BYTES = const(14)
-MODEL_BYTES = const(36)
+_MODEL_BYTES = const(36)
 CHAIN_BYTES = const(16)
-SAMPLE_BYTES = const(8)
-BOARD_MAX_BYTES = const(32)
+_SAMPLE_BYTES = const(8)
+_BOARD_MAX_BYTES = const(32)
 TEXT_MAX_BYTES = const(48)
+BUDGET_MAX_HOURS = const(23)
 
 NONCE = const(10)
-HWMODEL = const(259)
-BOOTCOUNT = const(267)
-SWVERSION = const(271)
-HEARTBEAT = const(-65537)
-ANNOUNCE = const(-65538)
+_HWMODEL = const(259)
+_BOOTCOUNT = const(267)
+_SWVERSION = const(271)
+_HEARTBEAT = const(-65537)
+_ANNOUNCE = const(-65538)
 
 _U32 = const(0xFFFFFFFF)
 _U64 = const(0xFFFFFFFFFFFFFFFF)
@@ -60,12 +61,14 @@ def topic(device_id: bytes, name: str) -> str:
 # Heartbeat
 
 
-def sign_heartbeat(device_id, sign, beacon, boot, sequence, model, count, chain):
+def sign_heartbeat(device_id, sign, beacon, boot, sequence, model, count, chain, budget):
     """encode_heartbeat, signed -> frame of at most 192 bytes."""
-    return sign1(encode_heartbeat(beacon, boot, sequence, model, count, chain), device_id, sign)
+    return sign1(encode_heartbeat(beacon, boot, sequence, model, count, chain, budget), device_id, sign)
 
 
-def encode_heartbeat(beacon: bytes, boot: int, sequence: int, model: bytes, count: int, chain: bytes) -> bytes:
+def encode_heartbeat(
+    beacon: bytes, boot: int, sequence: int, model: bytes, count: int, chain: bytes, budget: int
+) -> bytes:
     """Payload of a heartbeat -> bytes.
 
     Args:
@@ -73,27 +76,30 @@ def encode_heartbeat(beacon: bytes, boot: int, sequence: int, model: bytes, coun
         boot, sequence, count: u32; boot and sequence from 1; count of inferences since boot.
         model: 36 bytes, binary CIDv1 of the model.
         chain: 16 bytes, chain of output digests since boot.
+        budget: 0..23, whole hours for which late records have room; 23 is 23 or more.
     Raises:
         LocalError: a field does not fit.
     """
-    return encode_checked({NONCE: beacon, HEARTBEAT: [boot, sequence, model, count, chain]}, decode_heartbeat)
+    return encode_checked({NONCE: beacon, _HEARTBEAT: [boot, sequence, model, count, chain, budget]}, decode_heartbeat)
 
 
-def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes]:
-    """Payload of a heartbeat -> (beacon, boot, sequence, model, count, chain), as encode_heartbeat takes them.
+def decode_heartbeat(payload: bytes) -> tuple[bytes, int, int, bytes, int, bytes, int]:
+    """Payload of a heartbeat -> (beacon, boot, sequence, model, count, chain, budget), as encode_heartbeat takes them.
 
     Raises:
         WireError
     """
-    beacon, body = take_claims(cbor.decode(payload, HEARTBEAT_MAX_BYTES), "heartbeat", (NONCE, HEARTBEAT))
-    boot, sequence, model, count, chain = take_fields(body, "heartbeat", (int, int, bytes, int, bytes))
+    beacon, body = take_claims(cbor.decode(payload, HEARTBEAT_MAX_BYTES), "heartbeat", (NONCE, _HEARTBEAT))
+    kinds = (int, int, bytes, int, bytes, int)
+    boot, sequence, model, count, chain, budget = take_fields(body, "heartbeat", kinds)
     check_bytes(beacon, "eat_nonce", BEACON_BYTES)
     check_int(boot, "boot", 1, _U32)
     check_int(sequence, "sequence", 1, _U32)
     check_model(model)
     check_int(count, "count", 0, _U32)
     check_bytes(chain, "chain", CHAIN_BYTES)
-    return beacon, boot, sequence, model, count, chain
+    check_int(budget, "budget", 0, BUDGET_MAX_HOURS)
+    return beacon, boot, sequence, model, count, chain, budget
 
 
 # Announce
@@ -115,8 +121,8 @@ def encode_announce(
     Raises:
         LocalError: a field does not fit.
     """
-    claims = {HWMODEL: board.encode(), BOOTCOUNT: boot, SWVERSION: [version]}
-    claims[ANNOUNCE] = [core, model, public_key, source]
+    claims = {_HWMODEL: board.encode(), _BOOTCOUNT: boot, _SWVERSION: [version]}
+    claims[_ANNOUNCE] = [core, model, public_key, source]
     return encode_checked(claims, decode_announce)
 
 
@@ -126,7 +132,7 @@ def decode_announce(payload: bytes) -> tuple[str, int, str, str, bytes, bytes, s
     Raises:
         WireError
     """
-    labels = (HWMODEL, BOOTCOUNT, SWVERSION, ANNOUNCE)
+    labels = (_HWMODEL, _BOOTCOUNT, _SWVERSION, _ANNOUNCE)
     board, boot, version, body = take_claims(cbor.decode(payload, ANNOUNCE_MAX_BYTES), "announce", labels)
     (version,) = take_fields(version, "swversion", (str,))
     core, model, public_key, source = take_fields(body, "announce", (str, bytes, bytes, str))
@@ -135,7 +141,7 @@ def decode_announce(payload: bytes) -> tuple[str, int, str, str, bytes, bytes, s
         board = str(board, "utf-8")
     except UnicodeError:
         raise WireError("malformed", "hwmodel: got bytes that are not UTF-8, wanted UTF-8") from None
-    check_text(board, "hwmodel", BOARD_MAX_BYTES)
+    check_text(board, "hwmodel", _BOARD_MAX_BYTES)
     check_int(boot, "bootcount", 1, _U32)
     check_text(version, "swversion", TEXT_MAX_BYTES)
     check_text(core, "core", TEXT_MAX_BYTES)
@@ -175,7 +181,10 @@ def decode_beacon(frame: bytes) -> tuple[bytes, int]:
 
 
 def encode_ack(boot: int, sequence: int) -> bytes:
-    """Message on tinyren/ID/ack: the heartbeat (boot, sequence), both u32 from 1, is stored -> bytes."""
+    """Message on tinyren/ID/ack: the heartbeat (boot, sequence), both u32 from 1, is stored -> bytes.
+
+    On tinyren/ID/late_ack it says so of a batch of late records, by its last.
+    """
     return encode_checked([boot, sequence], decode_ack)
 
 
@@ -202,14 +211,14 @@ def encode_bind(
 
 def decode_bind(frame: bytes) -> tuple[int, bytes, int, bytes, str, int, int]:
     """Message on tinyren/ID/bind -> (chain_id, contract, deed, owner, board, nonce, deadline). Raises WireError."""
-    body = cbor.decode(frame, BIND_MAX_BYTES)
+    body = cbor.decode(frame, _BIND_MAX_BYTES)
     kinds = (int, bytes, int, bytes, str, int, int)
     chain_id, contract, deed, owner, board, nonce, deadline = take_fields(body, "bind", kinds)
     for name, value in (("chain_id", chain_id), ("deed", deed), ("nonce", nonce), ("deadline", deadline)):
         check_int(value, name, 0, _U64)
     check_bytes(contract, "contract", ID_BYTES)
     check_bytes(owner, "owner", ID_BYTES)
-    if max(check_text(board, "board", BOARD_MAX_BYTES).encode()) > 127:
+    if max(check_text(board, "board", _BOARD_MAX_BYTES).encode()) > 127:
         raise WireError("malformed", "board: got other characters, wanted ASCII")
     return chain_id, contract, deed, owner, board, nonce, deadline
 
@@ -238,8 +247,8 @@ def encode_samples(source: str, samples: bytes) -> bytes:
 
 def decode_samples(frame: bytes) -> tuple[str, bytes]:
     """Message on tinyren/ID/samples -> (source str, samples bytes of int16[n, 4] little-endian). Raises WireError."""
-    source, samples = take_fields(cbor.decode(frame, SAMPLES_MAX_BYTES), "samples", (str, bytes))
-    if not samples or len(samples) % SAMPLE_BYTES:
+    source, samples = take_fields(cbor.decode(frame, _SAMPLES_MAX_BYTES), "samples", (str, bytes))
+    if not samples or len(samples) % _SAMPLE_BYTES:
         raise WireError("malformed", f"samples: got {len(samples)} bytes, wanted a multiple of 8")
     return check_text(source, "source", TEXT_MAX_BYTES), samples
 
@@ -255,5 +264,5 @@ def encode_checked(value, decode):
 
 
 def check_model(value):
-    if check_bytes(value, "model", MODEL_BYTES)[:4] != _CID_HEAD:
+    if check_bytes(value, "model", _MODEL_BYTES)[:4] != _CID_HEAD:
         raise WireError("malformed", "model: got another CID, wanted CIDv1, raw, sha2-256")

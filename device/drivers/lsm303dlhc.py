@@ -6,12 +6,11 @@ The axes lie in the registers in the order x, z, y, and the address counts up by
 Source: STMicroelectronics' LSM303DLHC data sheet, DocID018771.
 """
 
-_RATE = 0x00  # CRA_REG_M
-_GAIN = 0x01  # CRB_REG_M
-_MODE = 0x02  # MR_REG_M
+from .registers import Registers, int16
+
 _FIELD = 0x03  # OUT_X_H_M
-_IDENTITY = 0x0A  # IRA_REG_M, then IRB, IRC
-_SETTINGS = ((_RATE, 0x18), (_GAIN, 0x20), (_MODE, 0x00))  # 75 Hz; +-1.3 gauss; continuous
+_IDENTITY = ((0x0A, 0x48), (0x0B, 0x34), (0x0C, 0x33))  # IRA_REG_M, IRB, IRC: "H43"
+_SETTINGS = ((0x00, 0x18), (0x01, 0x20), (0x02, 0x00))  # CRA, CRB, MR: 75 Hz; +-1.3 gauss; continuous
 
 
 class Lsm303dlhc:
@@ -25,20 +24,15 @@ class Lsm303dlhc:
     """
 
     name = "lsm303dlhc"
+    units = ("1/1100 gauss", "1/1100 gauss", "1/980 gauss")
 
     def __init__(self, i2c, address=0x1E):
-        self._i2c = i2c
-        self._address = address
+        self._registers = Registers(self.name, i2c, address)
         self._bytes = bytearray(6)
-        identity = bytearray(3)
-        self._read_into(_IDENTITY, identity)
-        if identity != b"H43":
-            raise OSError(19, f"lsm303dlhc at {address:#x}: register 0xa: got {bytes(identity)}, wanted b'H43'")
+        for register, value in _IDENTITY:
+            self._registers.expect(register, value)
         for register, value in _SETTINGS:
-            try:
-                i2c.writeto_mem(address, register, bytes([value]))
-            except OSError as error:
-                self._fail(error, register)
+            self._registers.write(register, value)
 
     def read(self, out, offset=0):
         """Write x, y, z, int16 counts in -2048..2047 (-4096: too strong), to out[offset:offset + 3].
@@ -46,16 +40,8 @@ class Lsm303dlhc:
         Raises:
             OSError: the chip does not answer; out is unchanged.
         """
-        self._read_into(_FIELD, self._bytes)
-        for axis, at in ((0, 0), (1, 4), (2, 2)):
-            value = self._bytes[at] << 8 | self._bytes[at + 1]
-            out[offset + axis] = value - 0x10000 if value & 0x8000 else value
-
-    def _read_into(self, register, buffer):
-        try:
-            self._i2c.readfrom_mem_into(self._address, register, buffer)
-        except OSError as error:
-            self._fail(error, register)
-
-    def _fail(self, error, register):
-        raise OSError(error.args[0], f"lsm303dlhc at {self._address:#x}: register {register:#x}: no answer") from error
+        data = self._bytes
+        self._registers.read(_FIELD, data)
+        out[offset] = int16(data[0], data[1])
+        out[offset + 1] = int16(data[4], data[5])
+        out[offset + 2] = int16(data[2], data[3])

@@ -77,6 +77,7 @@ int __wrap_main(void) {
         mp_init();
         if (pyexec_mode_kind == PYEXEC_MODE_FRIENDLY_REPL) {
             run_main();
+            hw_watchdog(0); // who comes to the console may stay
         }
         while (!(pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl())) {
         }

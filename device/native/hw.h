@@ -32,4 +32,15 @@ size_t hw_link_write(const uint8_t *buf, size_t n);
 // Fills buf with n random bytes fit for a key; false when the board's source does not answer.
 bool hw_entropy(uint8_t *buf, size_t n);
 
+// Starts the board's watchdog, or feeds it: the board is reset once nobody has called for `ms` milliseconds (1..60000). 0
+// stops it, for a person at the console. False when the board has none.
+bool hw_watchdog(uint32_t ms);
+
+// Resets processor and devices; RAM stays as it is.
+void hw_reset(void) __attribute__((noreturn));
+
+// HW_RETAINED_BYTES of RAM, at a word's address, that neither a reset nor what starts the firmware writes to.
+#define HW_RETAINED_BYTES 4096
+void *hw_retained(void);
+
 #endif

@@ -1,8 +1,8 @@
-// Arm MPS2 FPGA images AN385 (Cortex-M3), AN386 (M4) and AN500 (M7), which share one memory map: clock, wait, link, entropy.
-// It refuses to run without semihosting, its only source of entropy.
+// Arm MPS2 FPGA images AN385 (Cortex-M3), AN386 (M4) and AN500 (M7), which share one memory map: clock, wait, link, entropy,
+// watchdog. It refuses to run without semihosting, its only source of entropy.
 //
-// Sources: Arm DAI 0385 (AN385 application note) for the memory map, DDI 0479 (CMSDK) for UART and timer, Armv7-M ARM for
-// the NVIC and WFI. The core and the peripherals run at 25 MHz.
+// Sources: Arm DAI 0385 (AN385 application note) for the memory map, DDI 0479 (CMSDK) for UART, timer and watchdog, Armv7-M
+// ARM for the NVIC, WFI and AIRCR. The core and the peripherals run at 25 MHz.
 
 #if defined(QEMU_SOC_MPS2)
 
@@ -45,6 +45,22 @@ typedef struct {
 #define IRQ_CONSOLE_RX (1u << 0)
 #define IRQ_LINK_RX (1u << 2)
 #define IRQ_TIMER (1u << 8)
+
+// CMSDK APB watchdog: counts down, raises an NMI at zero, counts again and resets the board.
+#define WATCHDOG_LOAD REG(0x40008000)
+#define WATCHDOG_CONTROL REG(0x40008008)
+#define WATCHDOG_INTCLR REG(0x4000800c)
+#define WATCHDOG_LOCK REG(0x40008c00)
+#define WATCHDOG_UNLOCK 0x1acce551u
+#define WATCHDOG_NMI (1u << 0)
+#define WATCHDOG_RESET (1u << 1)
+
+// Application interrupt and reset control.
+#define AIRCR REG(0xe000ed0c)
+#define AIRCR_RESET (0x05fa0000u | 1u << 2)
+
+// MicroPython's linker script gives 4 MiB to the firmware, of which the budgets leave this free, below 16 KiB of stack.
+#define RETAINED ((void *)0x003f0000)
 
 void hw_init(void) {
     __asm volatile ("cpsid i" ::: "memory");
@@ -99,6 +115,31 @@ size_t hw_link_write(const uint8_t *buf, size_t n) {
         LINK->data = buf[put++];
     }
     return put;
+}
+
+bool hw_watchdog(uint32_t ms) {
+    WATCHDOG_LOCK = WATCHDOG_UNLOCK;
+    WATCHDOG_LOAD = ms ? ms * (CLOCK_HZ / 1000u) : UINT32_MAX;
+    WATCHDOG_INTCLR = 1;
+    WATCHDOG_CONTROL = ms ? WATCHDOG_NMI | WATCHDOG_RESET : 0;
+    WATCHDOG_LOCK = 0;
+    return true;
+}
+
+void hw_reset(void) {
+    __asm volatile ("dsb" ::: "memory");
+    AIRCR = AIRCR_RESET;
+    for (;;) {
+    }
+}
+
+// The watchdog's first end: nobody else raises an NMI here. MicroPython's own handler shows registers for ever.
+void __wrap_NMI_Handler(void) {
+    hw_reset();
+}
+
+void *hw_retained(void) {
+    return RETAINED;
 }
 
 // Arm semihosting (Arm IHI 0089): a call of the debugger, here of QEMU, which opens the host's file.

@@ -1,5 +1,5 @@
 // MicroPython's unix port: the clock, a TCP connection to TINYREN_LINK (HOST:PORT, HOST in numbers) as the link, the
-// system's entropy. A connection that is gone is made again by the next write; there is no TLS.
+// system's entropy, its alarm as the watchdog. A reset ends the process, and whoever runs it starts it again. A connection that is gone is made again by the next write; there is no TLS.
 //
 // Sources: POSIX.1-2008 clock_gettime, poll, socket; getrandom(2).
 
@@ -111,6 +111,21 @@ size_t hw_link_write(const uint8_t *buf, size_t n) {
         return 0;
     }
     return put;
+}
+
+// SIGALRM ends a process that does not expect it.
+bool hw_watchdog(uint32_t ms) {
+    alarm((ms + 999) / 1000);
+    return true;
+}
+
+void hw_reset(void) {
+    _exit(0);
+}
+
+void *hw_retained(void) {
+    static uint32_t words[HW_RETAINED_BYTES / 4];
+    return words;
 }
 
 bool hw_entropy(uint8_t *buf, size_t n) {

@@ -1,7 +1,8 @@
-// QEMU's RISC-V machine `virt`: clock (CLINT), wait, link (virtio console) and entropy (virtio entropy device). A machine
-// that was started without one of the two virtio devices has a dead link, or no entropy.
+// QEMU's RISC-V machine `virt`: clock (CLINT), wait, link (virtio console), entropy (virtio entropy device), watchdog
+// (Intel 6300ESB, on PCI as device 1). A machine that was started without one of the three has a dead link, no entropy or
+// no watchdog.
 //
-// Source: QEMU hw/riscv/virt.c for the memory map; RISC-V privileged specification 1.12 for WFI, which wakes on an
+// Source: QEMU hw/riscv/virt.c for the memory map and the reset; Intel 300641-004 (6300ESB data sheet), chapter 16; RISC-V privileged specification 1.12 for WFI, which wakes on an
 // interrupt that is enabled in mie even while mstatus.MIE is clear; RISC-V PLIC specification 1.0.
 
 #if defined(QEMU_SOC_VIRT)
@@ -29,6 +30,30 @@
 #define UART_LINE_STATUS (*(volatile uint8_t *)0x10000005)
 #define UART_RX_READY 1
 #define UART_IRQ 10
+
+// Intel 6300ESB: configuration space of PCI device 1, and its registers where we put them. Each write wants two words first.
+#define PCI_WATCHDOG 0x30008000
+#define PCI_ID REG(PCI_WATCHDOG + 0x00)
+#define PCI_COMMAND (*(volatile uint16_t *)(PCI_WATCHDOG + 0x04))
+#define PCI_BASE REG(PCI_WATCHDOG + 0x10)
+#define PCI_MEMORY (1u << 1)
+#define WATCHDOG_ID 0x25ab8086u
+#define WATCHDOG_CONFIG (*(volatile uint16_t *)(PCI_WATCHDOG + 0x60))
+#define WATCHDOG_NO_INTERRUPT 3u
+#define WATCHDOG_LOCK (*(volatile uint8_t *)(PCI_WATCHDOG + 0x68))
+#define WATCHDOG_ENABLE (1u << 1)
+#define WATCHDOG_AT 0x40000000
+#define WATCHDOG_STAGE_1 REG(WATCHDOG_AT + 0x00)
+#define WATCHDOG_STAGE_2 REG(WATCHDOG_AT + 0x04)
+#define WATCHDOG_RELOAD (*(volatile uint16_t *)(WATCHDOG_AT + 0x0c))
+#define WATCHDOG_RESTART (1u << 8)
+
+// SiFive's test finisher.
+#define FINISHER REG(0x00100000)
+#define FINISHER_RESET 0x7777u
+
+// The end of the 2 MiB of RAM that MicroPython's linker script gives to data and bss; the budgets leave it free.
+#define RETAINED ((void *)(0x80600000 - HW_RETAINED_BYTES))
 
 #define ENTROPY_US_MAX 1000000u
 
@@ -124,6 +149,39 @@ bool hw_entropy(uint8_t *buf, size_t n) {
     virtio_close(device);
     memset(&queue, 0, sizeof(queue));
     return got == n;
+}
+
+static void unlock_watchdog(void) {
+    WATCHDOG_RELOAD = 0x80;
+    WATCHDOG_RELOAD = 0x86;
+}
+
+// It counts two stages of about a millisecond (2^15 clocks of 33 MHz) each count, and resets after the second.
+bool hw_watchdog(uint32_t ms) {
+    if (PCI_ID != WATCHDOG_ID) {
+        return false;
+    }
+    PCI_BASE = WATCHDOG_AT;
+    PCI_COMMAND = PCI_MEMORY;
+    WATCHDOG_CONFIG = WATCHDOG_NO_INTERRUPT;
+    unlock_watchdog();
+    WATCHDOG_STAGE_1 = ms;
+    unlock_watchdog();
+    WATCHDOG_STAGE_2 = 1;
+    unlock_watchdog();
+    WATCHDOG_RELOAD = WATCHDOG_RESTART;
+    WATCHDOG_LOCK = ms ? WATCHDOG_ENABLE : 0;
+    return true;
+}
+
+void hw_reset(void) {
+    FINISHER = FINISHER_RESET;
+    for (;;) {
+    }
+}
+
+void *hw_retained(void) {
+    return RETAINED;
 }
 
 #endif

@@ -12,10 +12,11 @@ SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c mod_kernels.c $(MOD_SHARED)
 SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_nrf51.c)
 else ifeq ($(TINYREN_UNIX),1)
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, mod_tinyren.c $(MOD_SHARED))
-SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_unix.c keccak.c secp.c)
+SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_unix.c keccak.c reset.c secp.c)
 else
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c i2c_sbcon.c mod_tinyren.c $(MOD_SHARED))
-SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_mps2.c hw_virt.c keccak.c secp.c virtio.c)
+SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_mps2.c hw_virt.c keccak.c reset.c secp.c virtio.c)
+LDFLAGS_USERMOD += -Wl,--wrap=exit -Wl,--wrap=NMI_Handler
 endif
 
 CFLAGS_USERMOD += -I$(USERMOD_DIR) -I$(SECP256K1_DIR) -include $(USERMOD_DIR)/mpconfig_tinyren.h

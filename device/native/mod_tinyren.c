@@ -11,11 +11,13 @@
 #include "keccak.h"
 #include "mod_edil.h"
 #include "mod_model.h"
+#include "reset.h"
 #include "secp.h"
 #include "tinyren_board.h"
 
 #define TICKS_MASK ((1u << 30) - 1)
 #define WAIT_US_MAX 60000000u
+#define WATCHDOG_MS_MAX 60000
 
 static const uint8_t *get_bytes(mp_obj_t obj, const char *field, size_t wanted) {
     mp_buffer_info_t info;
@@ -88,6 +90,42 @@ static mp_obj_t tinyren_entropy(mp_obj_t buf) {
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_entropy_obj, tinyren_entropy);
+
+// watchdog(ms): from now on the board is reset once nobody has called this for ms milliseconds; 0 stops it.
+static mp_obj_t tinyren_watchdog(mp_obj_t ms_in) {
+    mp_int_t ms = mp_obj_get_int(ms_in);
+    if (ms < 0 || ms > WATCHDOG_MS_MAX) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("ms: got %d, wanted 0..%d"), (int)ms, WATCHDOG_MS_MAX);
+    }
+    if (!reset_watchdog(ms)) {
+        mp_raise_msg(&mp_type_OSError, MP_ERROR_TEXT("the board has no watchdog"));
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_watchdog_obj, tinyren_watchdog);
+
+static const qstr reset_names[] = { MP_QSTR_power, MP_QSTR_watchdog, MP_QSTR_asked, MP_QSTR_error };
+
+static mp_obj_t tinyren_reset_reason(void) {
+    return MP_OBJ_NEW_QSTR(reset_names[reset_reason()]);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tinyren_reset_reason_obj, tinyren_reset_reason);
+
+// reset(reason): "asked" or "error", as the next boot's reset_reason() will say. RAM is kept.
+static mp_obj_t tinyren_reset(mp_obj_t reason_in) {
+    qstr reason = mp_obj_str_get_qstr(reason_in);
+    if (reason != MP_QSTR_asked && reason != MP_QSTR_error) {
+        mp_raise_ValueError(MP_ERROR_TEXT("reason: got another, wanted asked or error"));
+    }
+    reset_now(reason == MP_QSTR_asked ? RESET_ASKED : RESET_ERROR);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_reset_obj, tinyren_reset);
+
+// retained(): a bytearray, the same each time, of RAM that only a cold start clears.
+static mp_obj_t tinyren_retained(void) {
+    return mp_obj_new_bytearray_by_ref(RESET_RETAINED_BYTES, reset_retained());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tinyren_retained_obj, tinyren_retained);
 
 static mp_obj_t tinyren_keccak256(mp_obj_t data) {
     mp_buffer_info_t info;
@@ -173,6 +211,10 @@ static const mp_rom_map_elem_t tinyren_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_ticks_ms), MP_ROM_PTR(&tinyren_ticks_ms_obj) },
     { MP_ROM_QSTR(MP_QSTR_ticks_us), MP_ROM_PTR(&tinyren_ticks_us_obj) },
     { MP_ROM_QSTR(MP_QSTR_idle), MP_ROM_PTR(&tinyren_idle_obj) },
+    { MP_ROM_QSTR(MP_QSTR_watchdog), MP_ROM_PTR(&tinyren_watchdog_obj) },
+    { MP_ROM_QSTR(MP_QSTR_reset_reason), MP_ROM_PTR(&tinyren_reset_reason_obj) },
+    { MP_ROM_QSTR(MP_QSTR_reset), MP_ROM_PTR(&tinyren_reset_obj) },
+    { MP_ROM_QSTR(MP_QSTR_retained), MP_ROM_PTR(&tinyren_retained_obj) },
     { MP_ROM_QSTR(MP_QSTR_entropy), MP_ROM_PTR(&tinyren_entropy_obj) },
     { MP_ROM_QSTR(MP_QSTR_keccak256), MP_ROM_PTR(&tinyren_keccak256_obj) },
     { MP_ROM_QSTR(MP_QSTR_pubkey), MP_ROM_PTR(&tinyren_pubkey_obj) },

@@ -6,6 +6,7 @@
 // Ctrl-C reaches a running program: the QEMU port has no interrupt handler that would look for it.
 #if !defined(__unix__)
 #define MICROPY_VM_HOOK_LOOP { extern void tinyren_vm_hook(void); tinyren_vm_hook(); }
+#define MP_CONFIGFILE <mpconfigport_tinyren.h>
 #endif
 
 #if defined(QEMU_SOC_MPS2)
@@ -18,5 +19,7 @@
 #define MICROPY_PY_RANDOM (0)
 #define MICROPY_PY_RE (0)
 #define MICROPY_PY_CMATH (0)
+#define MICROPY_PY_MATH (0)
+#define MICROPY_PY_BUILTINS_COMPLEX (0)
 
 #endif

@@ -10,13 +10,12 @@ Bus thread -> bounded queue -> this thread, which takes whatever is there as one
    in the store; set forward it closes a round early, with everything that was acknowledged.
 """
 
-import threading
-from collections import Counter, deque
+from collections import Counter
 
 from device.agent import rounds
 from gateway.aggregation.service import Aggregation
-from gateway.aggregation.updates import Item
-from gateway.bus import Bus, Token
+from gateway.bus import Bus
+from gateway.inbox import Inbox
 
 TOPICS = ("tinyren/+/update", "tinyren/+/part", "tinyren/+/edil")
 NAMES = tuple(topic.rsplit("/", 1)[1] for topic in TOPICS)
@@ -36,29 +35,20 @@ class Receiver:
     def __init__(self, aggregation: Aggregation) -> None:
         self.failure: Exception | None = None
         self._aggregation = aggregation
-        self._queue: deque[tuple[Item, Token]] = deque()
-        self._dropped: deque[Token] = deque()
-        self._wake = threading.Event()
+        self._inbox = Inbox(MAX_QUEUED, MAX_PAYLOAD_BYTES)
+        self.offer = self._inbox.offer
         self._is_stopping = False
-        aggregation.on_change = self._wake.set
-
-    def offer(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
-        """Take a message from the bus; of one that is too large, only as much as shows it."""
-        if len(self._queue) < MAX_QUEUED:
-            self._queue.append(((topic, payload[: MAX_PAYLOAD_BYTES + 1], receipt_ms), token))
-        else:
-            self._dropped.append(token)
-        self._wake.set()
+        aggregation.on_change = self._inbox.wake.set
 
     def run(self, bus: Bus) -> None:
         """Serve until `stop`; what was offered by then is dealt with when this returns."""
         try:
             while not self._is_stopping:
-                self._wake.clear()
+                self._inbox.wake.clear()
                 while self.take(bus):
                     pass
-                if not self._aggregation.turn() and not self._queue:
-                    self._wake.wait(TURN_S)
+                if not self._aggregation.turn() and not self._inbox:
+                    self._inbox.wake.wait(TURN_S)
             while self.take(bus):
                 pass
         except Exception as error:
@@ -68,20 +58,9 @@ class Receiver:
     def stop(self) -> None:
         """Ask `run` to return."""
         self._is_stopping = True
-        self._wake.set()
+        self._inbox.wake.set()
 
     def take(self, bus: Bus) -> int:
         """Deal with what is queued, at most MAX_BATCH messages; how many it was."""
-        self._count_dropped(bus)
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        if taken:
-            self._aggregation.take([item for item, _ in taken])
-        for _, token in taken:
-            bus.ack(token)
-        return len(taken)
-
-    def _count_dropped(self, bus: Bus) -> None:
-        count = len(self._dropped)
-        for _ in range(count):
-            bus.ack(self._dropped.popleft())
-        self._aggregation.rejected += Counter(overload=count)
+        self._aggregation.rejected += Counter(overload=self._inbox.let_go(bus))
+        return self._inbox.take(bus, MAX_BATCH, self._aggregation.take)

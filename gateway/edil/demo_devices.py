@@ -31,10 +31,10 @@ IDLE_MS = 50
 _NAME = "print(hexlify(agent.identity.id).decode())"
 _START = """
 agent = None
-import gc
+import core, gc
 gc.collect()
-agent = start(_tinyren, open_memory(), LinkSource(), model, host_model.OFFSETS, host_model.SHIFTS)
-run(agent, _tinyren)
+agent = firmware.start(_tinyren, core.open_memory(), core.LinkSource(), model, *wants)
+firmware.run(agent, _tinyren)
 """
 
 

@@ -21,7 +21,6 @@ Bytes are hex. What the service refuses is 409 with {"error": reason, "message"}
 Frames are signed by who made them; the rest (close, labels) is for whoever reaches the page, which is on loopback.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,14 +33,10 @@ from device.agent.errors import WireError
 from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.messages import GATEWAY_TRUSTED
 from gateway.aggregation.service import Aggregation
+from gateway.web.posted import BadRequest, read_object
 
 BODY_LIMIT_BYTES = 2 << 20
-MOST_BRACKETS = 1_000
 ROUND = "/edil/rounds/{manifest}"
-
-
-class BadRequest(ValueError):
-    """A request that is not what the route takes."""
 
 
 def routes(service: Aggregation) -> list[Route]:
@@ -56,7 +51,7 @@ def routes(service: Aggregation) -> list[Route]:
     def post(path: str, call: Callable[[Mapping[str, Any], bytes], Any]) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
-                body = await _body(request)
+                body = await read_object(request, BODY_LIMIT_BYTES)
             except BadRequest as error:
                 return _error(400, "malformed", str(error))
             return await _answer(lambda: call(body, _manifest(request)))
@@ -141,25 +136,6 @@ def _bytes(body: Mapping[str, Any], name: str) -> bytes:
 
 def _manifest(request: Request) -> bytes:
     return _bytes(request.path_params, "manifest") if "manifest" in request.path_params else b""
-
-
-async def _body(request: Request) -> Mapping[str, Any]:
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise BadRequest("the content type is not application/json")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise BadRequest(f"the body is over {BODY_LIMIT_BYTES} bytes")
-    if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
-        raise BadRequest(f"the body holds more than {MOST_BRACKETS} lists and objects")
-    try:
-        value = json.loads(bytes(body))
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON") from None
-    if not isinstance(value, dict):
-        raise BadRequest("the body is no object")
-    return value
 
 
 async def _answer(call: Callable[[], Any]) -> Response:

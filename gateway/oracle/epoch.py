@@ -153,7 +153,7 @@ def read_heartbeats(items: Iterable[tuple[int, bytes]]) -> Iterator[Heartbeat]:
     for receipt_ms, envelope in items:
         try:
             device, payload, signature, digest = wire.open_sign1(envelope)
-            beacon, boot, sequence, _, _, _ = wire.decode_heartbeat(payload)
+            beacon, boot, sequence, *_ = wire.decode_heartbeat(payload)
         except WireError:
             continue
         yield Heartbeat(receipt_ms, device, beacon, boot, sequence, digest, signature)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gateway import curve, evidence, keys, site_file
+from gateway import broker_url, curve, evidence, keys, site_file
 from gateway.bus import Bus, Token
 from gateway.errors import CommandError, Exit
 from gateway.oracle import bundles, choices, epoch, messages
@@ -79,8 +79,7 @@ class Service:
         )
         self.inbox: queue.Queue[tuple[bytes, Token]] = queue.Queue(INBOX)
         name = f"oracle-{index}"
-        password = (folder / "broker" / f"{name}.password").read_text()
-        self.bus = Bus(name, site.broker_port, (name, password), self._take_in, now_ms)
+        self.bus = Bus(name, *broker_url.find(folder, name), self._take_in, now_ms)
 
     def run(self) -> None:
         """Serve until `stop` says so."""
@@ -228,7 +227,8 @@ def _read_site(folder: Path) -> site_file.Site:
     if site is None:
         raise CommandError(f"{folder / site_file.NAME} is missing; wanted the folder of a site", Exit.USAGE)
     missing = [name for name in ("settlement", "devices") if name not in site.contracts]
-    missing += [name for name in ("chain_rpc", "broker_port", "oracles", "gateway") if not getattr(site, name)]
+    wanted = ("chain_rpc", "broker_url" if site.broker_url else "broker_port", "oracles", "gateway")
+    missing += [name for name in wanted if not getattr(site, name)]
     if missing:
         raise CommandError(f"{folder / site_file.NAME}: {', '.join(missing)}: empty, wanted for an oracle", Exit.USAGE)
     return site

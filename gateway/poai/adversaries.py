@@ -53,7 +53,7 @@ def forged() -> Outcome:
     """Somebody else signs heartbeats in a device's name."""
     victim, thief = Device(1), Device(2)
     epoch = Epoch([victim], WINDOWS)
-    place = victim.boot, 1, bytes.fromhex("01551220") + bytes(32), KEPT, bytes(16)
+    place = victim.boot, 1, bytes.fromhex("01551220") + bytes(32), KEPT, bytes(16), 0
     for number, window in enumerate(epoch.windows.opened, 1):
         frame = wire.sign_heartbeat(victim.id, thief.sign, window.beacon, place[0], number, *place[2:])
         epoch.items.append((window.opened_ms, frame))

@@ -77,7 +77,7 @@ class Device:
     def heartbeat(self, beacon: bytes) -> bytes:
         """The next signed heartbeat."""
         self.sequence += 1
-        place = self.boot, self.sequence, MODEL, len(self.history), self.chain
+        place = self.boot, self.sequence, MODEL, len(self.history), self.chain, 0
         return bytes(wire.sign_heartbeat(self.id, self.sign, beacon, *place))
 
     def answer(self, boot: int, sequence: int, count: int, index: int) -> bytes | None:

@@ -23,7 +23,12 @@ FORMATS = {"raw": RAW_TYPE, "car": CAR_TYPE}
 
 
 def app(get: Get, *others: BaseRoute) -> Starlette:
-    """The gateway over `get`, which is asked from threads, and routes that go before it."""
+    """The gateway over `get`, and routes that go before it."""
+    return Starlette(routes=[*others, route(get)])
+
+
+def route(get: Get) -> Route:
+    """/ipfs/CID over `get`, which is asked from threads."""
 
     def content(request: Request) -> Response:
         try:
@@ -45,7 +50,7 @@ def app(get: Get, *others: BaseRoute) -> Starlette:
             return PlainTextResponse(f"{error}\n", 500)
         return StreamingResponse(chunks, media_type=f"{CAR_TYPE}; version=1; order=dfs; dups=n", headers=headers)
 
-    return Starlette(routes=[*others, Route("/ipfs/{cid}", content)])
+    return Route("/ipfs/{cid}", content)
 
 
 def started(chunks: Iterator[bytes], count: int = 1) -> Iterator[bytes]:

@@ -5,9 +5,11 @@ page gets that rendering. The page asks nothing of any other host.
 
 Fields of a snapshot beyond those of the --json result (devices, epochs, claims, rejected, site); all may be missing:
     devices[]: source (text), last_heartbeat_ms (null before the first), inferences, earned_wei (decimal string),
-        recent (verdicts of the last windows, oldest first, 0 or 1), emulated (true unless said otherwise).
+        recent (verdicts of the last windows, oldest first, 0 or 1), emulated (true unless said otherwise),
+        journals[], oldest first: {boot, reason, lines[], received_ms}.
     epochs[], oldest first: state ("open", "closing" or "settled"), windows_open (how many were opened so far).
     owners[]: {owner, deeds[], earned_wei, claimed_wei}; chain: {id, block}; notes[]: plain sentences; window_ms.
+    jobs[]: as gateway/deeploy/statuses.py describes them in a line.
     edil[]: rounds, oldest first, as gateway/aggregation/known.py describes them.
 Rules: Host must be this server's own (DNS rebinding); Origin, if there is one, must be too; a POST must be JSON.
 """

@@ -34,15 +34,21 @@ class Server:
         self._thread.join()
 
 
-def serve(app: Starlette, port: int = 0) -> Server:
+def serve(app: Starlette, port: int = 0, must_have_port: bool = True) -> Server:
     """Listen on loopback and return once the page answers.
 
     Args:
         port: 0 for a free one.
+        must_have_port: else, where the port is taken, a free one will do.
     Raises:
         PortInUse: another program has the port. RuntimeError: the server ended at once.
     """
-    listener = listen(port)
+    try:
+        listener = listen(port)
+    except PortInUse:
+        if must_have_port:
+            raise
+        listener = listen(0)
     config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False, lifespan="on", ws="none")
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()

@@ -5,12 +5,14 @@ never shows more than the chain pays. Text that comes from a device is cut here 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 STRIP_WINDOWS = 24
 EPOCHS_SHOWN = 12
 ROUNDS_SHOWN = 8
+JOBS_SHOWN = 16
+RESETS_SHOWN = 8
 TEXT_LIMIT = 40
 ENCRYPTED = "encrypted-on-device"
 KINDS = {
@@ -55,8 +57,16 @@ def view(snapshot: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         "all_emulated": all(device.get("emulated", True) for device in devices),
         "notes": list(snapshot.get("notes", ())),
         "verify_epoch": settled[-1]["epoch"] if settled else None,
+        "resets": _resets(snapshot.get("devices", ())),
+        "jobs": [_job(row) for row in list(snapshot.get("jobs", ()))[:JOBS_SHOWN]],
         "rounds": [_round(row) for row in list(snapshot.get("edil", ()))[::-1][:ROUNDS_SHOWN]],
     }
+
+
+def _job(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A job of Deeploy (gateway/deeploy/statuses.py lists its fields)."""
+    is_over = row["finished"] and row["state"] == "running"
+    return {**row, "shown": "finished" if is_over else row["state"]}
 
 
 def _round(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +93,12 @@ def _device(device: Mapping[str, Any], epochs: list[Mapping[str, Any]]) -> dict[
         "availability": sum(values) // len(values) if values else None,
         "availability_epochs": len(values),
     }
+
+
+def _resets(devices: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The newest journals of all devices, newest first."""
+    resets = [{"id": device["id"], **journal} for device in devices for journal in device.get("journals", ())]
+    return sorted(resets, key=lambda reset: -int(reset["received_ms"]))[:RESETS_SHOWN]
 
 
 def r1(wei: str | int | None, decimals: int = 4) -> str:

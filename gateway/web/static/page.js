@@ -42,7 +42,7 @@ function tick() {
     const ageMs = Math.max(0, now - Number(time.dataset.ms));
     const text = ago(Math.floor(ageMs / 1000));
     if (time.textContent !== text) time.textContent = text;
-    time.classList.toggle("late", ageMs > 2 * windowMs);
+    time.classList.toggle("late", ageMs > 2 * windowMs && !time.classList.contains("past"));
   }
 }
 

@@ -1,0 +1,34 @@
+"""How often a wrong set-up code may be tried, pure: FREE times, then after pauses that double up to LONGEST_S.
+
+Counted a device, in memory and by a monotonic clock, so no clock that jumps locks a label; a restart gives FREE more of
+2^40 codes.
+"""
+
+from gateway.binding.pending import Refused
+
+FREE = 5
+FIRST_S = 2.0
+LONGEST_S = 3600.0
+
+
+class Tries:
+    """Wrong codes of the devices that have a label; nobody else is counted."""
+
+    def __init__(self) -> None:
+        self._wrong: dict[bytes, tuple[int, float]] = {}
+
+    def check(self, device: bytes, now_s: float) -> None:
+        """Raises Refused: it is too early for another code."""
+        left_s = self._wrong.get(device, (0, now_s))[1] - now_s
+        if left_s > 0:
+            raise Refused("tries", f"too many wrong codes: wait {int(left_s) + 1} s, then compare it with the label")
+
+    def failed(self, device: bytes, now_s: float) -> None:
+        """Count a wrong code."""
+        count = self._wrong.get(device, (0, 0.0))[0] + 1
+        pause_s = min(LONGEST_S, FIRST_S * 2.0 ** min(count - FREE, 32)) if count >= FREE else 0.0
+        self._wrong[device] = count, now_s + pause_s
+
+    def passed(self, device: bytes) -> None:
+        """The code was right: what was wrong before is forgotten."""
+        self._wrong.pop(device, None)

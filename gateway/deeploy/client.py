@@ -1,0 +1,85 @@
+"""A running site's Deeploy over its page (deeploy_http.py), for `tinyren job`; believes nothing but for showing it."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from coincurve import PrivateKey
+
+from gateway import curve, site_file
+from gateway.deeploy import requests
+from gateway.deeploy.requests import Refused, Request
+from gateway.errors import CommandError, Exit
+from gateway.job_lines import printable
+
+TIMEOUT_S = 10
+VALID_S = 120
+MAX_ANSWER_BYTES = 16 << 20
+
+
+class SiteClient:
+    """The site in `folder`, while it runs. Every method raises CommandError: it does not answer; Refused."""
+
+    def __init__(self, folder: Path) -> None:
+        site = site_file.read(folder)
+        if site is None:
+            raise CommandError(f"{folder}: there is no site; `tinyren up --site {folder}` makes one", Exit.USAGE)
+        self._folder, self._url = folder, f"http://127.0.0.1:{site.page_port}"
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("/jobs")["jobs"]
+        return found
+
+    def job(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._call(f"/jobs/{quote(name, safe='')}")
+        return found
+
+    def logs(self, name: str, tail: int) -> list[str]:
+        """The last lines of a container or WebAssembly job."""
+        return [printable(line) for line in self._call(f"/jobs/{quote(name, safe='')}/logs?tail={tail}")["lines"]]
+
+    def about(self, key: PrivateKey) -> dict[str, Any]:
+        """What the site says to the holder of a key (service.Deeploy.about)."""
+        found: dict[str, Any] = self._call(f"/jobs-about?signer=0x{curve.address_of(key.secret).hex()}")
+        return found
+
+    def ask(self, key: PrivateKey, about: dict[str, Any], action: str, document: bytes) -> dict[str, Any]:
+        """Sign and send a request about a document (32 bytes of its CID); what it led to."""
+        contract, deadline_s = bytes.fromhex(about["contract"][2:]), int(time.time()) + VALID_S
+        plain = Request(about["chain_id"], contract, document, requests.ACTIONS[action], about["nonce"], deadline_s)
+        signed = requests.sign(plain, lambda digest: key.sign_recoverable(digest, hasher=None))
+        body = {
+            "chain_id": signed.chain_id,
+            "contract": f"0x{signed.contract.hex()}",
+            "job": signed.job.hex(),
+            "action": signed.action,
+            "nonce": signed.nonce,
+            "deadline": signed.deadline_s,
+            "signature": signed.signature.hex(),
+        }
+        found: dict[str, Any] = self._call("/jobs", body)
+        return found
+
+    def _call(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"})
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                return json.loads(answer.read(MAX_ANSWER_BYTES))
+        except urllib.error.HTTPError as error:
+            raise self._refused(error) from None
+        except (OSError, ValueError, RecursionError) as error:
+            how = f"is it running? start it by `tinyren up --site {self._folder}`"
+            raise CommandError(f"{self._folder}: its page at {self._url} does not answer ({error}); {how}") from error
+
+    def _refused(self, error: urllib.error.HTTPError) -> Exception:
+        try:
+            told = json.loads(error.read(1 << 16))
+            return Refused(printable(told["error"]), printable(told["message"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return CommandError(f"{self._url}: HTTP {error.code}, wanted the page of a tinyren site of this version")

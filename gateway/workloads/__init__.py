@@ -1,0 +1,1 @@
+"""Deeploy for gateways: container and WebAssembly jobs, within limits that were tried, not trusted."""
