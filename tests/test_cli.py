@@ -95,7 +95,7 @@ def test_the_commands_are_those_of_the_readme():
 OPTIONS = ["up", "bench", "qualify", "flash", "boards", "label", "bind", "audit", "simulate", "relay", *VERBS]
 
 
-@pytest.mark.parametrize("name", OPTIONS))
+@pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_is_in_the_readme(name):
     readme = (ROOT / "README.md").read_text()
     options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]

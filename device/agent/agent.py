@@ -22,7 +22,7 @@ from .late import Late
 from .topics import Topics
 from .version import VERSION
 
-NAMES = ("beacon", "ack", "bind", "samples")
+NAMES = ("beacon", "ack", "bind", "samples", "challenge")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
 INSTALL_NAMES = ("trust", "manifest", "chunk")
 LATE_NAMES = ("late_ack",)
@@ -73,6 +73,7 @@ class Agent:
             journal.join(self.client, identity, self.boot)
         self.edil = None
         self._vector = vector
+        self._revealer = None
         self.install = self.output = None
         self._core = boot
         if boot and boot.banks.is_used:
@@ -292,6 +293,7 @@ _RECEIVERS = {
     "ack": Agent._take_ack,
     "bind": Agent._take_bind,
     "samples": Agent._take_samples,
+    "challenge": Agent._take_challenge,
     "late_ack": Agent._take_late_ack,
 }
 
