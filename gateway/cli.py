@@ -82,15 +82,15 @@ def parser() -> argparse.ArgumentParser:
     add_cstore(commands)
     add_r1fs(commands)
     add_edil(commands)
+    add_job(commands)
+    add_flash(commands)
+    add_label(commands)
+    add_bind(commands)
     add_earnings(commands)
     add_audit(commands)
     add_simulate(commands)
     add_relay(commands)
     add_work(commands)
-    add_job(commands)
-    add_flash(commands)
-    add_label(commands)
-    add_bind(commands)
     return root
 
 
