@@ -111,7 +111,7 @@ def _escrow(settlement: Settlement, oracles: list[PrivateKey]) -> dict[str, int]
     chain, (made, receipt) = settlement.chain, _deploy_escrow(settlement)
     found = {"deploy Escrow": receipt.gas}
     before = chain.block_number()
-    job = made.open(10**15, 10**18, 9, [], OWNER)
+    job = made.open(bytes(range(32)), 10**15, 10**18, 9, [], OWNER)
     found["open a job"] = _gas_of(chain, before + 2)
     raw = bytes.fromhex(made.address[2:])
     _post(settlement, oracles, bytes(32), 20 * 10**18)

@@ -25,7 +25,7 @@ def add_audit(commands: Any) -> None:
     audit.add_argument("--car", type=readable, action="append", default=[], metavar="FILE",
                        help="evidence as a CAR file; repeatable")  # fmt: skip
     audit.add_argument("--index", action="append", default=[], metavar="CID",
-                       help="where evidence over 2 MiB lies; repeatable")  # fmt: skip
+                       help="an epoch's folder, for files over 256 KiB; repeatable")  # fmt: skip
     audit.add_argument("--json", action="store_true", help="print one JSON object")
     audit.set_defaults(run=run_audit)
     verbs = commands.add_parser("evidence", help="lend an epoch's evidence to auditors").add_subparsers(

@@ -16,10 +16,10 @@ from gateway.errors import Exit
 from gateway.oracle import epoch as epochs
 from gateway.oracle.rewards import epoch_reward
 from gateway.settlement import Claim
-from gateway.storage import dag_cbor
-from gateway.storage.cid import DAG_CBOR, RAW, cid_from, encode_text
+from gateway.storage.cid import DAG_PB, RAW, cid_from, encode_text
 from gateway.storage.embedded import Embedded
 from gateway.storage.peers import HttpPeer
+from gateway.storage.unixfs import CHUNK_BYTES
 from tests.oracle_site import DEVICES, GATEWAY, ORACLES, Site, address
 from tests.r1fs_site import served
 from tests.test_settler import Stand
@@ -165,12 +165,12 @@ def large(tmp_path):
     folder = tmp_path / "evidence"
     folder.mkdir()
     heartbeats, windows = audit_evidence.paths(folder, 5)
-    heartbeats.write_bytes(hashlib.shake_128(b"large").digest(audit_evidence.MAX_BLOCK_BYTES + 1))
+    heartbeats.write_bytes(hashlib.shake_128(b"large").digest(CHUNK_BYTES + 1))
     windows.write_bytes(b"windows")
     return folder, evidence.digest(folder, 5)
 
 
-def test_evidence_over_a_block_is_found_by_its_index_and_not_without(large, tmp_path):
+def test_evidence_of_several_chunks_is_found_by_its_folder_and_not_without(large, tmp_path):
     folder, digest = large
     with contextlib.closing(Embedded(tmp_path / "a")) as store, served(store) as url:
         index = lend(store, folder, 5)
@@ -183,21 +183,19 @@ def test_evidence_over_a_block_is_found_by_its_index_and_not_without(large, tmp_
     assert evidence.digest(tmp_path / "out", 5) == digest
 
 
-def test_an_index_that_leads_elsewhere_brings_nothing(large, tmp_path):
+def test_a_folder_that_leads_elsewhere_brings_nothing(large, tmp_path):
     folder, digest = large
     with contextlib.closing(Embedded(tmp_path / "a")) as store:
         lend(store, folder, 5)
-        other = store.put_block(b"other")
-        windows = encode_text(cid_from(hashlib.sha256(b"windows").digest(), RAW))
-        for value in (
-            {"epoch": 5, "heartbeats": dag_cbor.Link(other), "windows": dag_cbor.Link(windows)},
-            {"epoch": 4, "heartbeats": dag_cbor.Link(other)},
-            {"epoch": 5, "heartbeats": "text"},
-            [1, 2],
+        names = [path.name for path in audit_evidence.paths(folder, 5)]
+        for tree in (
+            [(names[0], [b"other"]), (names[1], [b"windows"])],
+            [(names[0], None), (names[1], [b"windows"])],
+            [("epoch-4.cborseq", [audit_evidence.paths(folder, 5)[0].read_bytes()])],
         ):
-            index = store.put_block(dag_cbor.encode_node(value), DAG_CBOR)
+            index = store.add_tree(tree)[-1][1].cid
             with pytest.raises(NotHad):
-                fetch(store, 5, digest, [index], tmp_path / "out")
+                fetch(store, 5, digest, [index, store.put_block(b"no folder")], tmp_path / "out")
             assert not (tmp_path / "out").exists()
 
 
@@ -207,7 +205,7 @@ def test_foreign_blocks_are_refused_and_nothing_is_written(tmp_path, listed, nod
     with contextlib.closing(Embedded(tmp_path / "store")) as store:
         digest = hashlib.sha256(listed).digest()
         store.put_block(listed)
-        index = store.put_block(node, DAG_CBOR)
+        index = store.put_block(node, DAG_PB)
         with pytest.raises(NotHad):
             fetch(store, 1, digest, [index], tmp_path / "out")
         assert not (tmp_path / "out").exists()

@@ -63,7 +63,7 @@ MUTANTS = {
     ),
     "release keeps the device": (
         "Devices",
-        "_places[device] = Place(0, uint64(block.timestamp), 0);",
+        "(_places[device].deed, _places[device].transfers) = (0, 0);",
         "",
         checks.only_the_deeds_owner_releases_a_device,
     ),

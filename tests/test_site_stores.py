@@ -1,5 +1,6 @@
 """The stores of a site: what R1FS keeps of each epoch, what survives of it elsewhere, and what goes wrong."""
 
+import hashlib
 import json
 import shutil
 from argparse import Namespace
@@ -104,7 +105,8 @@ def test_evidence_is_kept_of_every_settled_epoch_once_and_has_the_same_cid_anywh
         names = {entry.name: entry.cid for entry in stores.r1fs.entries(told[1]["cid"])}
         for path in (evidence.heartbeats_path(site / "evidence", 2), evidence.windows_path(site / "evidence", 2)):
             assert b"".join(stores.r1fs.read(names.pop(path.name))) == path.read_bytes()
-        assert not names
+        listed = b"".join(stores.r1fs.read(names.pop("epoch-2.list")))
+        assert hashlib.sha256(listed).digest() == evidence.digest(site / "evidence", 2) and not names
     other = Embedded(tmp_path / "other")
     assert audit_evidence.lend(other, site / "evidence", 3) == told[2]["cid"]
     other.close()
@@ -213,7 +215,10 @@ def test_a_running_site_gives_its_stores_to_other_gateways_and_to_an_empty_machi
     got = tinyren("r1fs", "get", row["cid"], "--store", empty / "r1fs", "-o", tmp_path / "out", "--json")
     assert got.returncode == 0, got.stderr
     kept = {path.name: path.read_bytes() for path in (folder / "evidence").glob(f"epoch-{row['epoch']}.*")}
-    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} and len(kept) == 2
+    got = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    listed = got.pop(f"epoch-{row['epoch']}.list")
+    assert kept == got and len(kept) == 2
+    assert hashlib.sha256(listed).digest() == evidence.digest(folder / "evidence", row["epoch"])
     restored = tinyren("cstore", "restore", backup, "--site", empty, "--json")
     assert restored.returncode == 0, restored.stderr
     found = [tinyren("cstore", "get", "lamps", "hall", "--site", place, "--json") for place in (folder, empty)]

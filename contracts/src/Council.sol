@@ -11,6 +11,7 @@ import {
     GovernorVotesQuorumFraction
 } from "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title Governance by votes of R1 (OpenZeppelin's Governor), with a timelock that it creates and that nobody else commands.
 /// @notice What it decides is done by its timelock, after `lock` seconds. What the timelock can do is what contracts let their governor
@@ -23,11 +24,14 @@ contract Council is
     GovernorVotesQuorumFraction,
     GovernorTimelockControl
 {
+    uint256 public immutable leastQuorum;
+
     /// @param votes Whose votes count.
     /// @param wait Blocks from a proposal until the vote begins, when votes are counted.
     /// @param period Blocks of voting.
     /// @param least Votes that it takes to propose.
     /// @param quorumPercent Share of all votes that must be cast for it or abstain.
+    /// @param leastQuorum_ So many votes at least: of few votes deposited a share is soon bought.
     /// @param lock Seconds from the decision until it may be done.
     constructor(
         IVotes votes,
@@ -35,6 +39,7 @@ contract Council is
         uint32 period,
         uint256 least,
         uint256 quorumPercent,
+        uint256 leastQuorum_,
         uint256 lock
     )
         Governor("tinyren Council")
@@ -42,7 +47,13 @@ contract Council is
         GovernorVotes(votes)
         GovernorVotesQuorumFraction(quorumPercent)
         GovernorTimelockControl(_makeTimelock(lock))
-    {}
+    {
+        leastQuorum = leastQuorum_;
+    }
+
+    function quorum(uint256 timepoint) public view override(Governor, GovernorVotesQuorumFraction) returns (uint256) {
+        return Math.max(super.quorum(timepoint), leastQuorum);
+    }
 
     function state(uint256 id) public view override(Governor, GovernorTimelockControl) returns (ProposalState) {
         return super.state(id);

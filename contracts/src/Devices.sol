@@ -14,7 +14,7 @@ contract Devices is IDevices, EIP712 {
 
     struct Place {
         uint64 deed;
-        uint64 releasedAt;
+        uint64 boundAt;
         uint128 transfers;
     }
 
@@ -72,7 +72,7 @@ contract Devices is IDevices, EIP712 {
         if (deed == 0) revert NotBound(device);
         if (msg.sender != deeds.ownerOf(deed)) revert NotOwner(msg.sender, deed);
         _bound(deed).remove(device);
-        _places[device] = Place(0, uint64(block.timestamp), 0);
+        (_places[device].deed, _places[device].transfers) = (0, 0);
         emit Released(deed, device);
     }
 
@@ -90,19 +90,13 @@ contract Devices is IDevices, EIP712 {
     function _fill(uint256 deed, address device) private {
         uint256 other = deedOf(device);
         if (other != 0) revert AlreadyBound(device, other);
-        uint256 leftAt = _leftAt(device);
-        if (leftAt != 0 && block.timestamp < leftAt + coolDown) revert CoolsDown(device, leftAt + coolDown);
+        uint256 boundAt = _places[device].boundAt;
+        if (boundAt != 0 && block.timestamp < boundAt + coolDown) revert CoolsDown(device, boundAt + coolDown);
         EnumerableSet.AddressSet storage bound = _bound(deed);
         uint256 slots = deeds.slots(deed);
         if (bound.length() >= slots) revert SlotsTaken(deed, slots);
         bound.add(device);
-        _places[device] = Place(uint64(deed), 0, deeds.transfers(deed));
-    }
-
-    /// @dev When an unbound device left its last deed; 0 if it never had one.
-    function _leftAt(address device) private view returns (uint256) {
-        Place memory place = _places[device];
-        return place.deed == 0 ? place.releasedAt : deeds.movedAt(place.deed);
+        _places[device] = Place(uint64(deed), uint64(block.timestamp), deeds.transfers(deed));
     }
 
     function _bound(uint256 deed) private view returns (EnumerableSet.AddressSet storage) {

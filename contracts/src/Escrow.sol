@@ -37,29 +37,46 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         return _jobs[job];
     }
 
+    function jobs(uint256 first, uint256 last) external view returns (Job[] memory page) {
+        if (last > count) last = count;
+        page = new Job[](last < first ? 0 : last - first + 1);
+        for (uint256 i = 0; i < page.length; ++i) page[i] = _jobs[first + i];
+    }
+
     function isWorker(uint256 job, uint256 deed) public view returns (bool) {
         return _jobs[job].isForAny || _workers[job][deed];
     }
 
     function open(
+        bytes32 model,
+        bool isMeasured,
         uint128 price,
         uint128 cap,
         uint64 epochs,
         uint256[] calldata workers
     ) external nonReentrant returns (uint256 job) {
+        if (model == 0) revert NoModel();
         if (price == 0 || cap < price || epochs == 0 || epochs > MOST_EPOCHS || workers.length > MOST_WORKERS) {
             revert WrongTerms(price, cap, epochs, workers.length);
         }
         job = ++count;
         uint64 first = uint64(settlement.epoch()) + 2;
-        uint64 last = first + epochs - 1;
-        _jobs[job] = Job(msg.sender, uint64(block.timestamp), false, workers.length == 0, first, last, price, cap, 0);
+        _jobs[job] = Job({
+            buyer: msg.sender,
+            openedAt: uint64(block.timestamp),
+            isClosed: false,
+            isForAny: workers.length == 0,
+            isMeasured: isMeasured,
+            first: first,
+            last: first + epochs - 1,
+            price: price,
+            cap: cap,
+            paid: 0,
+            model: model
+        });
         for (uint256 i = 0; i < workers.length; ++i) _workers[job][workers[i]] = true;
-        emit Opened(job, msg.sender, price, cap, first, last);
-        uint256 before = token.balanceOf(address(this));
-        token.safeTransferFrom(msg.sender, address(this), cap);
-        uint256 got = token.balanceOf(address(this)) - before;
-        if (got != cap) revert WrongDeposit(got, cap);
+        emit Opened(job, msg.sender, model, isMeasured, price, cap, first, first + epochs - 1);
+        _deposit(cap);
     }
 
     function claim(uint256 job, uint256 deed, uint256 units, bytes32[] calldata proof) external nonReentrant {
@@ -95,6 +112,13 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         bool isStalled = block.timestamp > heardAt + patience;
         if (inForce < terms.last + grace && !isStalled) revert NotOver(job, inForce, terms.last + grace);
         _refund(job, terms);
+    }
+
+    function _deposit(uint256 amount) private {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        uint256 got = token.balanceOf(address(this)) - before;
+        if (got != amount) revert WrongDeposit(got, amount);
     }
 
     function _open(uint256 job) private view returns (Job storage terms) {

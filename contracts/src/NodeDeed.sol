@@ -9,7 +9,6 @@ import {INodeDeed} from "./interfaces/INodeDeed.sol";
 contract NodeDeed is INodeDeed, ERC721, Ownable {
     struct Deed {
         uint16 slots;
-        uint64 movedAt;
         uint128 transfers;
     }
 
@@ -26,10 +25,6 @@ contract NodeDeed is INodeDeed, ERC721, Ownable {
         return _deeds[deed].transfers;
     }
 
-    function movedAt(uint256 deed) external view returns (uint64) {
-        return _deeds[deed].movedAt;
-    }
-
     function mint(uint256 deed, address to, uint16 slots_) external onlyOwner {
         if (deed != count + 1) revert WrongDeed(deed, count + 1);
         if (slots_ == 0) revert NoSlots(deed);
@@ -40,7 +35,6 @@ contract NodeDeed is INodeDeed, ERC721, Ownable {
 
     function _update(address to, uint256 deed, address auth) internal override returns (address) {
         ++_deeds[deed].transfers;
-        _deeds[deed].movedAt = uint64(block.timestamp);
         return super._update(to, deed, auth);
     }
 }

@@ -16,6 +16,7 @@ import {vm} from "./Vm.sol";
 contract CouncilTest is Scene {
     uint48 internal constant WAIT = 10;
     uint32 internal constant PERIOD = 100;
+    uint256 internal constant LEAST_QUORUM = 400;
     uint256 internal constant LOCK = 2 days;
 
     Votes internal votes;
@@ -30,7 +31,7 @@ contract CouncilTest is Scene {
         settlement = new Settlement(deeds, addresses(oracles), 2, CAP, DELAY, GUARDIAN, timelock);
         r1 = R1(address(settlement.r1()));
         votes = new Votes(r1);
-        council = new Council(votes, WAIT, PERIOD, 100, 20, LOCK);
+        council = new Council(votes, WAIT, PERIOD, 100, 20, LEAST_QUORUM, LOCK);
         require(council.timelock() == settlement.governor(), "governor");
         Leaves memory leaves;
         leaves.deeds = [uint256(1000), 500, 99, 0]; // owners 1, 2 and 0
@@ -108,6 +109,19 @@ contract CouncilTest is Scene {
         id = propose(address(settlement), data);
         decide(id, 1, 0);
         require(council.state(id) == IGovernor.ProposalState.Defeated && settlement.epochCap() == CAP, "against");
+    }
+
+    function test_a_share_of_few_votes_is_no_quorum() public {
+        vm.prank(ownerAddress(1));
+        votes.withdrawTo(ownerAddress(1), 750); // 250 are enough to propose
+        vm.prank(ownerAddress(2));
+        votes.withdrawTo(ownerAddress(2), 500);
+        vm.roll(block.number + 1);
+        bytes memory data = abi.encodeCall(settlement.govern, (7, DELAY, 3, GUARDIAN));
+        uint256 id = propose(address(settlement), data);
+        decide(id, 1, 1);
+        require(council.quorum(block.number - 1) == LEAST_QUORUM, "of 349 votes a fifth would be 69");
+        require(council.state(id) == IGovernor.ProposalState.Defeated, "250 of 400");
     }
 
     function test_who_has_too_few_votes_proposes_nothing() public {

@@ -57,7 +57,7 @@ contract EscrowTest is EscrowScene {
         vm.prank(ownerAddress(1));
         r1.approve(address(escrow), 1000);
         vm.prank(ownerAddress(1));
-        uint256 job = escrow.open(10, 1000, 5, new uint256[](0));
+        uint256 job = escrow.open(MODEL, true, 10, 1000, 5, new uint256[](0));
         pass(1);
         deliver(job, 2, 100);
         require(r1.balanceOf(ownerAddress(2)) == 850 && r1.totalSupply() == 850, "150 are gone");
@@ -87,7 +87,7 @@ contract EscrowTest is EscrowScene {
         vm.prank(buyer(0));
         token.approve(address(second), 10_000);
         vm.prank(buyer(0));
-        second.open(100, 10_000, 9, new uint256[](0));
+        second.open(MODEL, false, 100, 10_000, 9, new uint256[](0));
         wrong(second, job, 1, 10);
         pass(1);
         wrong(escrow, job, 1, 10);
@@ -210,13 +210,28 @@ contract EscrowTest is EscrowScene {
         escrow.claim(1, 1, 1, new bytes32[](0));
         vm.expectPartialRevert(IEscrow.NoJob.selector);
         escrow.refund(0);
+        vm.prank(buyer(0));
+        vm.expectPartialRevert(IEscrow.NoModel.selector);
+        escrow.open(0, false, 100, 10_000, 9, new uint256[](0));
         require(escrow.count() == 0 && token.balanceOf(buyer(0)) == FUNDS, "nothing");
+    }
+
+    function test_a_job_says_what_it_buys_and_jobs_are_read_by_page() public {
+        require(escrow.jobs(1, 9).length == 0, "none yet");
+        open(0, 100, 10_000, 9, 0);
+        vm.prank(buyer(1));
+        escrow.open(keccak256("other"), true, 7, 70, 2, new uint256[](1));
+        IEscrow.Job[] memory page = escrow.jobs(1, 9);
+        require(page.length == 2 && page[0].model == MODEL && !page[0].isMeasured && page[0].isForAny, "first");
+        require(page[1].model == keccak256("other") && page[1].isMeasured && !page[1].isForAny, "second");
+        require(page[1].buyer == buyer(1) && page[1].price == 7 && page[1].cap == 70 && page[1].last == 3, "terms");
+        require(escrow.jobs(2, 2)[0].price == 7 && escrow.jobs(3, 2).length == 0, "cut");
     }
 
     function badTerms(uint128 price, uint128 cap, uint64 epochs, uint256 workers) internal {
         vm.prank(buyer(0));
         vm.expectPartialRevert(IEscrow.WrongTerms.selector);
-        escrow.open(price, cap, epochs, new uint256[](workers));
+        escrow.open(MODEL, false, price, cap, epochs, new uint256[](workers));
     }
 
     function test_a_token_that_returns_false_moves_no_job() public {
@@ -226,7 +241,7 @@ contract EscrowTest is EscrowScene {
         token.misbehave(Token.Fault.ReturnsFalse);
         vm.prank(buyer(1));
         vm.expectPartialRevert(SafeERC20.SafeERC20FailedOperation.selector);
-        escrow.open(100, 10_000, 9, new uint256[](0));
+        escrow.open(MODEL, false, 100, 10_000, 9, new uint256[](0));
         vm.expectPartialRevert(SafeERC20.SafeERC20FailedOperation.selector);
         escrow.claim(job, 1, 10, new bytes32[](0));
         require(escrow.count() == 1 && escrow.delivered(job, 1) == 0 && escrow.jobOf(job).paid == 0, "nothing changed");
@@ -238,7 +253,7 @@ contract EscrowTest is EscrowScene {
         token.misbehave(Token.Fault.TakesAFee);
         vm.prank(buyer(0));
         vm.expectPartialRevert(IEscrow.WrongDeposit.selector);
-        escrow.open(100, 10_000, 9, new uint256[](0));
+        escrow.open(MODEL, false, 100, 10_000, 9, new uint256[](0));
         require(escrow.count() == 0, "no job");
     }
 
@@ -255,7 +270,7 @@ contract EscrowTest is EscrowScene {
         token.callBack(address(escrow), abi.encodeCall(escrow.refund, (job)));
         escrow.refund(job);
         require(token.refusal() == AGAIN && token.balanceOf(address(escrow)) == 10_000, "refunded once");
-        token.callBack(address(escrow), abi.encodeCall(escrow.open, (100, 10_000, 9, new uint256[](0))));
+        token.callBack(address(escrow), abi.encodeCall(escrow.open, (MODEL, false, 100, 10_000, 9, new uint256[](0))));
         open(0, 100, 10_000, 9, 0);
         require(token.refusal() == AGAIN, "opened once");
     }

@@ -14,6 +14,7 @@ abstract contract EscrowScene is Scene {
     uint64 internal constant GRACE = 3;
     uint64 internal constant PATIENCE = 30 days;
     uint256 internal constant FUNDS = 1e24;
+    bytes32 internal constant MODEL = keccak256("a model");
     address internal constant DEAD = 0x000000000000000000000000000000000000dEaD;
 
     Token internal token;
@@ -38,7 +39,7 @@ abstract contract EscrowScene is Scene {
         uint256[] memory workers = new uint256[](worker == 0 ? 0 : 1);
         if (worker > 0) workers[0] = worker;
         vm.prank(buyer(who));
-        return escrow.open(price, cap, epochs, workers);
+        return escrow.open(MODEL, false, price, cap, epochs, workers);
     }
 
     function workHash(uint256 job, uint256 deed, uint256 units) internal view returns (bytes32) {

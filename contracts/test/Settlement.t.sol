@@ -157,23 +157,38 @@ contract SettlementTest is Scene {
         require(settlement.minted() == 5 && r1.totalSupply() == 0, "burned");
     }
 
-    function test_a_device_that_left_a_deed_cools_down(uint64 early, bool byTransfer) public {
+    function test_a_device_is_not_bound_again_before_its_cool_down_is_over(uint64 early, bool byTransfer) public {
+        uint256 start = block.timestamp;
         bind(1, 0, 1);
-        uint256 start = block.timestamp + 1000;
-        vm.warp(start);
+        leave(byTransfer);
+        vm.warp(start + (early % COOL_DOWN));
+        (uint256 deed, uint256 owner) = byTransfer ? (uint256(1), uint256(0)) : (uint256(4), uint256(1));
+        vm.expectPartialRevert(IDevices.CoolsDown.selector);
+        this.tryBind(deed, owner);
+        vm.warp(start + COOL_DOWN);
+        bind(deed, 0, owner);
+        require(devices.deedOf(deviceAddress(0)) == deed, "bound");
+    }
+
+    function test_a_deeds_next_owner_cannot_hold_back_devices_that_were_on_it() public {
+        uint256 start = block.timestamp;
+        bind(1, 0, 1);
+        leave(true);
+        vm.warp(start + COOL_DOWN);
+        vm.prank(ownerAddress(0));
+        deeds.transferFrom(ownerAddress(0), ownerAddress(0), 1);
+        bind(4, 0, 1);
+        require(devices.deedOf(deviceAddress(0)) == 4, "bound to its owner's other deed");
+    }
+
+    /// @dev From outside, so that forge sees the revert of the contract and not of a call before it.
+    function tryBind(uint256 deed, uint256 owner) external {
+        bind(deed, 0, owner);
+    }
+
+    function leave(bool byTransfer) internal {
         vm.prank(ownerAddress(1));
         if (byTransfer) deeds.transferFrom(ownerAddress(1), ownerAddress(0), 1);
         else devices.release(deviceAddress(0));
-        vm.warp(start + (early % COOL_DOWN));
-        (uint256 deed, uint256 owner) = byTransfer ? (uint256(1), uint256(0)) : (uint256(4), uint256(1));
-        bytes32 struct_ = bindingStruct(deed, deviceAddress(0), ownerAddress(owner));
-        bytes32 domain_ = domain("tinyren Devices", address(devices));
-        bytes memory byOwner = signed(ownerKey(owner), domain_, struct_);
-        bytes memory byDevice = signed(deviceKey(0), domain_, struct_);
-        vm.expectPartialRevert(IDevices.CoolsDown.selector);
-        devices.bind(deed, deviceAddress(0), bytes32("board"), NEVER, byOwner, byDevice);
-        vm.warp(start + COOL_DOWN);
-        devices.bind(deed, deviceAddress(0), bytes32("board"), NEVER, byOwner, byDevice);
-        require(devices.deedOf(deviceAddress(0)) == deed, "bound");
     }
 }

@@ -39,6 +39,7 @@ _BACKOFF_MS = const(500)
 _BACKOFF_LIMIT_MS = const(16000)
 
 _OUT_BYTES = const(704)
+_SUBSCRIBE_TOPICS = const(8)  # a packet: a topic of a device has up to 56 bytes
 _OUT_RESERVE_BYTES = const(64)
 
 
@@ -78,7 +79,7 @@ class Client:
         self._out_start = self._out_end = 0
         self._queue = []
         self._packet_id = 0
-        self._subscribe_id = 0
+        self._subscribe_id = self._granted = 0
         self._attempts = 0
         self._is_pinging = False
         self._due_ms = self._in_ms = self._out_ms = self._since_ms = now_ms
@@ -222,11 +223,14 @@ class Client:
         if kind == packets.PUBLISH and self.state >= SUBSCRIBING:
             self._take_publish(body, now_ms)
         elif kind == packets.CONNACK and self.state == CONNECTING and bytes(body) == b"\x00\x00":
-            self._subscribe_id = self._next_id()
-            self._put(packets.subscribe(self._subscribe_id, self._topics), now_ms)
             self.state = SUBSCRIBING
-            self._since_ms = now_ms
+            self._granted = 0
+            self._subscribe(now_ms)
         elif kind == packets.SUBACK and self.state == SUBSCRIBING and self._is_granted(body):
+            self._granted += len(body) - 2
+            if self._granted < len(self._topics):
+                self._subscribe(now_ms)
+                return
             self.state = ONLINE
             self.sessions += 1
             self._attempts = 0
@@ -239,10 +243,17 @@ class Client:
         else:
             raise PeerError(f"packet: got {kind:#x} of {len(body)} bytes in state {self.state}, wanted another")
 
+    def _subscribe(self, now_ms):
+        """SUBSCRIBE to the next topic filters, as many as fit into the output."""
+        self._subscribe_id = self._next_id()
+        part = list(self._topics)[self._granted : self._granted + _SUBSCRIBE_TOPICS]
+        self._put(packets.subscribe(self._subscribe_id, part), now_ms)
+        self._since_ms = now_ms
+
     def _is_granted(self, body):
         granted = bytes(body[2:])
         return (
-            len(body) == 2 + len(self._topics)
+            len(body) == 2 + min(_SUBSCRIBE_TOPICS, len(self._topics) - self._granted)
             and body[0] << 8 | body[1] == self._subscribe_id
             and all(qos <= 1 for qos in granted)
         )

@@ -30,7 +30,7 @@ interface IDevices {
     error SlotsTaken(uint256 deed, uint256 slots);
     /// @notice `device` is bound to no deed.
     error NotBound(address device);
-    /// @notice `device` left a deed and cools down until `until` (seconds since 1970).
+    /// @notice `device` was bound to a deed before and cools down until `until` (seconds since 1970).
     error CoolsDown(address device, uint256 until);
     /// @notice `caller` does not own `deed`.
     error NotOwner(address caller, uint256 deed);
@@ -38,7 +38,8 @@ interface IDevices {
     /// @notice The deeds whose slots are filled here.
     function deeds() external view returns (INodeDeed);
 
-    /// @notice Seconds that a device stays unbound after it left a deed, by release or by the deed's transfer.
+    /// @notice Seconds from a device's binding until it may be bound again. Counted from the binding, which the device's owner signed, and not
+    /// from leaving: a deed's next owner moves that deed as often as it likes, and must not hold back devices that were on it.
     function coolDown() external view returns (uint256);
 
     /// @notice The nonce that the next binding of `device` must carry.

@@ -4,8 +4,9 @@ pragma solidity ^0.8.24;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ISettlement} from "./ISettlement.sol";
 
-/// @title Jobs that buyers pay for by unit of verified work (PoAI), in one token.
-/// @notice A buyer deposits the most that a job may cost. The settlement's root holds the units that each deed delivered for it (the
+/// @title Jobs that buyers pay for by unit of work (PoAI), in one token.
+/// @notice A job says of which model it buys runs, and whether those are runs of devices that oracles drew and verified, or what a gateway
+/// measured of its own containers and modules. A buyer deposits the most that a job may cost. The settlement's root holds the units that each deed delivered for it (the
 /// work tree), so the same quorum attests them; anyone brings the proof. Of each payment 85 % goes to the deed's owner of now
 /// and 15 % is burned; both are computed on cumulative amounts, so it does not matter in how many claims they are
 /// taken. Work counts in the job's epochs only, and a part of an epoch counts by its units. What was not delivered goes
@@ -13,19 +14,32 @@ import {ISettlement} from "./ISettlement.sol";
 interface IEscrow {
     /// @notice `price` a unit, `cap` the deposit and `paid` what left it to workers and fire, in the token's base units.
     /// Work of epochs `first` to `last` counts, both included.
+    /// @param model SHA-256 of the model, whose CID is the bytes 0x01 0x55 0x12 0x20 before it.
+    /// @param isMeasured Units are what the deed's gateway measured, which nobody can check again; else verified inferences.
     struct Job {
         address buyer;
         uint64 openedAt;
         bool isClosed;
         bool isForAny;
+        bool isMeasured;
         uint64 first;
         uint64 last;
         uint128 price;
         uint128 cap;
         uint128 paid;
+        bytes32 model;
     }
 
-    event Opened(uint256 indexed job, address indexed buyer, uint256 price, uint256 cap, uint64 first, uint64 last);
+    event Opened(
+        uint256 indexed job,
+        address indexed buyer,
+        bytes32 indexed model,
+        bool isMeasured,
+        uint256 price,
+        uint256 cap,
+        uint64 first,
+        uint64 last
+    );
     event Ended(uint256 indexed job, uint64 last);
     event Paid(uint256 indexed job, uint256 indexed deed, address indexed owner, uint256 units, uint256 amount, uint256 burned);
     event Refunded(uint256 indexed job, address indexed buyer, uint256 amount);
@@ -34,6 +48,8 @@ interface IEscrow {
     error NoJob(uint256 job);
     /// @notice The job was refunded; nothing is left of it.
     error JobIsClosed(uint256 job);
+    /// @notice A job is for a model.
+    error NoModel();
     /// @notice A price of 0, a deposit below the price of a unit, no epoch or more than 10,000, more than 100 workers.
     error WrongTerms(uint128 price, uint128 cap, uint64 epochs, uint256 workers);
     /// @notice The token moved `got` where `wanted` was to be deposited.
@@ -66,6 +82,9 @@ interface IEscrow {
     /// @notice A job; all zero if there is none.
     function jobOf(uint256 job) external view returns (Job memory);
 
+    /// @notice Jobs `first` to `last`, both included and cut at the number of jobs. For eth_call.
+    function jobs(uint256 first, uint256 last) external view returns (Job[] memory);
+
     /// @notice Whether work of `deed` counts for `job`.
     function isWorker(uint256 job, uint256 deed) external view returns (bool);
 
@@ -75,7 +94,14 @@ interface IEscrow {
     /// @notice Deposit `cap` for a job that begins with the epoch after the next one to be posted.
     /// @param workers The deeds whose work counts; none means any.
     /// @return job Its number, from 1.
-    function open(uint128 price, uint128 cap, uint64 epochs, uint256[] calldata workers) external returns (uint256 job);
+    function open(
+        bytes32 model,
+        bool isMeasured,
+        uint128 price,
+        uint128 cap,
+        uint64 epochs,
+        uint256[] calldata workers
+    ) external returns (uint256 job);
 
     /// @notice Pay for the units that `deed` delivered and was not paid for. Anyone may call it.
     /// @param units All that it delivered for the job, as the root in force holds it.

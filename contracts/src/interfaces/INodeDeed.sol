@@ -19,9 +19,6 @@ interface INodeDeed is IERC721 {
     /// @notice How often `deed` got an owner: 1 when minted, one more at each transfer, also to the same owner.
     function transfers(uint256 deed) external view returns (uint128);
 
-    /// @notice When `deed` last got an owner, seconds since 1970; 0 if there is no such deed.
-    function movedAt(uint256 deed) external view returns (uint64);
-
     /// @notice Create the next deed for `to`. Contract owner only; naming the deed makes a repeated call harmless.
     function mint(uint256 deed, address to, uint16 slots_) external;
 }
