@@ -33,6 +33,11 @@ def open_journal():
     return Journal(memoryview(_tinyren.retained())[:JOURNAL_BYTES], _tinyren.reset_reason())
 
 
+def open_receipts():
+    """The rest of that RAM, for the windows that may be revealed: there they take no heap."""
+    return memoryview(_tinyren.retained())[JOURNAL_BYTES:]
+
+
 def open_memory():
     """All that keeps anything, as one memory."""
     if board.STORE == "at24c":

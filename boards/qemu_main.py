@@ -49,7 +49,7 @@ try:
         chosen, agent = firmware, safe.start(_tinyren, regions["store"], boot)
     else:
         chosen, (model, *wants) = core.open_agent(boot), core.open_model(boot)
-        kept = {"boot": boot, "ring": regions["ring"], "journal": journal}
+        kept = {"boot": boot, "ring": regions["ring"], "journal": journal, "receipts": core.open_receipts()}
         agent = chosen.start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
         del kept
     del regions, core

@@ -30,7 +30,7 @@ from agent.run import start, step
 regions = core.open_regions()
 boot = core.open_boot(regions)
 model, *wants = core.open_model(boot)
-kept = {"boot": boot, "ring": regions["ring"], "journal": core.open_journal()}
+kept = {"boot": boot, "ring": regions["ring"], "journal": core.open_journal(), "receipts": core.open_receipts()}
 agent = start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
 del core, kept, regions
 for opened in ("core", "board", "host_model"):

@@ -16,7 +16,7 @@ IDLE_MS = const(5000)  # a watchdog is fed in each turn
 
 
 def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None, boot=None,
-          ring=None, journal=None) -> Agent:  # fmt: skip
+          ring=None, journal=None, receipts=None) -> Agent:  # fmt: skip
     """Open the store, count this boot and make the agent.
 
     Args:
@@ -28,6 +28,7 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
         boot: boot.Boot, or None on a device that takes no updates.
         ring: memory for late records (ring.Ring), or None: windows without a beacon leave nothing.
         journal: journal.Journal, or None.
+        receipts: memory for what may be revealed (sampling.Sampler), or None: it is taken from the heap.
     Raises:
         StoreError: the boot could not be counted, or the ring's memory has another shape.
         ValueError: the model does not take samples of so many channels, or cannot be reported as its manifest asks.
@@ -35,7 +36,7 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
     store = Store(memory)
     secret = store.open(lambda: identity.new_secret(port.entropy))
     now_ms = port.ticks_ms()
-    sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms)
+    sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms, receipts)
     agent = Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector, boot, ring, journal)
     if boot and boot.model:
         agent.output = _open_output(agent, sampler, port, boot.model)

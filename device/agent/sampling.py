@@ -40,12 +40,13 @@ class Sampler:
     listeners: functions (window, output) that are called after each inference; both are good until they return.
     """
 
-    def __init__(self, source, model, offsets, shifts, now_ms: int, sample_ms: int = SAMPLE_MS):
+    def __init__(self, source, model, offsets, shifts, now_ms: int, sample_ms: int = SAMPLE_MS, memory=None):
         """
         Args:
             model: has run(window, out), input_bytes, output_bytes and cid, as `_tinyren.Model`. One whose is_attested
                 is False may give other bytes elsewhere: then count and chain stay as at boot, and nothing is kept.
             offsets, shifts: one integer a channel, the model's, 1..4 of them. sample_ms: between two of its samples.
+            memory: at least 3 * RECEIPT_BYTES to keep windows in, overwritten; None: taken from the heap.
         Raises:
             ValueError: the model's input is no whole number of samples of so many channels.
         """
@@ -73,7 +74,7 @@ class Sampler:
         self._is_attested = getattr(model, "is_attested", True)
         self._receipt = _CHAIN_BYTES + len(self._window) + model.output_bytes
         self.kept = kept_inferences(model.input_bytes, model.output_bytes) if self._is_attested else 0
-        self._receipts = bytearray(_PARTS * self.kept * self._receipt)
+        self._receipts = memory or bytearray(_PARTS * self.kept * self._receipt)
         self._part = 0
         self._starts = [0] * _PARTS
 
