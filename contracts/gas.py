@@ -20,6 +20,7 @@ from gateway.oracle import merkle
 from gateway.oracle.epoch import root_digest, sign_digest
 from gateway.oracle.statements import Root
 from gateway.settlement import EPOCH_CAP_WEI, NOBODY, Settlement, deploy
+from gateway.settlement_tree import Leaves, add_epoch
 
 SNAPSHOT = Path(__file__).parent / "gas.json"
 DEADLINE = 2**40
@@ -91,11 +92,15 @@ def _network(chain: Chain, oracles: list[PrivateKey]) -> dict[str, int]:
     receipt = accounts.Accounts(settlement).choose(True, PAYER)
     found["choose an account"] = receipt.gas
     raw, contract = bytes.fromhex(address_of(OWNER)[2:]), Contract("Settlement", settlement.contracts.settlement)
-    for wei in (10**18, 2 * 10**18, 3 * 10**18):
-        proof, root = _far(merkle.account_leaf(raw, wei), MILLION + 1)
-        found["post a root, 3 of 5"] = _post(settlement, oracles[:3], root, wei)
-        receipt = chain.send(contract, "claimAccount", address_of(OWNER), wei, proof, key=PAYER)
-        found["claim of an account, 1,000,000 leaves"] = receipt.gas
+    earned = Leaves()
+    for deeds in (1, 2, 1, 100, 10_000):  # the first two make places that later ones find
+        rewards = dict.fromkeys(range(1, deeds + 1), 10**12)
+        earned = add_epoch(earned, rewards, dict.fromkeys(rewards, raw), {raw})
+        proof, root = _far(merkle.account_leaf(*earned.accounts[0]), MILLION + 1)
+        found["post a root, 3 of 5"] = _post(settlement, oracles[:3], root, earned.total_wei)
+        receipt = chain.send(contract, "claimAccount", address_of(OWNER), earned.total_wei, proof, key=PAYER)
+        found[f"claim of an account for {deeds:,} deeds, 1,000,000 leaves"] = receipt.gas
+    del found["claim of an account for 2 deeds, 1,000,000 leaves"]
     leaves = [(deed, 10**18) for deed in range(1, 11)]
     tree = merkle.Tree([merkle.leaf(*leaf) for leaf in leaves])
     proof, root = _far(tree.root, MILLION - 3)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, ValueOutOfBounds
 from eth_utils.address import is_address, to_checksum_address
 
 from contracts import NAMES, artifact
@@ -20,10 +20,30 @@ _BUILT_IN: tuple[dict[str, Any], ...] = (
 )
 
 
+class TooLarge(ValueError):
+    """A value does not fit the type of its argument."""
+
+
 def encode_call(contract: str, function: str, arguments: tuple[Any, ...]) -> bytes:
-    """What a transaction or a call carries to run `function`."""
+    """What a transaction or a call carries to run `function`. Raises TooLarge."""
     entry = _entry(contract, "function", function)
-    return _selector(entry) + encode(_types(entry["inputs"]), arguments)
+    try:
+        return _selector(entry) + encode(_types(entry["inputs"]), arguments)
+    except ValueOutOfBounds as error:
+        raise TooLarge(f"{contract}.{function}: {error}") from error
+
+
+def decode_call(contract: str, function: str, data: bytes) -> dict[str, Any]:
+    """Arguments of a call by name.
+
+    Raises:
+        ValueError: these bytes are no call of `function`.
+    """
+    entry = _entry(contract, "function", function)
+    if data[:4] != _selector(entry):
+        raise ValueError(f"selector {data[:4].hex()}, wanted {_selector(entry).hex()}")
+    values = _decoded(entry["inputs"], data[4:])
+    return {item["name"].rstrip("_"): value for item, value in zip(entry["inputs"], values, strict=True)}
 
 
 def encode_creation(contract: str, arguments: tuple[Any, ...]) -> bytes:

@@ -1,25 +1,15 @@
 """Rewards of owners who want one leaf for all their deeds: choose it, have it paid. Decides no reward.
 
-Who chose what, as of an epoch's close, is what settlement_tree.next_book is given. What of Settlement is not here is in
+Who chose what, as of an epoch's close, is what settlement_tree.add_epoch is given. What of Settlement is not here is in
 gateway/settlement.py, and its rules hold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from coincurve import PrivateKey
 
 from gateway.chain import Contract, Receipt
-from gateway.settlement import Settlement
-
-
-@dataclass(frozen=True)
-class AccountClaim:
-    """R1 minted to `owner` for its account."""
-
-    owner: str
-    amount_wei: int
-    tx: str
+from gateway.settlement import Claim, Settlement
 
 
 class Accounts:
@@ -46,7 +36,7 @@ class Accounts:
         """What `owner` was paid by its account so far, in wei."""
         return int(self._chain.call(self._contract, "claimedByAccount", owner))
 
-    def claim(self, owner: str, cumulative_wei: int, proof: Sequence[bytes]) -> AccountClaim | None:
+    def claim(self, owner: str, cumulative_wei: int, proof: Sequence[bytes]) -> Claim | None:
         """Have `owner` paid up to `cumulative_wei` by the newest root; None if that much is paid already.
 
         Raises:
@@ -60,7 +50,7 @@ class Accounts:
             return None
         return next(item for item in self.claims(receipt.block, receipt.block) if item.tx == receipt.tx)
 
-    def claims(self, first: int = 0, last: int | None = None) -> list[AccountClaim]:
+    def claims(self, first: int = 0, last: int | None = None) -> list[Claim]:
         """All claims paid in blocks `first` to `last` (default: the newest), in order."""
         events = self._chain.events(self._contract, "AccountClaimed", first, last)
-        return [AccountClaim(event.arguments["owner"], event.arguments["amount"], event.tx) for event in events]
+        return [Claim(None, event.arguments["owner"], event.arguments["amount"], event.tx) for event in events]

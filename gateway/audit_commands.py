@@ -21,6 +21,7 @@ def add_audit(commands: Any) -> None:
     audit.add_argument("--rpc", metavar="URL", required=True, help="a node whose word on the chain you take")
     audit.add_argument("--settlement", type=address, required=True, metavar="0x...", help="the settlement's contract")
     audit.add_argument("--devices", type=address, required=True, metavar="0x...", help="the devices' contract")
+    audit.add_argument("--escrow", type=address, metavar="0x...", help="the escrow's, if it has paid jobs")
     audit.add_argument("--r1fs", action="append", default=[], metavar="URL", help="a gateway that lends; repeatable")
     audit.add_argument("--car", type=readable, action="append", default=[], metavar="FILE",
                        help="evidence as a CAR file; repeatable")  # fmt: skip
@@ -55,14 +56,14 @@ def run_audit(arguments: Namespace) -> int:
     from gateway.storage.embedded import Embedded
     from gateway.storage.errors import StoreError
     from gateway.storage.peers import HttpPeer
-    from gateway.verify import as_json, report
+    from gateway.verify_report import as_json, report
 
     with tempfile.TemporaryDirectory(prefix="tinyren-audit-") as scratch, _chain(arguments.rpc) as chain:
         try:
             peers = [HttpPeer(url) for url in arguments.r1fs]
             with closing(Embedded(Path(scratch) / "r1fs", peers)) as store:
                 indexes = [*arguments.index, *_import(store, arguments.car)]
-                settlement = find(chain, Asked(arguments.settlement, arguments.devices))
+                settlement = find(chain, Asked(arguments.settlement, arguments.devices, arguments.escrow or ""))
                 result = audit(settlement, arguments.epoch, store, indexes, Path(scratch))
         except NotSettled as error:
             raise CommandError(str(error), Exit.NOTHING_TO_DO) from error

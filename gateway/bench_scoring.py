@@ -22,6 +22,7 @@ from gateway.oracle import availability, merkle, rewards
 from gateway.oracle.availability import Heartbeat, Window, Windows
 from gateway.oracle.epoch import SignerKeys, read_heartbeats
 from gateway.oracle.rewards import Deed
+from gateway.settlement_tree import Leaves, add_epoch
 
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 WINDOWS, WINDOW_MS = 4, 60_000
@@ -52,9 +53,10 @@ def measure_devices(count: int) -> dict[str, Any]:
 
     started = time.perf_counter()
     scores = availability.score(windows, heartbeats(), lambda beat: True, devices)
-    leaves = rewards.next_leaves((), deeds, scores)
+    owners = {number: deed.owner for number, deed in deeds.items()}
+    leaves = add_epoch(Leaves(), rewards.rewards_of(deeds, scores), owners, set())
     scored = time.perf_counter()
-    tree = merkle.Tree([merkle.leaf(deed, wei) for deed, wei in leaves])
+    tree = merkle.Tree([merkle.leaf(deed, wei) for deed, wei in leaves.deeds])
     ended = time.perf_counter()
     if len(tree) != len(deeds) or set(scores.values()) != {availability.FULL * 3 // 4}:
         raise AssertionError(f"{len(tree)} leaves, availability {set(scores.values())}")

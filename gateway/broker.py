@@ -54,7 +54,8 @@ class Broker:
     """One mosquitto and its folder.
 
     Args:
-        oracles: names of the accounts that may use tinyren/oracle/#, besides the gateway, which may use everything.
+        oracles: names of the accounts that may use tinyren/oracle/#, besides the gateway, which may use everything;
+            further gateways have one too.
 
     Attributes:
         port: where it listens on 127.0.0.1, once started.

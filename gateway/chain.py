@@ -51,6 +51,14 @@ class Event:
     tx: str
 
 
+class Rehearsed(Exception):
+    """What a chain that only tries would have sent: it would be done, for about `gas` units of gas."""
+
+    def __init__(self, what: str, gas: int) -> None:
+        super().__init__(f"{what} would take {gas} gas")
+        self.what, self.gas = what, gas
+
+
 class ChainError(Exception):
     """A chain did not do it.
 
@@ -66,7 +74,10 @@ class ChainError(Exception):
 
 
 class Chain:
-    """One chain, made by open_embedded() or connect()."""
+    """One chain, made by open_embedded() or connect().
+
+    only_tries: nothing is sent; the first transaction that would be is tried on the newest block, and Rehearsed raised.
+    """
 
     def __init__(
         self,
@@ -75,6 +86,7 @@ class Chain:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self._request, self._mine, self._close = request, mine, close
+        self.only_tries = False
         self._lock = threading.RLock()
         self.chain_id = int(self.request("eth_chainId", []), 16)
         self._sender = Sender(self._locked, self.chain_id, self._lock)
@@ -159,6 +171,16 @@ class Chain:
         body = abi.encode_call(contract.name, function, arguments)
         return self._transact(f"{contract.name}.{function}", {"to": contract.address, "data": _hex(body)}, key)
 
+    def try_out(self, contract: Contract, function: str, *arguments: Any, key: PrivateKey) -> int:
+        """About how much gas `function` would take on the newest block, by `key`; sends nothing.
+
+        Raises:
+            ChainError: it would revert.
+        """
+        data = _hex(abi.encode_call(contract.name, function, arguments))
+        with _named(f"{contract.name}.{function}"):
+            return self._gas({"to": contract.address, "data": data}, address_of(key))
+
     def events(self, contract: Contract, name: str, first: int = 0, last: int | None = None) -> list[Event]:
         """Events `name` of `contract` in blocks `first` to `last` (default: the newest), both included, in order."""
         wanted = {
@@ -172,6 +194,8 @@ class Chain:
     def _transact(self, what: str, message: dict[str, str], key: PrivateKey) -> Receipt:
         account = Account.from_key(key.secret)
         with _named(what):
+            if self.only_tries:
+                raise Rehearsed(what, self._gas(message, account.address))
             try:
                 tx, found = self._sender.send(message, account)
             except RpcError as error:
@@ -183,6 +207,9 @@ class Chain:
                 raise ChainError(f"{tx} reverted")
         made = found.get("contractAddress")  # in whatever case of letters the node writes it
         return Receipt(tx, block, int(found["gasUsed"], 16), to_checksum_address(made) if made else "")
+
+    def _gas(self, message: dict[str, str], sender: str) -> int:
+        return int(self.request("eth_estimateGas", [{**message, "from": sender}]), 16)
 
     def _locked(self, method: str, params: list[Any]) -> Any:
         with self._lock:

@@ -5,13 +5,17 @@ import json
 import sys
 from pathlib import Path
 
+from gateway.account_commands import add_account
 from gateway.arguments import new_progress, positive, print_json
 from gateway.audit_commands import add_audit
 from gateway.bind_commands import add_bind
+from gateway.conformance_commands import add_conformance
 from gateway.cstore_commands import add_cstore
+from gateway.deed_commands import add_deed
 from gateway.earnings_commands import add_earnings
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
+from gateway.escrow_commands import add_escrow
 from gateway.flash_commands import add_flash
 from gateway.job_commands import add_job
 from gateway.label_commands import add_label
@@ -20,6 +24,7 @@ from gateway.r1fs_commands import add_r1fs
 from gateway.relay_commands import add_relay
 from gateway.simulate_commands import add_simulate
 from gateway.up_arguments import add_up
+from gateway.vote_commands import add_vote
 from gateway.work_commands import add_work
 
 VERSION = "0.1.0"
@@ -88,8 +93,13 @@ def parser() -> argparse.ArgumentParser:
     add_bind(commands)
     add_earnings(commands)
     add_audit(commands)
+    add_conformance(commands)
     add_simulate(commands)
     add_relay(commands)
+    add_escrow(commands)
+    add_account(commands)
+    add_deed(commands)
+    add_vote(commands)
     add_work(commands)
     return root
 
@@ -124,7 +134,7 @@ def run_up(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    from gateway.verify import as_json, report
+    from gateway.verify_report import as_json, report
     from gateway.verify_site import verify_site
 
     result = verify_site(arguments.site, arguments.epoch, arguments.rpc)

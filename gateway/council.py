@@ -20,13 +20,15 @@ class Rules:
     """How a Council decides.
 
     wait_blocks: from a proposal until votes are counted; period_blocks: of voting; least_votes_wei: to propose;
-    quorum_percent: of all votes, cast for it or abstaining; lock_s: from the decision until it is done.
+    quorum_percent: of all votes, cast for it or abstaining, and at least least_quorum_wei; lock_s: from the decision
+    until it is done.
     """
 
     wait_blocks: int = 7_200
     period_blocks: int = 50_400
     least_votes_wei: int = 10_000 * 10**18
     quorum_percent: int = 10
+    least_quorum_wei: int = 1_000_000 * 10**18
     lock_s: int = 2 * 24 * 3600
 
 
@@ -62,8 +64,9 @@ def deploy(
     arguments = (deeds, oracles, threshold, epoch_cap_wei, delay_s, guardian, timelock)
     settlement, _ = chain.deploy("Settlement", *arguments, key=key)
     votes, _ = chain.deploy("Votes", chain.call(settlement, "r1"), key=key)
-    values = (rules.wait_blocks, rules.period_blocks, rules.least_votes_wei, rules.quorum_percent, rules.lock_s)
-    council, _ = chain.deploy("Council", votes.address, *values, key=key)
+    values = (rules.wait_blocks, rules.period_blocks, rules.least_votes_wei)
+    quorum = (rules.quorum_percent, rules.least_quorum_wei)
+    council, _ = chain.deploy("Council", votes.address, *values, *quorum, rules.lock_s, key=key)
     found = chain.call(Contract("Council", council.address), "timelock")
     if found != timelock:
         raise ChainError(

@@ -8,12 +8,13 @@ since 1970, amounts wei.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from gateway.oracle import availability
 from gateway.oracle.availability import FULL, Heartbeat, Windows
 from gateway.oracle.rewards import ND_REWARD_WEI, Deed, epoch_reward
+from gateway.poai.verdict import MISSED, Checked, Work
 
 ANSWERED, NOT_OPENED, SILENT = "answered", "not opened", "silent"
 REFUSED = {2: "replayed", 3: "forged", 4: "no beacon", 5: "out of time"}
@@ -30,6 +31,12 @@ RULE = (
     "A window is answered by a heartbeat that the device signed over this window's beacon, with a new (boot, "
     f"sequence), received while the window was open. Availability is floor({FULL} x windows answered / windows of the "
     f"epoch), and a deed earns floor({ND_REWARD_WEI} wei x sum of its devices' availability / ({FULL} x slots))."
+)
+WORK_RULE = (
+    "Of the inferences that its heartbeats commit it to, a device is asked to show some that nobody could foresee, and "
+    "anyone can run the model again on what it shows. Units are floor(claimed x sound^2 / challenged^2). A device that "
+    "signed an output which the model does not give, or a chain to which its outputs do not lead, is a fraud, and what "
+    "it signed is the proof: its deed earns nothing in the epoch, neither R1 nor units. Silence only costs units."
 )
 
 
@@ -59,12 +66,14 @@ class WindowVerdict:
 
 @dataclass(frozen=True)
 class DeviceVerdict:
-    """A device (20 bytes): availability 0..255, every window of the epoch, and heartbeats that name none of them."""
+    """A device (20 bytes): availability 0..255, every window, heartbeats that name none of them, what it worked."""
 
     device: bytes
     availability: int
     windows: tuple[WindowVerdict, ...]
     strays: tuple[Evidence, ...]
+    work: Work
+    challenges: tuple[Checked, ...]
 
     def count(self, outcome: str) -> int:
         """How many windows had this outcome."""
@@ -73,16 +82,29 @@ class DeviceVerdict:
 
 @dataclass(frozen=True)
 class Money:
-    """Wei: what the deed's leaf was before the epoch and after it, and what was paid for it until now."""
+    """Wei: what the leaf was before the epoch and after it, and what was paid for it until now.
+
+    is_account: the leaf is that of the owner's account, with what all its deeds earned, and not the deed's own.
+    """
 
     before_wei: int
     cumulative_wei: int
     claimed_wei: int
+    is_account: bool = False
 
     @property
     def due_wei(self) -> int:
         """What a claim by this epoch's root would still pay."""
         return max(0, self.cumulative_wei - self.claimed_wei)
+
+
+@dataclass(frozen=True)
+class Worked:
+    """Work in the epoch: of each device, each challenge, and the deed's units that (escrow, job) took of it."""
+
+    works: Mapping[bytes, Work] = field(default_factory=dict)
+    checked: tuple[Checked, ...] = ()
+    jobs: Mapping[tuple[bytes, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,7 @@ class Explanation:
     window_ms: int
     devices: tuple[DeviceVerdict, ...]
     earned_wei: int
+    jobs: Mapping[tuple[bytes, int], int]
     money: Money
     root: bytes
     evidence: bytes
@@ -107,6 +130,11 @@ class Explanation:
         """Of all its devices; at most 255 for each slot."""
         return sum(device.availability for device in self.devices)
 
+    @property
+    def frauds(self) -> tuple[bytes, ...]:
+        """Its devices that signed what is not so."""
+        return tuple(device.device for device in self.devices if device.work.frauds)
+
 
 def explain(
     number: int,
@@ -116,13 +144,15 @@ def explain(
     is_signed: Callable[[Heartbeat], bool],
     money: Money,
     attested: tuple[bytes, bytes],
+    worked: Worked | None = None,
 ) -> Explanation:
     """Explain one deed's epoch.
 
     Args:
         deed: as bound at the epoch's close. heartbeats: in file order, of anybody; consumed once.
-        attested: (root, digest of the evidence), 32 bytes each.
+        attested: (root, digest of the evidence), 32 bytes each. worked: None if no work was looked at.
     """
+    worked = worked or Worked()
     found: dict[bytes, list[tuple[int | None, Evidence]]] = {device: [] for device in deed.devices}
     for beat, window, broken in availability.judge(windows, heartbeats, is_signed, found):
         after_ms = None if window is None else beat.receipt_ms - window.opened_ms
@@ -130,14 +160,15 @@ def explain(
         signed = broken != 3 and (broken != 2 or is_signed(beat))
         item = Evidence(beat.receipt_ms, after_ms, beat.boot, beat.sequence, beat.digest, signed, outcome)
         found[beat.device].append((None if window is None else window.window, item))
-    devices = tuple(_device(device, windows, found[device]) for device in deed.devices)
-    earned = epoch_reward(sum(device.availability for device in devices), deed.slots) if deed.devices else 0
+    devices = tuple(_device(device, windows, found[device], worked) for device in deed.devices)
+    is_paid = bool(deed.devices) and not any(device.work.frauds for device in devices)
+    earned = epoch_reward(sum(device.availability for device in devices), deed.slots) if is_paid else 0
     advice = tuple(_advise(deed, devices, windows, money))
     shape = (deed.owner, deed.slots, windows.count, windows.window_ms)
-    return Explanation(windows.epoch, number, *shape, devices, earned, money, *attested, advice)
+    return Explanation(windows.epoch, number, *shape, devices, earned, worked.jobs, money, *attested, advice)
 
 
-def _device(device: bytes, windows: Windows, found: list[tuple[int | None, Evidence]]) -> DeviceVerdict:
+def _device(device: bytes, windows: Windows, found: list[tuple[int | None, Evidence]], worked: Worked) -> DeviceVerdict:
     of_window: dict[int, list[Evidence]] = {}
     for number, item in found:
         if number is not None:
@@ -150,7 +181,9 @@ def _device(device: bytes, windows: Windows, found: list[tuple[int | None, Evide
         verdicts.append(WindowVerdict(number, opened_ms, block, _outcome(window is not None, evidence), evidence))
     answered = sum(verdict.outcome == ANSWERED for verdict in verdicts)
     strays = tuple(item for number, item in found if number is None)
-    return DeviceVerdict(device, FULL * answered // windows.count, tuple(verdicts), strays)
+    challenges = tuple(checked for checked in worked.checked if checked.claim.device == device)
+    work = worked.works.get(device, Work())
+    return DeviceVerdict(device, FULL * answered // windows.count, tuple(verdicts), strays, work, challenges)
 
 
 def _outcome(is_opened: bool, evidence: tuple[Evidence, ...]) -> str:
@@ -164,6 +197,13 @@ def _advise(deed: Deed, devices: tuple[DeviceVerdict, ...], windows: Windows, mo
     """What the owner can do, the costliest loss first within each kind."""
     lost: Counter[str] = Counter()
     for device in devices:
+        if device.work.frauds:
+            yield (
+                f"0x{device.device.hex()} signed what is not so: the deed earned nothing. Install its firmware anew; "
+                f"look at its memory and supply. What it signed shows tinyren work --epoch {windows.epoch}."
+            )
+        if missed := sum(checked.outcome == MISSED for checked in device.challenges):
+            yield f"{missed} challenges to 0x{device.device.hex()} had no answer in time: check its link."
         lost.update(window.outcome for window in device.windows)
     if lost[NOT_OPENED]:
         yield f"{lost[NOT_OPENED]} windows were not opened: ask the site's operator why gateway or chain was away."

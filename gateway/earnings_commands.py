@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.earnings import DeviceVerdict, Evidence, Explanation
 
 SHOWN = 40
+INDENT: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "    "}
 
 
 def add_earnings(commands: Any) -> None:
@@ -43,7 +44,7 @@ def as_json(told: "Explanation") -> dict[str, Any]:
     """The explanation as JSON values; amounts are decimal strings of wei, ids EIP-55, digests 0x hex."""
     from eth_utils.address import to_checksum_address
 
-    from gateway.earnings import OUTCOMES, RULE
+    from gateway.earnings import OUTCOMES, RULE, WORK_RULE
 
     return {
         "epoch": told.epoch,
@@ -57,6 +58,10 @@ def as_json(told: "Explanation") -> dict[str, Any]:
         "devices": [_device(device, to_checksum_address(device.device)) for device in told.devices],
         "availability_sum": told.availability_sum,
         "earned_wei": str(told.earned_wei),
+        "paid_to": "account" if told.money.is_account else "deed",
+        "frauds": [to_checksum_address(device) for device in told.frauds],
+        "work_rule": WORK_RULE,
+        "jobs": [{"escrow": to_checksum_address(at), "job": job, "units": n} for (at, job), n in told.jobs.items()],
         "before_wei": str(told.money.before_wei),
         "cumulative_wei": str(told.money.cumulative_wei),
         "claimed_wei": str(told.money.claimed_wei),
@@ -70,7 +75,21 @@ def as_json(told: "Explanation") -> dict[str, Any]:
 def _device(device: "DeviceVerdict", name: str) -> dict[str, Any]:
     rows = [{**vars(window), "evidence": [_evidence(item) for item in window.evidence]} for window in device.windows]
     strays = [_evidence(item) for item in device.strays]
-    return {"id": name, "availability": device.availability, "windows": rows, "strays": strays}
+    work = device.work
+    return {
+        "id": name,
+        "availability": device.availability,
+        "units": work.units,
+        "claimed": work.claimed,
+        "challenged": work.challenged,
+        "sound": work.answered,
+        "challenges": [
+            {"window": found.claim.window, "inference": found.index, "outcome": found.outcome, "reason": found.reason}
+            for found in device.challenges
+        ],
+        "windows": rows,
+        "strays": strays,
+    }
 
 
 def _evidence(item: "Evidence") -> dict[str, Any]:
@@ -79,7 +98,8 @@ def _evidence(item: "Evidence") -> dict[str, Any]:
 
 def report(told: "Explanation") -> str:
     """The explanation for a person; of the windows that were not answered at most SHOWN a device."""
-    from gateway.earnings import ANSWERED, RULE
+    from gateway.earnings import ANSWERED, RULE, WORK_RULE
+    from gateway.poai.verdict import SOUND
 
     fields = as_json(told)
     lines = [f"deed {told.deed}, epoch {told.epoch}: {told.earned_wei} wei earned", f"owner {fields['owner']}", ""]
@@ -89,6 +109,15 @@ def report(told: "Explanation") -> str:
             f"{row['id']}",
             f"  answered {answered} of {told.windows} windows: availability {device.availability}",
         ]
+        if row["claimed"]:
+            lines.append(
+                f"  work {row['units']} units of {row['claimed']} claimed; "
+                f"sound {row['sound']} of {row['challenged']} challenged"
+            )
+        for found in row["challenges"]:
+            if found["outcome"] != SOUND:
+                why = f": {found['reason']}" if found["reason"] else ""
+                lines += wrap(f"window {found['window']}: challenge {found['outcome']}{why}", 80, **INDENT)
         missed = [window for window in device.windows if window.outcome != ANSWERED]
         for window in missed[:SHOWN]:
             late = ", ".join(f"after {item.after_ms} ms" for item in window.evidence[:3])
@@ -97,7 +126,11 @@ def report(told: "Explanation") -> str:
             lines.append(f"  and {len(missed) - SHOWN} more windows, by --json")
         if device.strays:
             lines.append(f"  heartbeats that name none of these windows: {len(device.strays)}")
-    lines += ["", *wrap(RULE, 80), ""]
+    lines += ["", *wrap(RULE, 80), "", *wrap(WORK_RULE, 80), ""]
+    lines += [f"job {job['job']}  {job['units']} units, escrow {job['escrow']}" for job in fields["jobs"]]
+    lines += [f"FRAUD {device}: the deed earns nothing" for device in fields["frauds"]]
+    if told.money.is_account:
+        lines += ["paid to the owner's account; before, in all and claimed are the account's"]
     lines += [
         f"availability   {told.availability_sum} of at most {255 * told.slots} ({told.slots} slots)",
         f"before         {told.money.before_wei} wei",

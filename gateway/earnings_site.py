@@ -1,21 +1,29 @@
 """Explains a deed's epoch from a site's folder and its chain; refuses what the chain's root does not confirm.
 
-Rules: the evidence must have the digest that the oracles signed, and the leaves of this epoch and of the one before
-must hash to the roots on chain. Otherwise nothing is explained: another sum than the one that is paid would mislead.
+Rules: the evidence must have the digest that the oracles signed, the leaves of this epoch and of the one before must
+hash to the roots on chain, and the evidence must lead from the one to the other. Otherwise nothing is explained:
+another sum than the one that is paid would mislead.
 """
 
 from pathlib import Path
 
+from eth_utils.address import to_checksum_address
+
 from gateway import evidence, ledger, site_file
+from gateway.accounts import Accounts
 from gateway.chain import ChainError
-from gateway.earnings import Explanation, Money, explain
+from gateway.earnings import Explanation, Money, Worked, explain
 from gateway.errors import CommandError, Exit
 from gateway.evidence_file import EvidenceDamaged
 from gateway.oracle import epoch as epochs
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.epoch import SignerKeys
-from gateway.oracle.rewards import Deed, Leaves
+from gateway.oracle.rewards import Deed
+from gateway.poai import models
+from gateway.poai.check import check_epoch
 from gateway.settlement import Contracts, PostedRoot, Settlement
+from gateway.settlement_chain import SettlementChain
+from gateway.settlement_tree import Leaves, root_of
 from gateway.verify_site import chain_of
 
 
@@ -56,32 +64,57 @@ def _explain(folder: Path, settlement: Settlement, deed: int, epoch: int) -> Exp
     place = folder / "evidence"
     if evidence.digest(place, epoch) != posted[epoch].evidence:
         raise CommandError(f"{place}: epoch {epoch} is not the evidence that oracles signed; restore it", Exit.TRUST)
-    windows = epochs.read_windows(place, epoch)
+    windows, chain = epochs.read_windows(place, epoch), SettlementChain(settlement)
     bound = settlement.bindings(windows.block)
     if deed not in bound:
         raise CommandError(f"deed {deed}: none at the close of epoch {epoch}; wanted 1 to {len(bound)}", Exit.USAGE)
     leaves = _leaves(folder, posted[epoch])
-    before = _leaves(folder, posted[epoch - 1]) if epoch > 1 else ()
-    money = Money(dict(before).get(deed, 0), dict(leaves).get(deed, 0), settlement.claimed(deed))
+    before = _leaves(folder, posted[epoch - 1]) if epoch > 1 else Leaves()
+    close = chain.at_close(windows)
+    owner, devices = _raw(bound[deed].owner), tuple(map(_raw, bound[deed].devices))
+    works, checked = check_epoch(place, epoch, chain.block_hash, set(devices), models.shipped())
     told = explain(
         deed,
-        Deed(_raw(bound[deed].owner), bound[deed].slots, tuple(map(_raw, bound[deed].devices))),
+        Deed(owner, bound[deed].slots, devices),
         windows,
         epochs.read_heartbeats(evidence.read(evidence.heartbeats_path(place, epoch))),
         SignerKeys().is_signed,
-        money,
+        _money(settlement, deed, owner, owner in close.to_account, before, leaves),
         (posted[epoch].root, posted[epoch].evidence),
+        Worked(works, tuple(checked), _jobs(deed, before, leaves)),
     )
-    if told.earned_wei != money.cumulative_wei - money.before_wei:
-        got, wanted = told.earned_wei, money.cumulative_wei - money.before_wei
+    if not told.money.is_account and told.earned_wei != told.money.cumulative_wei - told.money.before_wei:
+        got, wanted = told.earned_wei, told.money.cumulative_wei - told.money.before_wei
         raise CommandError(f"deed {deed}: the evidence gives {got} wei, the root {wanted}; verify the site", Exit.TRUST)
+    verdict = epochs.verdict(place, epoch, posted[epoch].evidence, chain, before, models.shipped)
+    if verdict.root != posted[epoch].root:
+        what = f"epoch {epoch}: the evidence gives root 0x{verdict.root.hex()}, not the chain's"
+        raise CommandError(f"{what}; see `tinyren verify`", Exit.TRUST)
     return told
+
+
+def _money(settlement: Settlement, deed: int, owner: bytes, is_account: bool, before: Leaves, leaves: Leaves) -> Money:
+    """Of the leaf to which the deed's reward of the epoch went."""
+    if is_account:
+        claimed_wei = Accounts(settlement).claimed(to_checksum_address(owner))
+        return Money(dict(before.accounts).get(owner, 0), dict(leaves.accounts).get(owner, 0), claimed_wei, True)
+    return Money(dict(before.deeds).get(deed, 0), dict(leaves.deeds).get(deed, 0), settlement.claimed(deed))
+
+
+def _jobs(deed: int, before: Leaves, leaves: Leaves) -> dict[tuple[bytes, int], int]:
+    """Units that each (escrow, job) took of the deed in the epoch."""
+    old = dict(before.work)
+    return {
+        (escrow, job): units - old.get((escrow, job, number), 0)
+        for (escrow, job, number), units in leaves.work
+        if number == deed and units > old.get((escrow, job, number), 0)
+    }
 
 
 def _leaves(folder: Path, posted: PostedRoot) -> Leaves:
     """The leaves of a settled epoch, if the chain's root is theirs."""
     kept = ledger.read(folder / "settlement", posted.epoch)
-    if kept is None or epochs.root_of(kept.leaves) != posted.root:
+    if kept is None or root_of(kept.leaves) != posted.root:
         what = f"{folder / 'settlement'}: epoch {posted.epoch} is missing or not the chain's"
         raise CommandError(f"{what}; `tinyren up` writes it again from the evidence", Exit.TRUST)
     return kept.leaves

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from gateway.evidence import EpochWindows, Evidence, EvidenceFull, Window, heartbeats_path, last_epoch, read
+from gateway.following import Following
 from gateway.ingest import Ingest
-from gateway.oracle.statements import Commitment
+from gateway.oracle.statements import Commitment, Opened
 from gateway.registry import Registry, RegistryFull
 from gateway.windows import Step, Windows, beacon, start_ms
 
@@ -51,6 +52,9 @@ class Epochs:
         on_closed: told the number of each epoch once it is closed.
         may_open: asked whether an epoch may be opened now; asked again at the next turn.
         tell_commitment: states to the oracles what the evidence was when a window was over (DESIGN.md D6).
+
+    Attributes:
+        newest: the window that was opened last, or None.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Epochs:
         evidence: Evidence,
         registry: Registry,
         ingest: Ingest,
-        windows: Windows,
+        windows: Windows | Following,
         clock: Clock,
         newest_block: Callable[[], Block],
         tell_beacon: Callable[[bytes, int], None],
@@ -72,7 +76,7 @@ class Epochs:
         self._may_open, self._tell_commitment = may_open, tell_commitment
         self._is_committed = True
         self._retry_ms = 0
-        self._last: Window | None = None
+        self.newest: Window | None = None
 
     def resume(self) -> None:
         """Go on where the evidence ends: count what the registry had not saved, open the windows again, set the clock.
@@ -88,16 +92,16 @@ class Epochs:
             return
         recorded_ms = self._recorded_ms(opened)
         self.clock.set(start_ms(self.clock(), recorded_ms, opened.window_ms))
-        self._last = opened.windows[-1] if opened.windows else None
-        number = self._last.window if self._last else -1
+        self.newest = opened.windows[-1] if opened.windows else None
+        number = self.newest.window if self.newest else -1
         self.windows.resume(opened.count, opened.window_ms, opened.opened_ms, number, recorded_ms, self.clock())
         for window in opened.windows[-2:]:
             self.ingest.open_window(window.beacon, window.opened_ms, opened.window_ms)
 
     def tell(self) -> None:
         """Tell the beacon of the window that was open before a restart, if its epoch is not over."""
-        if self._last and not self.closes():
-            self._tell_beacon(self._last.beacon, self.windows.window_ms)
+        if self.newest and not self.closes():
+            self._tell_beacon(self.newest.beacon, self.windows.window_ms)
 
     def closes(self) -> bool:
         """Whether the open epoch is to be closed now; what was received before belongs into it first."""
@@ -116,20 +120,26 @@ class Epochs:
             except ChainAway:
                 self._put_off("no_block", now_ms)
 
+    def opened(self) -> Opened:
+        """What is stated of the newest window to further gateways; there must be one."""
+        assert self.newest is not None
+        windows = self.windows
+        return Opened(windows.epoch, self.newest.window, windows.count, windows.window_ms, self.newest.block)
+
     def commit(self) -> None:
         """State what the evidence of the windows before the newest is; call it when everything received is stored.
 
         It waits for a part of the window, so that nothing that came before is still on its way here.
         """
-        if not self._is_committed and self._last and self.clock() >= self._commit_ms(self._last):
-            self._commit(self._last.window - 1)
+        if not self._is_committed and self.newest and self.clock() >= self._commit_ms(self.newest):
+            self._commit(self.newest.window - 1)
 
     def wake_ms(self) -> int:
         """In how many ms `turn` and `commit` are to be asked again."""
         now_ms = self.clock()
         wake_ms = self.windows.wake_ms(now_ms)
-        if not self._is_committed and self._last:
-            wake_ms = min(wake_ms, max(self._commit_ms(self._last), now_ms + 1))
+        if not self._is_committed and self.newest:
+            wake_ms = min(wake_ms, max(self._commit_ms(self.newest), now_ms + 1))
         return wake_ms - now_ms
 
     def save(self) -> None:
@@ -161,8 +171,8 @@ class Epochs:
         self.save()
         self.evidence.open_window(window)
         self.ingest.open_window(window.beacon, now_ms, self.windows.window_ms)
+        self.newest, self._is_committed = window, window.window == 0
         self._tell_beacon(window.beacon, self.windows.window_ms)
-        self._last, self._is_committed = window, window.window == 0
 
     def _commit_ms(self, newest: Window) -> int:
         return newest.opened_ms + self.windows.window_ms // COMMIT_PART

@@ -93,6 +93,12 @@ def last_epoch(folder: Path) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
+def last_closed(folder: Path) -> int:
+    """Number of the newest epoch in the folder that is closed, or might be; 0 where there is none."""
+    newest = last_epoch(folder) if folder.is_dir() else 0
+    return newest if not newest or read_windows(windows_path(folder, newest)).is_closed else newest - 1
+
+
 class Evidence:
     """The open epoch's files, written by one thread.
 
@@ -140,12 +146,13 @@ class Evidence:
         """Make the files of a new epoch of `count` windows.
 
         Raises:
-            ValueError: an epoch is open, or `epoch` is not the one after the last.
+            ValueError: an epoch is open, or `epoch` is not behind the last. A further gateway that was away passes
+                over those that it did not hear.
             EvidenceFull: no space.
         """
-        wanted = last_epoch(self.folder) + 1
-        if self.epoch is not None or epoch != wanted:
-            raise ValueError(f"epoch {epoch}: epoch {self.epoch} is open, the next is {wanted}")
+        least = last_epoch(self.folder) + 1
+        if self.epoch is not None or epoch < least:
+            raise ValueError(f"epoch {epoch}: epoch {self.epoch} is open, wanted {least} or later")
         header = {"epoch": epoch, "windows": count, "window_ms": window_ms, "opened_ms": opened_ms}
         part = self.folder / "epoch.part"
         try:

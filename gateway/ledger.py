@@ -12,6 +12,7 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from gateway.oracle.epoch import Verdict
+from gateway.settlement_tree import decode_address, decode_leaves, encode_leaves
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Settled(Verdict):
             "tx": self.tx,
             "signers": list(self.signers),
             "minted_wei": str(self.minted),
+            "units": {to_checksum_address(device): units for device, units in sorted(self.units.items())},
+            "frauds": [to_checksum_address(device) for device in self.frauds],
         }
 
 
@@ -39,7 +42,7 @@ def write(folder: Path, settled: Settled) -> None:
     """Keep it, replacing what was there in one step."""
     fields = {
         **settled.summary(),
-        "leaves": [[deed, str(amount)] for deed, amount in settled.leaves],
+        **encode_leaves(settled.leaves),
         "total": str(settled.total),
         "evidence": "0x" + settled.evidence.hex(),
     }
@@ -56,12 +59,14 @@ def read(folder: Path, epoch: int) -> Settled | None:
         return Settled(
             epoch=int(fields["epoch"]),
             windows=int(fields["windows"]),
-            availability={bytes.fromhex(key[2:]): int(value) for key, value in fields["availability"].items()},
-            leaves=tuple((int(deed), int(amount)) for deed, amount in fields["leaves"]),
+            availability={decode_address(key): int(value) for key, value in fields["availability"].items()},
+            leaves=decode_leaves(fields),
             root=bytes.fromhex(fields["root"][2:]),
             total=int(fields["total"]),
             evidence=bytes.fromhex(fields["evidence"][2:]),
             minted=int(fields["minted_wei"]),
+            units={decode_address(key): int(value) for key, value in fields.get("units", {}).items()},
+            frauds=tuple(decode_address(key) for key in fields.get("frauds", ())),
             tx=str(fields["tx"]),
             signers=tuple(fields["signers"]),
         )

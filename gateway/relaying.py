@@ -10,9 +10,8 @@ from pathlib import Path
 from gateway import ledger
 from gateway.chain import ChainError, Contract
 from gateway.errors import CommandError, Exit
-from gateway.oracle import epoch as epochs
 from gateway.settlement import Claim, Settlement
-from gateway.settlement_tree import Leaves, Trees
+from gateway.settlement_tree import Leaves, Trees, root_of
 from gateway.sponsoring import Batch, Due, Plan
 
 
@@ -35,15 +34,15 @@ def find_dues(folder: Path, settlement: Settlement) -> tuple[list[Due], Trees]:
     if epoch == 0:
         return [], Trees(Leaves())
     kept = ledger.read(folder / "settlement", epoch)
-    if kept is None or epochs.root_of(kept.leaves) != root:
+    if kept is None or root_of(kept.leaves) != root:
         what = f"{folder / 'settlement'}: the leaves of epoch {epoch} are missing or not the chain's"
         raise CommandError(f"{what}; `tinyren up` writes them again from the evidence", Exit.TRUST)
     owners = {number: deed.owner for number, deed in settlement.bindings().items()}
     dues = []
-    for deed, cumulative_wei in kept.leaves:
+    for deed, cumulative_wei in kept.leaves.deeds:
         paid_wei = settlement.claimed(deed)
         dues.append(Due(owners[deed], deed, max(0, cumulative_wei - paid_wei), paid_wei == 0))
-    return dues, Trees(Leaves(deeds=kept.leaves))
+    return dues, Trees(kept.leaves)
 
 
 def gas_price(settlement: Settlement) -> int:

@@ -12,6 +12,7 @@ from coincurve import PrivateKey
 
 from device.agent.eip712 import board_word
 from gateway.chain import Chain, ChainError, Contract, Receipt, address_of
+from gateway.escrow import GRACE_EPOCHS, PATIENCE_S
 from gateway.oracle.rewards import ND_REWARD_WEI
 
 # No epoch can earn more: there are at most 46,224 Node Deeds (Ratio1's tokenomics).
@@ -22,12 +23,13 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Contracts:
-    """Addresses, EIP-55."""
+    """Addresses, EIP-55; escrow: of R1, for paid jobs; empty where there is none."""
 
     r1: str
     deeds: str
     devices: str
     settlement: str
+    escrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class PostedRoot:
 
 @dataclass(frozen=True)
 class Claim:
-    """R1 minted to `owner` for `deed`."""
+    """R1 minted to `owner` for `deed`; None: for the owner's account."""
 
-    deed: int
+    deed: int | None
     owner: str
     amount_wei: int
     tx: str
@@ -100,6 +102,7 @@ def deploy(
     if "r1" not in have:
         have["r1"] = chain.call(Contract("Settlement", have["settlement"]), "r1")
         save("r1", have["r1"])
+    ensure("escrow", "Escrow", have["settlement"], have["r1"], GRACE_EPOCHS, PATIENCE_S)
     contracts = Contracts(**{item.name: have[item.name] for item in fields(Contracts)})
     _check(chain, contracts, oracles, threshold)
     return contracts

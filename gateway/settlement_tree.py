@@ -16,6 +16,7 @@ Rules (contracts/src/interfaces/ISettlement.sol):
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from gateway.oracle import merkle
 from gateway.oracle.merkle import Tree
@@ -73,6 +74,43 @@ def _natural(value: int, name: str) -> int:
     if value < 0:
         raise ValueError(f"{name}: {value}, wanted 0 or more")
     return value
+
+
+def encode_leaves(leaves: Leaves) -> dict[str, Any]:
+    """The leaves as JSON values: wei as decimal strings, addresses as 0x hex."""
+    return {
+        "leaves": [[deed, str(wei)] for deed, wei in leaves.deeds],
+        "accounts": [["0x" + owner.hex(), str(wei)] for owner, wei in leaves.accounts],
+        "work": [["0x" + escrow.hex(), job, deed, units] for (escrow, job, deed), units in leaves.work],
+    }
+
+
+def decode_leaves(fields: Mapping[str, Any]) -> Leaves:
+    """The leaves of encode_leaves; without accounts and work there are none of these.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, OverflowError: they are none.
+    """
+    return Leaves(
+        tuple(sorted((int(deed), int(wei)) for deed, wei in fields["leaves"])),
+        tuple(sorted((decode_address(owner), int(wei)) for owner, wei in fields.get("accounts", ()))),
+        tuple(
+            sorted(((decode_address(at), int(job), int(deed)), int(n)) for at, job, deed, n in fields.get("work", ()))
+        ),
+    )
+
+
+def decode_address(text: str) -> bytes:
+    """20 bytes of 0x and 40 hex digits; raises ValueError, AttributeError or TypeError."""
+    found = bytes.fromhex(text.removeprefix("0x"))
+    if len(found) != 20:
+        raise ValueError(f"address {text[:50]!r}: wanted 0x and 40 hex digits")
+    return found
+
+
+def root_of(leaves: Leaves) -> bytes:
+    """The root over all leaves, 32 bytes; zeros if there are none."""
+    return Trees(leaves).root
 
 
 class Trees:

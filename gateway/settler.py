@@ -22,17 +22,22 @@ from coincurve import PrivateKey
 from eth_abi.abi import decode as decode_abi
 from eth_utils.address import to_checksum_address
 
-from gateway import evidence, ledger, signed_roots
+from gateway import agreed, evidence, ledger, signed_roots
+from gateway.accounts import Accounts
+from gateway.agreed import Agreeing
 from gateway.chain import ChainError
 from gateway.ledger import Settled
-from gateway.oracle import bundles, merkle, messages
+from gateway.oracle import bundles, messages
 from gateway.oracle import epoch as epochs
 from gateway.oracle.epoch import Verdict
 from gateway.oracle.quorum import Quorum, Settle
-from gateway.oracle.rewards import Deed
-from gateway.oracle.statements import Close, Commitment, Root, Signature
+from gateway.oracle.statements import Close, Decision, Message, Root, Signature
+from gateway.poai import models
 from gateway.ratio1 import MessageRefused
 from gateway.settlement import Claim, PostedRoot, Settlement
+from gateway.settlement_chain import SettlementChain
+from gateway.settlement_tree import Leaves, Trees, root_of
+from gateway.storage.errors import StoreError
 
 RETRY_S = 2.0
 LOOK_S = 10.0
@@ -52,6 +57,7 @@ class Settler:
         publish: (topic, payload). say: tells a person.
         on_settled: told each epoch that is settled, and the claims that were paid after it.
         add: keeps a bundle in R1FS and returns its CID, for oracles elsewhere; None: they read the site's folder.
+        get: a further gateway's bundle by its CID; None: the site has no further gateway.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Settler:
         say: Callable[[str], None],
         on_settled: Callable[[Settled, list[Claim]], None],
         add: Callable[[bytes], str] | None = None,
+        get: Callable[[str], bytes] | None = None,
     ) -> None:
         self.folder, self.settlement = folder, settlement
         self.failure: Exception | None = None
@@ -73,7 +80,9 @@ class Settler:
         contract = _raw(settlement.contracts.settlement)
         self._place = messages.Site(settlement.chain.chain_id, contract)
         self._ledger = folder / "settlement"
-        self._closed = last_closed(folder / "evidence")
+        self._closed = evidence.last_closed(folder / "evidence")
+        self._agreeing = Agreeing(folder / "evidence", oracles, self._place, get) if get else None
+        self._wanted = [b'"type":"signature"', *([b'"type":"decision"'] if get else [])]
         self._inbox: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
         self._last: Settled | None = None
@@ -85,17 +94,17 @@ class Settler:
         self._closed = epoch
         self._inbox.put(b"")
 
-    def commit(self, commitment: Commitment) -> None:
-        """State to the oracles what the evidence is."""
-        said = messages.seal(commitment, self._place, self._key.secret)
-        self._publish(messages.topic_of(commitment), said.payload)
+    def state(self, message: Message) -> None:
+        """State to the oracles what the evidence is, and to further gateways what was opened."""
+        said = messages.seal(message, self._place, self._key.secret)
+        self._publish(messages.topic_of(message), said.payload)
 
     def receive(self, payload: bytes) -> None:
         """A message on the oracles' topics; dropped when too many wait already, for it will be sent again.
 
         What oracles say to each other before they sign is none of the gateway's business, and not looked at.
         """
-        if b'"type":"signature"' in payload and not self._inbox.full():
+        if any(kind in payload for kind in self._wanted) and not self._inbox.full():
             self._inbox.put(payload)
 
     def stop(self) -> None:
@@ -120,7 +129,7 @@ class Settler:
                     self._next_message()
                     continue
                 self._last = self._settle(number, self._last) or self._last
-            except ChainError as error:
+            except (ChainError, StoreError) as error:
                 self._look_s = 0.0
                 self._tell(f"epoch {number}: {error}; trying again" if number else f"chain: {error}; trying again")
                 self._stopping.wait(RETRY_S)
@@ -149,7 +158,7 @@ class Settler:
             known -= 1
         last = self._kept(posted[known]) if known else None
         for number in range(known + 1, settled + 1):
-            last = self._write(self._judge(number, last), posted[number])
+            last = self._write(self._judge(number, last, posted[number].evidence), posted[number])
         if last is not None:
             self._pay(last)
         self._last = last
@@ -157,7 +166,7 @@ class Settler:
     def _kept(self, posted: PostedRoot) -> Settled | None:
         """The ledger's copy of an epoch, if it is the chain's."""
         kept = ledger.read(self._ledger, posted.epoch)
-        return kept if kept and kept.root == posted.root == epochs.root_of(kept.leaves) else None
+        return kept if kept and kept.root == posted.root == root_of(kept.leaves) else None
 
     def _settle(self, number: int, previous: Settled | None) -> Settled | None:
         """Settle one closed epoch; None: asked to stop before there was a quorum."""
@@ -165,6 +174,8 @@ class Settler:
         quorum = self._collect(verdict)
         if quorum is None:
             return None
+        if self._agreeing and quorum.root.evidence != verdict.evidence:
+            verdict = self._judge(number, previous, quorum.root.evidence)
         root = verdict.attested()
         if quorum.root == root:
             signed_roots.write(self._ledger, quorum)
@@ -182,20 +193,13 @@ class Settler:
             self._on_settled(settled, claims)
         return settled
 
-    def _judge(self, number: int, previous: Settled | None) -> Verdict:
+    def _judge(self, number: int, previous: Settled | None, attested: bytes | None = None) -> Verdict:
+        """The verdict on the evidence that the root names, or that is known to be agreed on."""
         folder = self.folder / "evidence"
-        close_block = epochs.read_windows(folder, number).block
-        bound = self._bindings(close_block)
-        leaves = previous.leaves if previous else ()
-        return epochs.verdict(folder, number, evidence.digest(folder, number), lambda windows: bound, leaves)
-
-    def _bindings(self, block: int) -> dict[int, Deed]:
-        found = self.settlement.bindings(block).items()
-        return {
-            number: Deed(_raw(deed.owner), deed.slots, tuple(_raw(device) for device in deed.devices))
-            for number, deed in found
-            if deed.devices
-        }
+        attested = attested or agreed.attested(folder, number)
+        sources = agreed.sources(folder, number, attested)
+        leaves = previous.leaves if previous else Leaves()
+        return epochs.verdict_of(sources, number, attested, SettlementChain(self.settlement), leaves, models.shipped)
 
     def _collect(self, verdict: Verdict) -> Settle | None:
         """Ask the oracles until enough have signed one root for this epoch; None: asked to stop."""
@@ -204,20 +208,22 @@ class Settler:
             if isinstance(found := kept.receive(oracle, signed), Settle):
                 return found
         folder = self.folder / "evidence"
-        close = Close(verdict.epoch, verdict.evidence, epochs.read_windows(folder, verdict.epoch).block)
+        own = evidence.digest(folder, verdict.epoch)
+        close = Close(verdict.epoch, own, epochs.read_windows(folder, verdict.epoch).block)
         if self._add:
             word = messages.seal(close, self._place, self._key.secret)
             close = replace(close, cid=self._add(bundles.pack(folder, verdict.epoch, word)))
         quorum = Quorum(self._oracles, self._threshold, self._signer_of)
+        outcome: Settle | None = None
         while not self._stopping.is_set():
-            self._publish(messages.topic_of(close), messages.seal(close, self._place, self._key.secret).payload)
-            outcome = self._listen(verdict.epoch, quorum)
-            if outcome is not None:
+            self.state(close)
+            outcome = self._listen(verdict.epoch, quorum, outcome)
+            if outcome and (not self._agreeing or self._agreeing.is_here(verdict.epoch, outcome.root.evidence)):
                 return outcome
         return None
 
-    def _listen(self, number: int, quorum: Quorum) -> Settle | None:
-        """Take messages for RETRY_S, or until the quorum is there."""
+    def _listen(self, number: int, quorum: Quorum, before: Settle | None) -> Settle | None:
+        """Take messages for RETRY_S, or until quorum (`before`: it was there) and agreed evidence are known."""
         end_s = time.monotonic() + RETRY_S
         while time.monotonic() < end_s and (payload := self._next_message()):
             try:
@@ -225,6 +231,10 @@ class Settler:
             except MessageRefused as error:
                 self._tell(f"refused an oracle's message: {error}")
                 continue
+            if self._agreeing and isinstance(said.message, Decision):
+                self._agreeing.take(number, said.message)
+                if before:
+                    return before
             if not isinstance(said.message, Signature) or said.message.root.epoch != number:
                 continue
             outcome = quorum.receive(said.sender, said.message)
@@ -232,7 +242,7 @@ class Settler:
                 return outcome
             if outcome not in ("", "known signature"):
                 self._tell(f"rejected from oracle 0x{said.sender.hex()}: {outcome}")
-        return None
+        return before
 
     def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
         if posted.root != verdict.root or posted.evidence != verdict.evidence:
@@ -251,12 +261,15 @@ class Settler:
         return tuple(to_checksum_address(signer) for signer in signers if signer)
 
     def _pay(self, settled: Settled) -> list[Claim]:
-        """Claim what the newest root owes to each deed's owner."""
-        leaves = [merkle.leaf(deed, amount) for deed, amount in settled.leaves]
-        claims = [
-            self.settlement.claim(deed, amount, proof)
-            for (deed, amount), proof in zip(settled.leaves, merkle.proofs(leaves), strict=True)
-            if amount
+        """Claim what the newest root owes to each deed's owner and to each account."""
+        trees, accounts = Trees(settled.leaves), Accounts(self.settlement)
+        claims: list[Claim | None] = [
+            self.settlement.claim(deed, *trees.deed(deed)) for deed, wei in settled.leaves.deeds if wei
+        ]
+        claims += [
+            accounts.claim(to_checksum_address(owner), *trees.account(owner))
+            for owner, wei in settled.leaves.accounts
+            if wei
         ]
         return [claim for claim in claims if claim]
 
@@ -281,11 +294,3 @@ class Settler:
 
 def _raw(address: str) -> bytes:
     return bytes.fromhex(address[2:])
-
-
-def last_closed(folder: Path) -> int:
-    """Number of the newest closed epoch in an evidence folder, 0 for none."""
-    newest = evidence.last_epoch(folder) if folder.is_dir() else 0
-    if newest and not evidence.read_windows(evidence.windows_path(folder, newest)).is_closed:
-        return newest - 1
-    return newest

@@ -15,7 +15,7 @@ from typing import Any
 
 from boards.build import Firmware
 from boards.signals import HostSignals, Replay
-from gateway import earnings_page, intake, keys, site_file
+from gateway import earnings_page, intake, site_file
 from gateway.aggregation import receiver
 from gateway.binding import binding_http
 from gateway.binding.service import open_binding
@@ -39,7 +39,7 @@ from gateway.registry import Registry
 from gateway.settlement import Claim
 from gateway.settler import Settler
 from gateway.site_aggregation import make_aggregation
-from gateway.site_chain import open_chain
+from gateway.site_chain import open_chain, owners
 from gateway.site_deeploy import make_deeploy
 from gateway.site_file import Site
 from gateway.site_options import Options
@@ -54,7 +54,6 @@ from gateway.web.view import r1, short
 from gateway.windows import Windows
 from gateway.workers import Workers
 
-OWNERS = 2
 WATCH_S = 0.1
 SUBSCRIBE_S = 10
 ORACLE_PREFIX = "tinyren/oracle/"
@@ -113,7 +112,8 @@ class RunningSite:
         self.progress.say(f"chain {self.chain.chain_id} at block {self.chain.block_number()}")
 
     def _start_stores(self, ends: ExitStack) -> None:
-        self.stores = Stores(self.folder, self._gateway_key, self._options.stores, self._notice)
+        lending = self.site.gateways.values()
+        self.stores = Stores(self.folder, self._gateway_key, self._options.stores, self._notice, lending)
         ends.callback(self.stores.close)
         self.cstore, self.r1fs = self.stores.cstore, self.stores.r1fs
 
@@ -128,12 +128,11 @@ class RunningSite:
         self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
         ends.callback(self.registry.close)
         self._start_settler(ends)
-        owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
-        self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self.progress.say)
+        devices = self.registry.devices
+        self.dauth = DAuth(self.settlement, devices, owners(self.folder), self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
         self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards))
-        count, devices = self._options.workers, self.registry.devices
-        self.workers = Workers(count, self.bus, self.folder, self.clock.at, devices)
+        self.workers = Workers(self._options.workers, self.bus, self.folder, self.clock.at, devices)
         ingest = Ingest(devices, self.registry.progress, self.workers.is_checked)
         self.challenger = make_challenger(self.folder, self.chain, self._publish, ingest, self.progress.say)
         self.epochs = Epochs(
@@ -146,7 +145,7 @@ class RunningSite:
             self._tell_beacon,
             self._on_closed,
             self._may_open,
-            self.settler.commit,
+            self.settler.state,
         )
         self.status = Status(str(self.folder), self.registry, self.epochs, self.settlement, self.dauth)
         self.status.timings.setup = self._options.set_up_s
@@ -198,6 +197,7 @@ class RunningSite:
             self._publish,
             self._notice,
             self._on_settled,
+            get=self.stores.bundle if self.site.gateways else None,
         )
         self.settler.catch_up()
         self._first_epoch = self.settlement.epoch() + 1
@@ -273,6 +273,8 @@ class RunningSite:
 
     def _tell_beacon(self, beacon: bytes, window_ms: int) -> None:
         intake.tell_beacon(self.bus, beacon, window_ms)
+        if self.site.gateways:
+            self.settler.state(self.epochs.opened())
         self.challenger.wake()
 
     def _received(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
@@ -308,7 +310,8 @@ class RunningSite:
             f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
         )
         for claim in claims:
-            self.progress.say(f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
+            what = "account" if claim.deed is None else f"deed {claim.deed}"
+            self.progress.say(f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
 
     def _notice(self, text: str) -> None:
         self.status.notes.append(text)

@@ -13,6 +13,7 @@ from gateway.settlement import Settlement
 from gateway.site_file import Site
 
 ORACLES = 3
+OWNERS = 2
 
 
 class SiteChain(NamedTuple):
@@ -23,11 +24,16 @@ class SiteChain(NamedTuple):
     settlement: Settlement
 
 
+def owners(folder: Path) -> list[PrivateKey]:
+    """The keys of the deeds' owners, made where they are not."""
+    return [keys.load_or_make(folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
+
+
 def open_chain(folder: Path, site: Site, payer: PrivateKey | None, ends: ExitStack) -> SiteChain:
     """The site's chain, its contracts deployed where they are not; fills in who gateway and oracles are.
 
     Args:
-        payer: pays for gas; None: a key of the site's own, rich on the embedded chain.
+        payer: pays for gas; None: a key of the site's own, which has coin on the embedded chain, as owners have.
         ends: closes the chain.
     Raises:
         ChainError, CommandError
@@ -40,7 +46,8 @@ def open_chain(folder: Path, site: Site, payer: PrivateKey | None, ends: ExitSta
     if site.chain_external:
         chain = chains.connect(site.chain_rpc)
     else:
-        chain = chains.open_embedded(folder / "chain.sqlite", (chains.address_of(payer),))
+        funded = tuple(chains.address_of(item) for item in (payer, *owners(folder)))
+        chain = chains.open_embedded(folder / "chain.sqlite", funded)
     ends.callback(chain.close)
 
     def save(name: str, address: str) -> None:

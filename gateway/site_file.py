@@ -20,7 +20,11 @@ NAME = "site.toml"
 
 @dataclass
 class Site:
-    """`epoch_seconds` is a multiple of `window_seconds`. Ports and the RPC address are those of the last start."""
+    """`epoch_seconds` is a multiple of `window_seconds`. Ports and the RPC address are those of the last start.
+
+    gateways: the site's further gateways, {address: where each lends its R1FS}. A further gateway's own file says in
+    `home` where the site's broker is and in `home_gateway` whose site it is (joining.py).
+    """
 
     boards: list[str]
     epoch_seconds: int = 60
@@ -36,6 +40,9 @@ class Site:
     chain_rpc: str = ""
     chain_external: bool = False
     contracts: dict[str, str] = field(default_factory=dict)
+    gateways: dict[str, str] = field(default_factory=dict)
+    home: str = ""
+    home_gateway: str = ""
 
     @property
     def windows(self) -> int:

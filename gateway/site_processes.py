@@ -18,6 +18,7 @@ from gateway.broker_url import Account, Remote
 from gateway.bus import Bus
 from gateway.children import Child
 from gateway.fleet import Fleet
+from gateway.joining import account_of
 from gateway.relay import Relay
 from gateway.site_chain import ORACLES
 from gateway.site_file import Site
@@ -52,7 +53,8 @@ class Processes:
             self._ends.callback(relay.stop)
             self._link, self.broker = ("127.0.0.1", relay.port), remote.url
             return remote, remote.account
-        self._broker = Broker(self._folder / "broker")
+        accounts = [f"oracle-{number}" for number in range(1, ORACLES + 1)] + list(map(account_of, self._site.gateways))
+        self._broker = Broker(self._folder / "broker", accounts)
         self._ends.callback(self._broker.stop)
         self._broker.start()
         self._site.broker_port = self._broker.port

@@ -13,7 +13,7 @@ import queue
 import sqlite3
 from argparse import Namespace
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Mount
 from gateway import audit_evidence, curve
 from gateway.cstore_open import parse_address, site_engine
 from gateway.errors import CommandError
+from gateway.oracle import bundles
 from gateway.storage import api_v0, cstore_backup, gateway_http
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import CstoreError
@@ -54,21 +55,28 @@ class Stores:
     Args:
         folder: SITE. key: the gateway's, which signs what the site writes and opens what is sealed for it.
         options: of the command line: `cstore` and what belongs to it, `peer`.
-        notice: tells a person.
+        notice: tells a person. lending: where further gateways lend what they have.
 
     Attributes:
         cstore, r1fs: for every part of the site, from any thread. notes: what a person must know of them.
         failure: why `run` ended without being asked to, or None.
     """
 
-    def __init__(self, folder: Path, key: PrivateKey, options: Namespace, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: PrivateKey,
+        options: Namespace,
+        notice: Callable[[str], None],
+        lending: Iterable[str] = (),
+    ) -> None:
         """Open both; CommandError: one of them cannot be used."""
         self._evidence, self._key, self._notice = folder / "evidence", key, notice
         self.failure: Exception | None = None
         self._events: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
         self._ends = contextlib.ExitStack()
         try:
-            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in options.peer])
+            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in (*lending, *options.peer)])
             self._ends.callback(self.r1fs.close)
             engine = site_engine(folder, options)
             self._ends.callback(engine.close)
@@ -104,6 +112,10 @@ class Stores:
         """For the page: /ipfs/CID lends blocks, /api/v0 is IPFS's API; both on loopback, as the page is."""
         api = Mount("/api/v0", Starlette(routes=api_v0.routes(self.r1fs)))
         return [api, gateway_http.route(self.r1fs.get_here)]
+
+    def bundle(self, cid: str) -> bytes:
+        """A further gateway's evidence of an epoch; StoreError: nobody has it."""
+        return b"".join(bundles.at_most(self.r1fs.read(cid)))
 
     def closed(self, epoch: int) -> None:
         """An epoch was closed."""

@@ -11,6 +11,7 @@ from eth_utils.address import to_checksum_address
 
 from device.agent import wire
 from gateway import curve, ledger
+from gateway.accounts import Accounts
 from gateway.chain import ChainError
 from gateway.dauth import DAuth
 from gateway.epochs import Epochs
@@ -19,6 +20,7 @@ from gateway.ledger import Settled
 from gateway.oracle.rewards import epoch_reward
 from gateway.registry import Progress, Registry
 from gateway.settlement import Claim, Settlement
+from gateway.settlement_tree import Leaves
 from gateway.storage.cid import encode_text
 from gateway.web.rpc import RpcError
 
@@ -75,7 +77,7 @@ class Status:
         """Take up what was settled before epoch `first`, from the ledger in `folder`, and what was claimed."""
         found = (ledger.read(folder, epoch) for epoch in range(max(1, first - EPOCHS_KEPT), first))
         self.settled.extend(settled for settled in found if settled)
-        self.claims = self._settlement.claims()
+        self.claims = self._settlement.claims() + Accounts(self._settlement).claims()
 
     def follow(self) -> None:
         """Look at windows and heartbeats; call at least once a window, from one thread."""
@@ -244,10 +246,12 @@ class Status:
         ]
 
     def _owners(self) -> list[dict[str, Any]]:
-        leaves = dict(self.settled[-1].leaves) if self.settled else {}
+        newest = self.settled[-1].leaves if self.settled else Leaves()
+        leaves, accounts = dict(newest.deeds), dict(newest.accounts)
         rows: dict[str, dict[str, Any]] = {}
         for number, deed in self._dauth.deeds.items():
             row = rows.setdefault(deed.owner, {"owner": deed.owner, "deeds": [], "earned": 0})
+            row["earned"] += accounts.pop(bytes.fromhex(deed.owner[2:]), 0)
             row["deeds"].append(number)
             row["earned"] += leaves.get(number, 0)
         for row in rows.values():

@@ -6,24 +6,32 @@ was opened and, once closed, {"closed_ms", "block"}. Both may come from anyone: 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
 import cbor2
-from coincurve import PublicKey
 from Crypto.Hash import keccak as pycryptodome_keccak
 
 MAX_FINDINGS = 200
-ES256K_HEADER = bytes.fromhex("a101382e")  # {1: -47}, RFC 8812
-RAW_SHA256_CID = bytes.fromhex("01551220")
-KID, NONCE, CLAIM, REVEAL = 4, 10, -65537, -65550  # RFC 9052, RFC 9711, ours
-HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
 
-Binding = tuple[bytes | str, int, Sequence[bytes]]
+Binding = tuple[bytes, int, Sequence[bytes]]
+Models = Mapping[bytes, tuple[int, int, Callable[[bytes], bytes]]]
+"""By CID: bytes of a model's input, of its output, and the model, input -> output."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An open job for verified work. model: CID; workers: deeds, None for any; most_units: what it buys in all."""
+
+    escrow: bytes
+    number: int
+    model: bytes
+    workers: Collection[int] | None
+    most_units: int
 
 
 class ChainReader(Protocol):
@@ -40,6 +48,15 @@ class ChainReader(Protocol):
 
     def bindings(self, block: int) -> Mapping[int, Binding]:
         """As of a block, for each deed that has devices: (owner, slots, ids of its devices, 20 bytes each)."""
+
+    def to_account(self, owners: Collection[bytes], epoch: int, block: int) -> Collection[bytes]:
+        """As of a block, those owners whose rewards of an epoch go to their account."""
+
+    def jobs(self, epoch: int, deeds: Collection[int], block: int) -> Sequence[Job]:
+        """As of a block, the jobs that take verified work of an epoch, with their workers among these deeds."""
+
+    def models(self) -> Models:
+        """The models whose work counts."""
 
 
 class Refused(Exception):
@@ -61,13 +78,12 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Heartbeat:
-    """What of a signed heartbeat the rules use."""
+class Window:
+    """A window that was opened, in ms of the gateway's clock, after a block."""
 
-    receipt_ms: int
-    device: bytes
     beacon: bytes
-    position: tuple[int, int]  # boot, sequence
+    opened_ms: int
+    block: int
 
 
 @dataclass
@@ -76,73 +92,8 @@ class Windows:
 
     total: int = 0
     window_ms: int = 0
-    opened: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # window: (beacon, opened_ms)
+    opened: dict[int, Window] = field(default_factory=dict)
     block: int | None = None  # where bindings are read; None while the epoch is not closed
-
-
-def is_reveal(item: object) -> bool:
-    """Whether an item of evidence answers a challenge (WIRE.md, section 13): no heartbeat, and not this scorer's."""
-    match item:
-        case [int(), bytes(message)]:
-            match _decode(message):
-                case cbor2.CBORTag(tag=18, value=[bytes(), _, bytes(payload), bytes()]):
-                    body = _decode(payload)
-                    return isinstance(body, dict) and list(body) == [REVEAL]
-    return False
-
-
-def read_heartbeat(item: object) -> Heartbeat:
-    """The heartbeat in an item of evidence; raises Refused.
-
-    The message is built again from what was read: only deterministic CBOR of this very shape gives the same bytes.
-    """
-    match item:
-        case [int(receipt_ms), bytes(message)]:
-            pass
-        case _:
-            raise Refused("it is not [receipt time, message]")
-    match _decode(message):
-        case cbor2.CBORTag(tag=18, value=[bytes(header), {4: bytes(kid)}, bytes(payload), bytes(signature)]):
-            rebuilt = cbor2.CBORTag(18, [header, {KID: kid}, payload, signature])
-        case _:
-            raise Refused("it is not a COSE_Sign1 with a kid")
-    match _decode(payload):
-        case {
-            10: bytes(beacon),
-            -65537: [int(boot), int(sequence), bytes(model), int(count), bytes(chained), int(budget)],
-        }:
-            claims = {NONCE: beacon, CLAIM: [boot, sequence, model, count, chained, budget]}
-        case _:
-            raise Refused("its payload is not a heartbeat's")
-    if cbor2.dumps(rebuilt) != message or cbor2.dumps(claims) != payload:
-        raise Refused("its CBOR is not deterministic, or holds more than a heartbeat")
-    if (header, len(kid), len(beacon), len(model), len(chained)) != (ES256K_HEADER, 20, 14, 36, 16):
-        raise Refused("its algorithm or the length of a field is not a heartbeat's")
-    if not all(_is_u32(value, least) for value, least in ((boot, 1), (sequence, 1), (count, 0))):
-        raise Refused("its boot, sequence or count is not a u32, the first two from 1")
-    if type(budget) is not int or not 0 <= budget <= 23:
-        raise Refused("its budget is not 0 to 23 hours")
-    if not model.startswith(RAW_SHA256_CID):
-        raise Refused("its model is not a CIDv1 of raw bytes by SHA-256")
-    if kid not in _recover(signature, cbor2.dumps(["Signature1", header, b"", payload])):
-        raise Refused(f"its signature is not {checksum(kid)}'s")
-    return Heartbeat(receipt_ms, kid, beacon, (boot, sequence))
-
-
-def _is_u32(value: int, least: int) -> bool:
-    return type(value) is int and least <= value < 2**32
-
-
-def _recover(signature: bytes, signed: bytes) -> Iterator[bytes]:
-    """The addresses whose key could have made a low-S signature r | s over SHA-256 of `signed`: at most two."""
-    if len(signature) != 64 or int.from_bytes(signature[32:], "big") > HALF_ORDER:
-        return
-    for recovery_id in (0, 1):
-        try:
-            key = PublicKey.from_signature_and_message(signature + bytes([recovery_id]), signed)
-        except ValueError:
-            continue
-        yield keccak(key.format(compressed=False)[1:])[12:]
 
 
 def read_windows(path: Path, epoch: int, chain: ChainReader, findings: Findings) -> Windows:
@@ -184,7 +135,7 @@ def _open_window(
     elif block < 0 or chain.block_hash(block) != block_hash:
         fault = f"the chain's block {block} has another hash"
     else:
-        windows.opened[window] = (beacon, opened_ms)
+        windows.opened[window] = Window(beacon, opened_ms, block)
         return
     findings.add(f"epoch {epoch} window {window}: {fault}")
 
@@ -209,7 +160,7 @@ def read_sequence(path: Path, findings: Findings) -> Iterator[Any]:
         findings.add(f"{path.name}: {error.strerror}")
 
 
-def _decode(data: bytes) -> object:
+def decode(data: bytes) -> object:
     try:
         return _decoder(BytesIO(data)).decode()
     except cbor2.CBORDecodeError:

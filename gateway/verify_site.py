@@ -1,16 +1,23 @@
 """Joins the second scorer (verify.py) with a site's chain: the running site's JSON-RPC, its file, or another node."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from eth_utils.address import to_checksum_address
+
 from gateway import chain as chains
 from gateway import site_file
+from gateway.accounts import Accounts
 from gateway.chain import Chain, ChainError
 from gateway.errors import CommandError, Exit
+from gateway.escrow import Escrow
+from gateway.poai.jobs import VERIFIED
+from gateway.poai.models import shipped
 from gateway.settlement import Contracts, Settlement
 from gateway.site_file import Site
 from gateway.verify import Result, verify_epoch
+from gateway.verify_read import Job, Models
 
 
 class Reader:
@@ -33,6 +40,22 @@ class Reader:
     def evidence(self, epoch: int) -> bytes | None:
         posted = self._posted.get(epoch)
         return posted.evidence if posted else None
+
+    def to_account(self, owners: Collection[bytes], epoch: int, block: int) -> set[bytes]:
+        names = {str(to_checksum_address(owner)): owner for owner in owners}
+        return {names[owner] for owner in Accounts(self._settlement).chosen(list(names), epoch, block)}
+
+    def jobs(self, epoch: int, deeds: Collection[int], block: int) -> list[Job]:
+        address = self._settlement.contracts.escrow
+        live = Escrow(self._settlement.chain, address).live(epoch, deeds, block) if address else []
+        return [
+            Job(job.escrow, job.number, job.model, set(job.workers) or None, job.most_units)
+            for job in live
+            if job.kind == VERIFIED
+        ]
+
+    def models(self) -> Models:
+        return {cid: (*facts, known.runs[cid]) for known in [shipped()] for cid, facts in known.sizes.items()}
 
     def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
         return {

@@ -25,6 +25,8 @@ from gateway.oracle import epoch, messages
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rpc import ChainReader
 from gateway.oracle.statements import Close, Commitment, Signature
+from gateway.poai import models
+from gateway.settlement_tree import Leaves, encode_leaves
 from tests.chain_node import Node
 
 ROOT = Path(__file__).parent.parent
@@ -162,11 +164,11 @@ class Site:
     def say(self, message, key=GATEWAY):
         self.bus.publish(messages.topic_of(message), messages.seal(message, self.place, key.secret).payload, qos=1)
 
-    def verdict(self, close, previous=()):
-        reader = ChainReader(self.rpc.url, self.place.settlement, bytes.fromhex(self.contracts.contracts.devices[2:]))
-        return epoch.verdict(
-            self.evidence.folder, close.epoch, close.evidence, lambda windows: reader.deeds(windows.block), previous
-        )
+    def verdict(self, close, previous=None):
+        made = self.contracts.contracts
+        others = [bytes.fromhex(text[2:]) for text in (made.devices, made.escrow)]
+        reader, folder = ChainReader(self.rpc.url, self.place.settlement, *others), self.evidence.folder
+        return epoch.verdict(folder, close.epoch, close.evidence, reader, previous or Leaves(), models.shipped)
 
     def settle(self, verdict):
         """Be the gateway: wait for a quorum over this verdict, post it, keep its leaves."""
@@ -182,8 +184,8 @@ class Site:
         signatures = {"0x" + who.hex(): signature for who, signature in found.signatures}
         self.contracts.post_root(verdict.epoch, verdict.root, verdict.total, verdict.evidence, signatures)
         (self.folder / "settlement").mkdir(exist_ok=True)
-        leaves = [[deed, str(amount)] for deed, amount in verdict.leaves]
-        (self.folder / "settlement" / f"epoch-{verdict.epoch}.json").write_text(json.dumps({"leaves": leaves}))
+        leaves = encode_leaves(verdict.leaves)
+        (self.folder / "settlement" / f"epoch-{verdict.epoch}.json").write_text(json.dumps(leaves))
         return set(dict(found.signatures))
 
     def signer_of(self, root, signature):

@@ -16,6 +16,7 @@ from gateway.errors import Exit
 from gateway.oracle import epoch as epochs
 from gateway.oracle.rewards import epoch_reward
 from gateway.settlement import Claim
+from gateway.settlement_tree import Leaves, root_of
 from gateway.storage.cid import DAG_PB, RAW, cid_from, encode_text
 from gateway.storage.embedded import Embedded
 from gateway.storage.peers import HttpPeer
@@ -121,8 +122,8 @@ def test_a_root_that_the_evidence_does_not_give_is_found_although_a_quorum_signe
     try:
         close = liars.record(1, {DEVICES[0]: range(4)})
         verdict = liars.verdict(close)
-        leaves = tuple((deed, wei + 7) for deed, wei in verdict.leaves)
-        root, total = epochs.root_of(leaves), sum(wei for _, wei in leaves)
+        leaves = Leaves(deeds=tuple((deed, wei + 7) for deed, wei in verdict.leaves.deeds))
+        root, total = root_of(leaves), leaves.total_wei
         said = epochs.Root(1, root, total, close.evidence)
         digest = epochs.root_digest(said, liars.place.chain_id, liars.place.settlement)
         signed = {"0x" + address(key).hex(): epochs.sign_digest(digest, key) for key in ORACLES[:2]}

@@ -41,8 +41,13 @@ COMMANDS = [
     "earnings",
     "audit",
     "evidence",
+    "conformance",
     "simulate",
     "relay",
+    "escrow",
+    "account",
+    "deed",
+    "vote",
     "work",
 ]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]

@@ -10,12 +10,15 @@ from coincurve import PrivateKey
 from device.agent import cbor, wire
 from gateway import curve, evidence
 from gateway.oracle import epoch, rewards
+from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.bundles import verify_bundle
 from gateway.oracle.leaves import read_leaves
 from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway
 from gateway.oracle.statements import Bundle
+from gateway.poai import models
+from gateway.settlement_tree import Leaves, root_of
 from gateway.verify import verify_epoch
 
 DICE = random.Random(11)
@@ -54,7 +57,7 @@ def write(folder, beats, block=CLOSE_BLOCK, closed=True):
 
 
 def judge(folder, digest, previous=()):
-    return epoch.verdict(folder, 1, digest, lambda _: DEEDS, previous)
+    return epoch.verdict(folder, 1, digest, Chain(HASHES), Leaves(deeds=previous), models.shipped)
 
 
 FIRST = heartbeat(0, 1)
@@ -78,13 +81,13 @@ def test_only_what_a_bound_device_signed_counts(tmp_path, beats, wanted):
     verdict = judge(tmp_path, digest)
     assert verdict.availability == {DEVICE: wanted}
     earned = rewards.epoch_reward(wanted, 1)
-    assert (verdict.leaves, verdict.total, verdict.minted) == (((1, earned),), earned, earned)
-    assert verdict.evidence == digest and verdict.root == epoch.root_of(verdict.leaves)
+    assert (verdict.leaves, verdict.total, verdict.minted) == (Leaves(deeds=((1, earned),)), earned, earned)
+    assert verdict.evidence == digest and verdict.root == root_of(verdict.leaves)
 
 
 def test_a_verdict_adds_to_the_leaves_before(tmp_path):
     verdict = judge(tmp_path, write(tmp_path, [(0, FIRST)]), ((1, 5), (9, 7)))
-    assert verdict.leaves == ((1, 5 + verdict.minted), (9, 7))
+    assert verdict.leaves == Leaves(deeds=((1, 5 + verdict.minted), (9, 7)))
     assert verdict.total == 12 + verdict.minted
 
 
@@ -123,12 +126,13 @@ def test_an_epoch_that_is_open_or_another_than_announced_has_no_verdict(tmp_path
 def test_evidence_that_changes_while_it_is_scored_has_no_verdict(tmp_path):
     digest = write(tmp_path, [(0, FIRST)])
 
-    def deeds(_):
-        append(evidence.heartbeats_path(tmp_path, 1), evidence.evidence_file.encode_heartbeat(1, b""))
-        return DEEDS
+    class Changing(Chain):
+        def at_close(self, windows):
+            append(evidence.heartbeats_path(tmp_path, 1), evidence.evidence_file.encode_heartbeat(1, b""))
+            return super().at_close(windows)
 
     with pytest.raises(EvidenceError, match="announced"):
-        epoch.verdict(tmp_path, 1, digest, deeds, ())
+        epoch.verdict(tmp_path, 1, digest, Changing(HASHES), Leaves(), models.shipped)
 
 
 class Chain:
@@ -142,8 +146,8 @@ class Chain:
             raise ChainAway(f"block {number} is not there")
         return self.hashes[number]
 
-    def deeds(self, _):
-        return DEEDS
+    def at_close(self, _):
+        return AtClose(DEEDS)
 
     def settled(self):
         return self.last
@@ -174,6 +178,12 @@ class SecondScorersChain(Chain):
     def bindings(self, _):
         return {number: (deed.owner, deed.slots, deed.devices) for number, deed in DEEDS.items()}
 
+    def to_account(self, *_):
+        return set()
+
+    def models(self):
+        return {}
+
 
 def any_beat(dice):
     """A heartbeat with anything wrong or nothing, as (window it comes in, frame)."""
@@ -191,11 +201,11 @@ def test_the_second_scorer_finds_the_same_in_any_evidence(tmp_path, seed):
     theirs = verify_epoch(tmp_path, 1, SecondScorersChain(HASHES))
     assert theirs.root == "0x" + mine.root.hex() and theirs.evidence == "0x" + digest.hex()
     assert [value for value in theirs.availability.values()] == [mine.availability[DEVICE]]
-    assert theirs.leaves == dict(mine.leaves)
+    assert theirs.leaves == dict(mine.leaves.deeds)
 
 
-LEAVES = ((1, 5), (2, 7))
-SETTLED = (3, epoch.root_of(LEAVES), 12)
+LEAVES = Leaves(deeds=((1, 5), (2, 7)))
+SETTLED = (3, root_of(LEAVES), 12)
 FILES = [
     ("another amount", {"leaves": [[1, "5"], [2, "8"]]}, EvidenceError),
     ("a leaf less", {"leaves": [[1, "5"]]}, EvidenceError),
@@ -206,7 +216,7 @@ FILES = [
 
 
 def test_the_leaves_before_are_those_of_the_root_on_chain(tmp_path):
-    assert read_leaves(tmp_path, Chain({}), 0) == ()
+    assert read_leaves(tmp_path, Chain({}), 0) == Leaves()
     with pytest.raises(OSError):
         read_leaves(tmp_path, Chain({}, SETTLED), 3)
     path = tmp_path / "settlement" / "epoch-3.json"

@@ -11,6 +11,7 @@ from tests.contract_scene import ANYONE, ORACLES, OWNERS, PAYER, A, B, copy_scen
 
 R1 = 10**18
 BUYER = OWNERS[0]
+MODEL = bytes(range(32))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def attest(scene, jobs, units):
 
 
 def test_a_job_is_paid_by_proof_and_the_rest_comes_back(scene, jobs):
-    job = jobs.open(R1, 10 * R1, 2, [], BUYER)
+    job = jobs.open(MODEL, R1, 10 * R1, 2, [], BUYER)
     terms = jobs.job(job)
     assert (job, terms.buyer, terms.first, terms.last, terms.most_units) == (1, A, 3, 4, 10)
     assert scene.settlement.balance(A) == 90 * R1
@@ -69,7 +70,7 @@ def test_a_job_is_paid_by_proof_and_the_rest_comes_back(scene, jobs):
 
 
 def test_a_job_that_has_not_begun_is_cancelled_whole(scene, jobs):
-    job = jobs.open(R1, 10 * R1, 5, [2], BUYER)
+    job = jobs.open(MODEL, R1, 10 * R1, 5, [2], BUYER)
     assert jobs.is_worker(job, 2) and not jobs.is_worker(job, 1)
     with pytest.raises(ChainError, match="NotBuyer"):
         jobs.cancel(job, ANYONE)
@@ -78,7 +79,7 @@ def test_a_job_that_has_not_begun_is_cancelled_whole(scene, jobs):
 
 
 def test_what_is_refused_moves_nothing(scene, jobs):
-    job = jobs.open(R1, 2 * R1, 9, [2], BUYER)
+    job = jobs.open(MODEL, R1, 2 * R1, 9, [2], BUYER)
     trees, raw = attest(scene, jobs, {(job, 1): 1, (job, 2): 3})
     before = (jobs.job(job), scene.state())
     table = (
@@ -86,8 +87,8 @@ def test_what_is_refused_moves_nothing(scene, jobs):
         ("ExceedsCap", lambda: jobs.claim(job, 2, *trees.work(raw, job, 2), ANYONE)),
         ("WrongWorkProof", lambda: jobs.claim(job, 2, 1, trees.work(raw, job, 2)[1], ANYONE)),
         ("NoJob", lambda: jobs.claim(9, 1, 1, [], ANYONE)),
-        ("WrongTerms", lambda: jobs.open(R1, R1 - 1, 9, [], BUYER)),
-        ("ERC20InsufficientBalance", lambda: jobs.open(R1, 99 * R1, 9, [], BUYER)),
+        ("WrongTerms", lambda: jobs.open(MODEL, R1, R1 - 1, 9, [], BUYER)),
+        ("ERC20InsufficientBalance", lambda: jobs.open(MODEL, R1, 99 * R1, 9, [], BUYER)),
         ("not in escrow", lambda: jobs.job(9)),
         ("not in escrow", lambda: jobs.refund(0, ANYONE)),
     )
@@ -98,7 +99,7 @@ def test_what_is_refused_moves_nothing(scene, jobs):
 
 
 def test_a_claim_that_somebody_else_sent_meanwhile_is_no_error(scene, jobs, monkeypatch):
-    job = jobs.open(R1, 10 * R1, 9, [], BUYER)
+    job = jobs.open(MODEL, R1, 10 * R1, 9, [], BUYER)
     trees, raw = attest(scene, jobs, {(job, 2): 3})
     other, asked = escrow.Escrow(scene.chain, jobs.address), []
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway import ledger
 from gateway.ledger import Settled
+from gateway.settlement_tree import Leaves
 
 WEI = 10**26
 DEVICE = bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
@@ -16,11 +17,13 @@ SETTLED = Settled(
     epoch=3,
     windows=12,
     availability={DEVICE: 255, bytes(20): 0},
-    leaves=((1, WEI), (2, 0)),
+    leaves=Leaves(((1, WEI), (2, 0)), ((bytes(20), 7),), (((bytes(20), 1, 2), 9),)),
     root=bytes(range(32)),
     total=WEI,
     evidence=bytes(32),
     minted=WEI // 3,
+    units={DEVICE: 4},
+    frauds=(bytes(20),),
     tx="0x" + "ab" * 32,
     signers=("0x" + "01" * 20,),
 )

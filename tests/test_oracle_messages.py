@@ -23,6 +23,7 @@ from gateway.oracle.statements import (
     Commitment,
     Decision,
     Held,
+    Opened,
     Proposal,
     Root,
     Signature,
@@ -40,6 +41,7 @@ INNER = tuple(messages.seal(HELD, SITE, key.secret) for key in (KEY, OTHER))
 VOTES = tuple(messages.seal(VOTE, SITE, key.secret) for key in (KEY, OTHER))
 PROPOSAL = Proposal(3, 8, INNER, 7, VOTES)
 MESSAGES = [
+    Opened(3, 65534, 65535, 1_000, 1 << 62),
     Commitment(3, 65535, 0, 1 << 40, b"c" * 32),
     Close(3, b"e" * 32, 9),
     Close(3, b"e" * 32, 9, CID),
@@ -75,7 +77,7 @@ FIELDS = {
     kind: messages.encode(message, SITE)
     for kind, message in zip(
         ("commitment", "close", "held", "vote", "proposal", "signature"),
-        (MESSAGES[0], MESSAGES[1], HELD, VOTE, PROPOSAL, MESSAGES[-1]),
+        (MESSAGES[1], MESSAGES[2], HELD, VOTE, PROPOSAL, MESSAGES[-1]),
         strict=True,
     )
 }

@@ -16,6 +16,7 @@ from gateway.oracle.rewards import Deed
 from gateway.poai import chance, verdict
 from gateway.poai.claims import Claim, Counts
 from gateway.poai.draw import CHALLENGES, Turn, draw, turns
+from gateway.poai.jobs import VERIFIED
 from gateway.poai.simulated import KEPT, MODEL, Device, Epoch, block_hash
 from gateway.poai.verdict import FRAUD, MISSED, SOUND, Work
 
@@ -115,7 +116,7 @@ def test_a_fraud_takes_the_epoch_of_the_whole_deed_and_of_no_other():
     works, _ = epoch.work()
     deeds = {1: Deed(bytes(20), 2, tuple(epoch.ids[:2])), 2: Deed(bytes(20), 1, (epoch.ids[2],))}
 
-    assert verdict.units_of_deeds(works, deeds) == {1: 0, 2: 59 * KEPT}
+    assert verdict.units_of_deeds(works, deeds) == {(VERIFIED, MODEL, 2): 59 * KEPT}
     assert epoch.availability() == dict.fromkeys(epoch.ids, FULL)
     assert verdict.availability_after(epoch.availability(), works, deeds) == dict(
         zip(epoch.ids, (0, 0, FULL), strict=True)
@@ -123,7 +124,7 @@ def test_a_fraud_takes_the_epoch_of_the_whole_deed_and_of_no_other():
 
 
 def test_what_nobody_was_challenged_for_is_not_paid():
-    assert Work(claimed=100).units == 0
+    assert Work({MODEL: 100}).units == 0
 
 
 def reveal_items(epoch):

@@ -11,6 +11,7 @@ from gateway.chain import ChainError, address_of
 from gateway.errors import CommandError, Exit
 from gateway.oracle import merkle
 from gateway.relaying import find_dues, relay
+from gateway.settlement_tree import Leaves
 from gateway.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
 from tests.chain_node import Node
 from tests.contract_scene import ANYONE, PAYER, A, B, make_scene
@@ -104,9 +105,9 @@ def scene(tmp_path):
     made = make_scene(tmp_path / "chain.sqlite")
     made.settlement.mint_deed(3, A, 1)
     made.post(LEAVES)
-    root, leaves = merkle.root(made.hashes(LEAVES)), tuple(LEAVES.items())
+    root, leaves = merkle.root(made.hashes(LEAVES)), Leaves(deeds=tuple(LEAVES.items()))
     ledger.write(
-        tmp_path / "settlement", ledger.Settled(1, {}, leaves, root, sum(LEAVES.values()), bytes(32), 0, 4, "", ())
+        tmp_path / "settlement", ledger.Settled(1, {}, leaves, root, sum(LEAVES.values()), bytes(32), 0, {}, (), 4, "", ())
     )
     contracts = vars(made.settlement.contracts)
     node = Node(made.chain)

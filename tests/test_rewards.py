@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.oracle.rewards import ND_REWARD_WEI, Deed, epoch_reward, next_leaves, total
+from gateway.oracle.rewards import ND_REWARD_WEI, Deed, epoch_reward, rewards_of
 
 OWNER = b"\x01" * 20
 A, B, C = (bytes([n]) * 20 for n in (0xA, 0xB, 0xC))
@@ -32,28 +32,21 @@ def test_more_than_the_slots_can_give_is_refused(availability, slots):
         epoch_reward(availability, slots)
 
 
-def test_leaves_grow_by_what_each_deed_earned_and_stay_sorted():
+def test_each_deed_earns_by_its_own_devices():
     deeds = {2: Deed(OWNER, 1, (C,)), 1: Deed(OWNER, 4, (A, B))}
-    first = next_leaves((), deeds, {A: 255, B: 255, C: 127})
-    assert first == ((1, 729254094193492557), (2, 726394274216263174))
-    second = next_leaves(first, deeds, {A: 0, B: 0, C: 255})
-    assert second == ((1, 729254094193492557), (2, 726394274216263174 + ND_REWARD_WEI))
-    assert total(second) == sum(amount for _, amount in second)
-
-
-def test_a_deed_keeps_its_leaf_when_its_devices_are_gone():
-    leaves = next_leaves(((1, 5), (3, 0)), {2: Deed(OWNER, 1, (A,))}, {A: 0})
-    assert leaves == ((1, 5), (2, 0), (3, 0))
+    first = rewards_of(deeds, {A: 255, B: 255, C: 127})
+    assert first == {1: 729254094193492557, 2: 726394274216263174}
+    assert rewards_of(deeds, {A: 0, B: 0, C: 255}) == {1: 0, 2: ND_REWARD_WEI}
 
 
 def test_a_device_in_two_slots_is_refused():
     with pytest.raises(ValueError):
-        next_leaves((), {1: Deed(OWNER, 1, (A,)), 2: Deed(OWNER, 1, (A,))}, {A: 255})
+        rewards_of({1: Deed(OWNER, 1, (A,)), 2: Deed(OWNER, 1, (A,))}, {A: 255})
 
 
 def test_a_device_without_availability_is_refused():
     with pytest.raises(KeyError):
-        next_leaves((), {1: Deed(OWNER, 1, (A,))}, {})
+        rewards_of({1: Deed(OWNER, 1, (A,))}, {})
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -61,7 +54,7 @@ def test_a_device_without_availability_is_refused():
 def test_more_devices_or_slots_never_bring_more_than_the_deeds_reward(values, empty_slots):
     devices = tuple(bytes([n]) * 20 for n in range(len(values)))
     deed = Deed(OWNER, len(values) + empty_slots, devices)
-    ((_, earned),) = next_leaves((), {1: deed}, dict(zip(devices, values, strict=True)))
+    (earned,) = rewards_of({1: deed}, dict(zip(devices, values, strict=True))).values()
     assert 0 <= earned <= ND_REWARD_WEI
     exact = sum(ND_REWARD_WEI * value / (255 * deed.slots) for value in values)
     assert earned == pytest.approx(exact, rel=1e-12, abs=1)

@@ -1,113 +1,91 @@
-"""Two scorers that share no code give one root: over random epochs, honest and hostile, and over one written down.
+"""Two scorers that share no code give one root: over random epochs, honest and hostile, and over two written down.
 
 TINYREN_EPOCHS names how many random epochs; 1,000 are run before a release.
 """
 
 import json
 import os
-import random
-from pathlib import Path
+from itertools import pairwise
 
-import cbor2
 import pytest
-from verify_site import CLOSE_BLOCK, IDS, OWNER, WINDOW_MS, FixedChain, beacon, block_hash, heartbeat, opened_ms
 
-from gateway import evidence
-from gateway.oracle.epoch import verdict
-from gateway.oracle.rewards import Deed
-from gateway.verify import verify_epoch
+from gateway.settlement_tree import Leaves
+from tests.scorer_epochs import VECTORS, both, from_json, make_deeds_only, make_work
 
 EPOCHS = int(os.environ.get("TINYREN_EPOCHS", "200"))
-GOLDEN = Path(__file__).parent / "vectors" / "epoch.json"
 BATCH = 20
+# The roots of epoch.json when deeds had the only tree: without accounts and work nothing has changed.
+ROOTS = (
+    "b409b060717ab4e2318b415e396aab11fa87b40144dd0369ba8fe2146d56da5e",
+    "982073ff59cc30a161441012fed5d049434c8b0eacb4a2d5b1918d397fa20307",
+)
 
 
-def random_bindings(dice):
-    """Up to three deeds of one to five slots that share the four devices; some devices are bound to none."""
-    ids, bound = dice.sample(IDS, k=4), {}
-    for deed in sorted(dice.sample(range(1, 1000), k=dice.randint(0, 3))):
-        devices = [ids.pop() for _ in range(min(len(ids), dice.randint(1, 2)))]
-        if devices:
-            bound[deed] = (OWNER, dice.randint(len(devices), 5), devices)
-    return bound
+def in_second(leaves):
+    """The leaves as the second scorer tells them."""
+    accounts = {owner: wei for owner, wei in leaves.accounts}
+    work = {(escrow, job, deed): units for (escrow, job, deed), units in leaves.work}
+    return dict(leaves.deeds), accounts, work
 
 
-def random_windows(dice, epoch):
-    """The items of a windows file: of one to eight windows some were opened."""
-    count = dice.randint(1, 8)
-    opened = [
-        [window, opened_ms(epoch, window), block, block_hash(block), beacon(epoch, window)]
-        for window, block in enumerate(range(epoch * 10, epoch * 10 + count))
-        if dice.random() < 0.9
-    ]
-    header = {"epoch": epoch, "windows": count, "window_ms": WINDOW_MS, "opened_ms": opened_ms(epoch, 0)}
-    return [header, *opened, {"closed_ms": opened_ms(epoch, count), "block": CLOSE_BLOCK[epoch]}]
+def raw(text):
+    return bytes.fromhex(text[2:])
 
 
-def random_heartbeats(dice, epoch, count):
-    """The items of a heartbeats file: most are honest; some are late, early, forged, replayed, damaged or others'."""
-    items = []
-    for window in range(count):
-        for device in range(4):
-            if dice.random() < 0.15:
-                continue
-            said = window if dice.random() < 0.95 else dice.randrange(count)
-            late_ms = dice.choice([0, 1, 300, WINDOW_MS - 1]) if dice.random() < 0.9 else dice.choice([-1, WINDOW_MS])
-            signer = device if dice.random() < 0.95 else dice.randrange(4)
-            place = dice.choice([window + 1, window + 1, window, dice.randint(1, 9)])
-            frame = heartbeat(device, max(1, place), beacon(epoch, said), boot=dice.choice([1, 1, 1, 2]), signer=signer)
-            if dice.random() < 0.05:
-                at = dice.randrange(len(frame))
-                frame = frame[:at] + dice.randbytes(1) + frame[at + 1 :]
-            items.append([opened_ms(epoch, window) + late_ms, frame])
-            if dice.random() < 0.05:
-                items.append(dice.choice(items))
-    return items
+def told(result):
+    """The leaves, units and frauds of a Result."""
+    accounts = {raw(owner): wei for owner, wei in result.accounts.items()}
+    work = {(raw(escrow), job, deed): units for escrow, job, deed, units in result.work}
+    units = {raw(device): count for device, count in result.units.items()}
+    return (result.leaves, accounts, work), units, tuple(map(raw, result.frauds))
 
 
-def write(folder, epoch, windows, heartbeats):
-    place = folder / "evidence"
-    place.mkdir(parents=True, exist_ok=True)
-    evidence.heartbeats_path(place, epoch).write_bytes(b"".join(map(cbor2.dumps, heartbeats)))
-    evidence.windows_path(place, epoch).write_bytes(b"".join(map(cbor2.dumps, windows)))
-
-
-def both(folder, bindings):
-    """The verdicts of the two scorers on epochs 1 and 2 of a folder; the chain holds what the first one found."""
-    chain, previous, found = FixedChain(), (), []
-    deeds = {deed: Deed(owner, slots, tuple(devices)) for deed, (owner, slots, devices) in bindings.items()}
-    chain.bound = bindings
-    for epoch in (1, 2):
-        wanted = evidence.digest(folder / "evidence", epoch)
-        one = verdict(folder / "evidence", epoch, wanted, lambda windows: deeds, previous)
-        chain.roots[epoch], chain.attested[epoch], previous = one.root, one.evidence, one.leaves
-        found.append((one, verify_epoch(folder, epoch, chain)))
-    return found
-
-
-@pytest.mark.parametrize("batch", range(-(-EPOCHS // (2 * BATCH))))
-def test_both_scorers_give_the_same_root_for_random_epochs(batch, tmp_path):
-    paid = 0
+@pytest.mark.parametrize("make", [make_deeds_only, make_work])
+@pytest.mark.parametrize("batch", range(-(-EPOCHS // (4 * BATCH))))
+def test_both_scorers_give_the_same_root_for_random_epochs(batch, make, tmp_path):
+    minted = earned = caught = 0
     for number in range(BATCH):
-        dice, folder = random.Random(1000 * batch + number), tmp_path / str(number)
-        for epoch in (1, 2):
-            windows = random_windows(dice, epoch)
-            write(folder, epoch, windows, random_heartbeats(dice, epoch, windows[0]["windows"]))
-        for one, other in both(folder, random_bindings(dice)):
+        folder = tmp_path / str(number)
+        chain = make(folder, 1000 * batch + number)
+        verdicts = both(folder, chain)
+        for one, other in verdicts:
             assert other.ok and other.root == "0x" + one.root.hex(), (batch, number)
-            assert tuple(other.leaves.items()) == one.leaves
-            paid += one.minted > 0
-    assert paid > BATCH / 2
+            assert told(other) == (in_second(one.leaves), dict(one.units), one.frauds)
+            minted, earned, caught = minted + one.minted, earned + sum(one.units.values()), caught + len(one.frauds)
+        for before, after in pairwise([Leaves(), *(one.leaves for one, _ in verdicts)]):
+            check_that_nothing_moves(before, after)
+        assert verdicts[-1][0].total == sum(one.minted for one, _ in verdicts)
+        check_frauds(chain, verdicts)
+    assert minted and (make is make_deeds_only or (earned and caught))
 
 
-def test_the_golden_epoch_has_the_root_that_it_always_had(tmp_path):
-    golden = json.loads(GOLDEN.read_text())
-    (tmp_path / "evidence").mkdir()
-    for name, content in golden["files"].items():
-        (tmp_path / "evidence" / name).write_bytes(bytes.fromhex(content))
-    bindings = {deed: (OWNER, slots, list(map(bytes.fromhex, ids))) for deed, slots, ids in golden["deeds"]}
+def check_that_nothing_moves(before, after):
+    """No leaf shrinks or goes, and their sum is the total."""
+    for old, new in zip(in_second(before), in_second(after), strict=True):
+        assert all(new.get(key, -1) >= amount for key, amount in old.items())
+    assert after.total_wei == sum(in_second(after)[0].values()) + sum(in_second(after)[1].values())
 
-    for (one, other), wanted in zip(both(tmp_path, bindings), golden["epochs"], strict=True):
+
+def check_frauds(chain, verdicts):
+    """A deed with a fraud has no more units after the epoch than before, and its leaf has not grown."""
+    before = Leaves()
+    for one, _ in verdicts:
+        lost = {deed for deed, (_, _, devices) in chain.bound.items() if set(one.frauds) & set(devices)}
+        assert {deed: wei for deed, wei in one.leaves.deeds if deed in lost and wei} == {
+            deed: wei for deed, wei in before.deeds if deed in lost and wei
+        }
+        old = dict(before.work)
+        assert all(old.get(key) == units for key, units in one.leaves.work if key[2] in lost)
+        before = one.leaves
+
+
+@pytest.mark.parametrize("name", ["epoch", "epoch_work"])
+def test_the_golden_epochs_have_the_roots_that_they_always_had(name, tmp_path):
+    golden = json.loads((VECTORS / f"{name}.json").read_text())
+    for (one, other), wanted in zip(both(tmp_path, from_json(golden, tmp_path)), golden["epochs"], strict=True):
         assert {"root": one.root.hex(), "total": str(one.total), "evidence": one.evidence.hex()} == wanted
         assert other.root == "0x" + wanted["root"] and other.ok
         assert len(set(one.availability.values())) > 1
+        if name == "epoch_work":
+            assert one.leaves.deeds and one.leaves.accounts and one.leaves.work
+    assert name == "epoch_work" or tuple(epoch["root"] for epoch in golden["epochs"]) == ROOTS

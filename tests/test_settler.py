@@ -37,7 +37,7 @@ class Stand:
             self.announced += 1
             self._done.notify_all()
         before = ledger.read(self.site.folder / "settlement", close.epoch - 1)
-        verdict = self.site.verdict(close, before.leaves if before else ())
+        verdict = self.site.verdict(close, before.leaves if before else None)
         root = self.root_of(verdict.attested())
         digest = epoch.root_digest(root, self.site.place.chain_id, self.site.place.settlement)
         for key in self.signers:

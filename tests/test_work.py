@@ -62,7 +62,8 @@ def played(tmp_path_factory):
         for device in devices:
             device.end()
     assert code == 0, site.lines
-    return folder, *(device.id for device in devices), bytes.fromhex(result["devices"][0]["id"][2:])
+    board = next(device["id"] for device in result["devices"] if device["board"] == BOARD)
+    return folder, *(device.id for device in devices), bytes.fromhex(board[2:])
 
 
 def test_the_board_is_paid_the_liar_is_caught_and_the_proof_is_in_the_evidence(played):

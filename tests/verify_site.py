@@ -1,13 +1,16 @@
 """Builds small sites for the tests of the second scorer: two closed epochs, and a chain with their roots."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import cbor2
 from coincurve import PrivateKey
 from Crypto.Hash import keccak
 
+from gateway.poai.simulated import INPUT_BYTES, MODEL, run
 from gateway.verify import EPOCH_REWARD_WEI, Result, verify_epoch
+from gateway.verify_read import Job, Models
 
 KEYS = [PrivateKey.from_int(number) for number in (1, 2, 3, 4)]
 OWNER = bytes(range(20))
@@ -51,6 +54,8 @@ class FixedChain:
     def __init__(self) -> None:
         self.roots: dict[int, bytes] = {}
         self.attested: dict[int, bytes] = {}
+        self.accounts: dict[int, set[bytes]] = {}
+        self.open_jobs: dict[int, list[Job]] = {}
         self.bound = {1: (OWNER, 4, [IDS[0], IDS[1]]), 2: (OWNER, 1, [IDS[2]])}
 
     def block_hash(self, number: int) -> bytes | None:
@@ -61,6 +66,15 @@ class FixedChain:
 
     def evidence(self, epoch: int) -> bytes | None:
         return self.attested.get(epoch)
+
+    def to_account(self, owners: Collection[bytes], epoch: int, block: int) -> set[bytes]:
+        return set(owners) & self.accounts.get(epoch, set())
+
+    def jobs(self, epoch: int, deeds: Collection[int], block: int) -> list[Job]:
+        return self.open_jobs.get(epoch, [])
+
+    def models(self) -> Models:
+        return {MODEL: (INPUT_BYTES, 16, run)}
 
     def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
         return dict(self.bound)

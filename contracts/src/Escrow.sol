@@ -47,6 +47,11 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         return _jobs[job].isForAny || _workers[job][deed];
     }
 
+    function areWorkers(uint256 job, uint256[] calldata deeds) external view returns (bool[] memory are) {
+        are = new bool[](deeds.length);
+        for (uint256 i = 0; i < deeds.length; ++i) are[i] = isWorker(job, deeds[i]);
+    }
+
     function open(
         bytes32 model,
         bool isMeasured,

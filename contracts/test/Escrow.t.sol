@@ -225,6 +225,10 @@ contract EscrowTest is EscrowScene {
         require(page.length == 2 && page[0].model == MODEL && !page[0].isMeasured && page[0].isForAny, "first");
         require(page[1].model == keccak256("other") && page[1].isMeasured && !page[1].isForAny, "second");
         require(page[1].buyer == buyer(1) && page[1].price == 7 && page[1].cap == 70 && page[1].last == 3, "terms");
+        uint256[] memory asked = new uint256[](2);
+        asked[1] = 7;
+        bool[] memory are = escrow.areWorkers(2, asked);
+        require(are.length == 2 && are[0] && !are[1] && escrow.areWorkers(1, asked)[1], "workers");
         require(escrow.jobs(2, 2)[0].price == 7 && escrow.jobs(3, 2).length == 0, "cut");
     }
 

@@ -94,6 +94,7 @@ def verify_bundle(folder: Path, epoch: int, bundle: Bundle, block_hash: Callable
     if windows.block != bundle.block:
         raise EvidenceError(f"closed at block {windows.block}, the gateway announced {bundle.block}")
     availability.verify_windows(windows)
+    block_hash(windows.block)  # a block that is not there yet would hold up who reads bindings at it
     hashes: dict[int, bytes] = {}
     for window in windows.opened:
         if window.block not in hashes:

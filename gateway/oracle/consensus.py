@@ -17,7 +17,7 @@ that reach each other some day, and a threshold of at most n - f.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.oracle.agreement import RESEND_MS, Agreement
@@ -27,7 +27,7 @@ from gateway.oracle.statements import Bundle, Close, Held, Message, Root, Said, 
 
 MAX_OPEN = 8
 GATHER_MS = 5_000
-"""How long an oracle that has a gateway's bundle waits for the other gateways' before it says what it holds."""
+"""How long an oracle that has the own gateway's bundle waits for further ones' before it says what it holds."""
 
 
 @dataclass
@@ -50,7 +50,8 @@ class Oracle:
     """One oracle. A method takes an input and returns effects, to be carried out in order.
 
     Args:
-        me: 20 bytes; oracles, threshold: the contract's; gateways: whose closes count, 20 bytes each.
+        me: 20 bytes; oracles, threshold: the contract's; gateways: whose closes count, 20 bytes each, the site's own
+            first: without its bundle nothing is said to be held, so that none who closes early leaves others out.
         say: signs a message as `me`; sign: 65 bytes r | s | v over a root; signer_of: whose such a signature is.
         settled: last epoch settled on chain, 0 before the first; choice: that of the last Persist carried out.
     Attributes:
@@ -62,7 +63,7 @@ class Oracle:
         me: bytes,
         oracles: Iterable[bytes],
         threshold: int,
-        gateways: Iterable[bytes],
+        gateways: Sequence[bytes],
         say: Callable[[Message], Said],
         sign: Callable[[Root], bytes],
         signer_of: SignerOf,
@@ -70,7 +71,7 @@ class Oracle:
         choice: Choice | None = None,
     ) -> None:
         self.me, self.threshold = me, threshold
-        self.oracles, self.gateways = frozenset(oracles), frozenset(gateways)
+        self.oracles, self.gateways, self._first = frozenset(oracles), frozenset(gateways), gateways[0]
         self.settled = settled
         self._say, self._sign, self._signer_of = say, sign, signer_of
         self._closes: dict[int, dict[bytes, Said]] = {}
@@ -85,6 +86,11 @@ class Oracle:
     @property
     def faults(self) -> Mapping[bytes, tuple[Said, Said]]:
         return self._faults | self._work.agreement.ballots.faults
+
+    @property
+    def decision(self) -> Said | None:
+        """The decision on the open epoch's evidence, which proves itself to anybody, once there is one."""
+        return self._work.agreement.memory.decision
 
     def close(self, said: Said, now_ms: int) -> list[Effect]:
         """A gateway announced, perhaps again, that an epoch is closed."""
@@ -111,7 +117,7 @@ class Oracle:
         if epoch != work.epoch or bundle.gateway not in self.gateways:
             return [Reject(self.me, "not asked for")]
         work.bundles.setdefault(bundle.whole(), bundle)
-        if work.since_ms is None:
+        if work.since_ms is None and bundle.gateway == self._first:
             work.since_ms = now_ms
         return self._go_on(now_ms)
 

@@ -1,14 +1,16 @@
 """The verdict on one closed epoch, from its evidence and what the chain says; asks nobody and stores nothing.
 
-    evidence/epoch-N.* + bindings at the close block + leaves before ─▶ Verdict ─▶ EIP-712 Root ─▶ signature
+    evidence/epoch-N.* + the chain at the close block + leaves before ─▶ Verdict ─▶ EIP-712 Root ─▶ signature
 
 A verdict is a pure function of its inputs: two oracles that read the same bytes reach the same root. A heartbeat that
 cannot be decoded counts for nobody; damaged files, or windows that contradict themselves, are no evidence at all.
+Availability is what was measured. A device that signed what is not so (poai/verdict.py) costs its deed the epoch's
+reward and units all the same. Work is looked at only of devices that revealed something: the others have no units.
 
 Source: the files are those of gateway/evidence.py; Root is the struct that contracts/src/Settlement.sol verifies.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,17 @@ from coincurve import PrivateKey, PublicKey
 from device.agent import eip712, wire
 from device.agent.errors import WireError
 from gateway import curve, evidence
-from gateway.oracle import availability, merkle, rewards
+from gateway.oracle import availability, rewards
+from gateway.oracle.at_close import Chain
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
-from gateway.oracle.rewards import Deed, Leaves
 from gateway.oracle.statements import Root
+from gateway.poai import jobs, score
+from gateway.poai import verdict as work_verdict
+from gateway.poai.draw import turns
+from gateway.poai.models import Models
+from gateway.poai.score import Heard
+from gateway.poai.verdict import Checked, Work
+from gateway.settlement_tree import Leaves, add_epoch, root_of
 
 ROOT_TYPE = b"Root(uint256 epoch,bytes32 root,uint256 total,bytes32 evidence)"
 ROOT_NAME = b"tinyren Settlement"
@@ -29,7 +38,13 @@ ROOT_NAME = b"tinyren Settlement"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an epoch comes to. root, evidence: 32 bytes; total, minted: wei, minted being what this epoch added."""
+    """What an epoch comes to.
+
+    Attributes:
+        availability: 0..255 of each bound device, as measured.
+        root, evidence: 32 bytes. total, minted: wei, minted being what this epoch added.
+        units: of each device that has any. frauds: devices that signed what is not so, ascending.
+    """
 
     epoch: int
     availability: Mapping[bytes, int]
@@ -38,6 +53,8 @@ class Verdict:
     total: int
     evidence: bytes
     minted: int
+    units: Mapping[bytes, int]
+    frauds: tuple[bytes, ...]
 
     def attested(self) -> Root:
         """What oracles sign of it."""
@@ -48,22 +65,22 @@ def verdict(
     folder: Path,
     epoch: int,
     wanted: bytes,
-    deeds: Callable[[Windows], Mapping[int, Deed]],
+    chain: Chain,
     previous: Leaves,
+    models: Callable[[], Models],
 ) -> Verdict:
     """Score an epoch.
 
     Args:
         folder: of the evidence; heartbeats are read as a stream.
         wanted: the digest (32 bytes) that the evidence must have, before and after it is scored.
-        deeds: given the windows, the deeds and their devices at the close block; it raises EvidenceError where the
-            chain contradicts the windows.
         previous: the leaves that are settled.
+        models: whose work counts; asked if there is work to check.
     Raises:
-        EvidenceError: the evidence is other, damaged, open or contradicts itself.
+        EvidenceError: the evidence is other, damaged, open or contradicts itself or the chain.
         OSError: a file cannot be read.
     """
-    return verdict_of([Source(folder, wanted)], epoch, wanted, deeds, previous)
+    return verdict_of([Source(folder, wanted)], epoch, wanted, chain, previous, models)
 
 
 @dataclass(frozen=True)
@@ -79,49 +96,82 @@ def verdict_of(
     sources: Sequence[Source],
     epoch: int,
     attested: bytes,
-    deeds: Callable[[Windows], Mapping[int, Deed]],
+    chain: Chain,
     previous: Leaves,
+    models: Callable[[], Models],
 ) -> Verdict:
     """Score an epoch that several gateways heard; as `verdict`, which is the case of one.
 
     Args:
         attested: 32 bytes that name the evidence in the root (statements.evidence_of).
-        deeds: asked with the windows of the gateway whose close block is the lower median of theirs.
+        chain: asked with the windows of the gateway whose close block is the upper median of theirs.
     """
     for source in sources:
         _verify_digest(source.folder, epoch, source.digest)
     try:
-        windows = [_windows_that_count(source, epoch) for source in sources]
-        bound = deeds(sorted(windows, key=lambda each: each.block)[(len(windows) - 1) // 2])
-        devices = [device for deed in bound.values() for device in deed.devices]
-        heartbeats = [
-            read_heartbeats(evidence.read(evidence.heartbeats_path(source.folder, epoch))) for source in sources
-        ]
+        opened = [_verified_windows(source.folder, epoch) for source in sources]
+        windows = [_that_count(each, source.missing) for each, source in zip(opened, sources, strict=True)]
+        close = chain.at_close(sorted(windows, key=lambda each: each.block)[len(windows) // 2])
+        devices = [device for deed in close.deeds.values() for device in deed.devices]
         is_signed = SignerKeys().is_signed
-        if len(sources) == 1:
-            scores = availability.score(windows[0], heartbeats[0], is_signed, devices)
-        else:
-            scores = availability.score_union(zip(windows, heartbeats, strict=True), is_signed, devices)
+        items = [_items(source.folder, epoch) for source in sources]
+        scores = _availability(windows, items, is_signed, devices)
+        heard = [_heard(*each, is_signed, set(devices)) for each in zip(opened, windows, items, strict=True)]
+        works, _ = _score_work(heard, is_signed, chain, models)
     except evidence.EvidenceDamaged as error:
         raise EvidenceError(str(error)) from error
     for source in sources:
         _verify_digest(source.folder, epoch, source.digest)
-    leaves = rewards.next_leaves(previous, bound, scores)
-    total = rewards.total(leaves)
+    units = jobs.assign(epoch, work_verdict.units_of_deeds(works, close.deeds), close.jobs, dict(previous.work))
+    paid = rewards.rewards_of(close.deeds, work_verdict.availability_after(scores, works, close.deeds))
+    owners = {number: deed.owner for number, deed in close.deeds.items()}
+    leaves = add_epoch(previous, paid, owners, close.to_account, units)
     return Verdict(
         epoch=epoch,
         availability=scores,
         leaves=leaves,
         root=root_of(leaves),
-        total=total,
+        total=leaves.total_wei,
         evidence=attested,
-        minted=total - rewards.total(previous),
+        minted=leaves.total_wei - previous.total_wei,
+        units={device: work.units for device, work in works.items() if work.units},
+        frauds=tuple(sorted(work_verdict.frauds_of(works))),
     )
 
 
-def root_of(leaves: Leaves) -> bytes:
-    """Merkle root, 32 bytes; zeros of no leaves."""
-    return merkle.root([merkle.leaf(deed, amount) for deed, amount in leaves])
+Items = Callable[[], Iterable[tuple[int, bytes]]]
+"""A gateway's (receipt time in ms, COSE_Sign1), from the first, at each call."""
+
+
+def _items(folder: Path, epoch: int) -> Items:
+    return lambda: evidence.read(evidence.heartbeats_path(folder, epoch))
+
+
+def _availability(
+    windows: Sequence[Windows],
+    items: Sequence[Items],
+    is_signed: Callable[[Heartbeat], bool],
+    devices: Sequence[bytes],
+) -> dict[bytes, int]:
+    beats = [(each, read_heartbeats(of_each())) for each, of_each in zip(windows, items, strict=True)]
+    if len(beats) == 1:
+        return availability.score(*beats[0], is_signed, devices)
+    return availability.score_union(beats, is_signed, devices)
+
+
+def _heard(
+    opened: Windows, windows: Windows, items: Items, is_signed: Callable[[Heartbeat], bool], devices: Set[bytes]
+) -> Heard:
+    reveals = [each for each in work_verdict.read_reveals(items(), is_signed) if each.device in devices]
+    return Heard(windows, turns(opened), items, reveals)
+
+
+def _score_work(
+    heard: Sequence[Heard], is_signed: Callable[[Heartbeat], bool], chain: Chain, models: Callable[[], Models]
+) -> tuple[dict[bytes, Work], list[Checked]]:
+    """Units and frauds of the devices that revealed something, and each challenge of theirs; as score.score."""
+    revealed = {reveal.device for each in heard for reveal in each.reveals}
+    return score.score(heard, is_signed, revealed, chain.block_hash, models()) if revealed else ({}, [])
 
 
 def read_windows(folder: Path, epoch: int) -> Windows:
@@ -139,12 +189,14 @@ def read_windows(folder: Path, epoch: int) -> Windows:
     return Windows(epoch, found.count, found.window_ms, found.windows, found.block)
 
 
-def _windows_that_count(source: Source, epoch: int) -> Windows:
-    windows = read_windows(source.folder, epoch)
+def _verified_windows(folder: Path, epoch: int) -> Windows:
+    windows = read_windows(folder, epoch)
     availability.verify_windows(windows)
-    opened = (
-        window for window in windows.opened if not any(first <= window.window <= last for first, last in source.missing)
-    )
+    return windows
+
+
+def _that_count(windows: Windows, missing: tuple[tuple[int, int], ...]) -> Windows:
+    opened = (each for each in windows.opened if not any(first <= each.window <= last for first, last in missing))
     return replace(windows, opened=tuple(opened))
 
 

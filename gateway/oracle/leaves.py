@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from gateway.oracle import epoch, rewards
 from gateway.oracle.availability import EvidenceError
-from gateway.oracle.rewards import Leaves
 from gateway.oracle.rpc import ChainReader
+from gateway.settlement_tree import Leaves, decode_leaves, root_of
 
 
 def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:
@@ -21,12 +20,12 @@ def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:
     if number != settled:
         raise EvidenceError(f"the last settled epoch is {number}, wanted {settled}")
     if settled == 0:
-        return ()
-    fields = json.loads((folder / "settlement" / f"epoch-{settled}.json").read_text())
+        return Leaves()
+    path = folder / "settlement" / f"epoch-{settled}.json"
     try:
-        leaves = tuple(sorted((int(deed), int(amount)) for deed, amount in fields["leaves"]))
-    except (KeyError, TypeError) as error:
+        leaves = decode_leaves(json.loads(path.read_text()))
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise EvidenceError(f"leaves of epoch {settled}: {error!r}, wanted pairs of deed and amount") from error
-    if epoch.root_of(leaves) != root or rewards.total(leaves) != total:
+    if root_of(leaves) != root or leaves.total_wei != total:
         raise EvidenceError(f"leaves of epoch {settled} do not hash to the root on chain")
     return leaves

@@ -1,6 +1,7 @@
 """What oracles and gateways say to each other, JSON in Ratio1's canonical signed form; refuses any other form.
 
-    commitment (gateway)  {"type", "chain", "settlement", "epoch", "window", "digest", "heartbeats_bytes", ...}
+    opened (gateway)      {"type", "chain", "settlement", "epoch", "window", "windows", "window_ms", "block"}
+    commitment (gateway)  {..., "epoch", "window", "digest", "heartbeats_bytes", "windows_bytes"}
     close (gateway)       {..., "epoch", "evidence", "block", "cid"}
     held (oracle)         {..., "epoch", "bundles": {gateway: "evidence/block/cid/first-last,first-last"}}
     vote (oracle)         {..., "epoch", "turn", "kind": "prevote" or "precommit", "value"}
@@ -30,6 +31,7 @@ from gateway.oracle.statements import (
     Held,
     Kind,
     Message,
+    Opened,
     Proposal,
     Root,
     Said,
@@ -79,6 +81,9 @@ def _fields(message: Message) -> dict[str, Any]:
         common = {"epoch": root.epoch, "evidence": _hex(root.evidence), "root": _hex(root.root)}
         return common | {"total": str(root.total), "signature": _hex(message.signature)}
     fields: dict[str, Any] = {"epoch": message.epoch}
+    if isinstance(message, Opened):
+        fields |= {"window": message.window, "windows": message.count}
+        return fields | {"window_ms": message.window_ms, "block": message.block}
     if isinstance(message, Commitment):
         fields |= {"window": message.window, "digest": _hex(message.digest)}
         return fields | {"heartbeats_bytes": message.heartbeats_bytes, "windows_bytes": message.windows_bytes}
@@ -113,8 +118,11 @@ def decode(fields: Mapping[str, Any], site: Site, may_hold: bool = True) -> Mess
         window, digest = _integer(body, "window", 0, MAX_WINDOW), _bytes(body, "digest", 32)
         heartbeats, windows = (_integer(body, name, 0, (1 << 63) - 1) for name in ("heartbeats_bytes", "windows_bytes"))
         message = Commitment(epoch, window, heartbeats, windows, digest)
+    elif kind == "opened":
+        count, window = _integer(body, "windows", 1, MAX_WINDOW), _integer(body, "window", 0, MAX_WINDOW)
+        message = Opened(epoch, window, count, _integer(body, "window_ms", 1, MAX_TURN), _block(body))
     elif kind == "close":
-        evidence, block = _bytes(body, "evidence", 32), _integer(body, "block", 0, (1 << 63) - 1)
+        evidence, block = _bytes(body, "evidence", 32), _block(body)
         message = Close(epoch, evidence, block, _text(body, "cid", _CID))
     elif kind == "held":
         message = Held(epoch, _bundles(body))
@@ -131,7 +139,7 @@ def decode(fields: Mapping[str, Any], site: Site, may_hold: bool = True) -> Mess
         signature = _bytes(body, "signature", 65)
         message = Signature(Root(epoch, root, _decimal(body, "total"), evidence), signature)
     else:
-        raise MessageRefused("type: wanted close, commitment, held, vote, proposal, decision or signature")
+        raise MessageRefused("type: wanted close, commitment, held, opened, vote, proposal, decision or signature")
     if body:
         raise MessageRefused(f"{len(body)} unknown fields")
     return message
@@ -237,6 +245,10 @@ def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
         raise MessageRefused(f"{name}: wanted an integer {low}..{high}")
     return value
+
+
+def _block(body: dict[str, Any]) -> int:
+    return _integer(body, "block", 0, (1 << 63) - 1)
 
 
 def _decimal(body: dict[str, Any], name: str) -> int:

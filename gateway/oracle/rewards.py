@@ -1,8 +1,7 @@
-"""What each deed has earned since the first epoch, in wei, whole numbers only; does not ask how availability was found.
+"""What each deed earns in an epoch, in wei, whole numbers only; does not ask how availability was found.
 
 A Node Deed with S slots earns floor(ND_REWARD_WEI * sum(availability of its devices) / (255 * S)) in an epoch: its
-slots share one reward, so inventing devices gains nothing (DESIGN.md D8). Amounts are cumulative: a deed's leaf never
-shrinks and never disappears, and one claim takes all that is due.
+slots share one reward, so inventing devices gains nothing (DESIGN.md D8).
 
 Source of the constant: Ratio1's published reward of a Node Deed, 1.458508188386985115 R1 an epoch at availability 255.
 """
@@ -13,9 +12,6 @@ from dataclasses import dataclass
 from gateway.oracle.availability import FULL
 
 ND_REWARD_WEI = 1458508188386985115
-
-Leaves = tuple[tuple[int, int], ...]
-"""(deed id, cumulative wei) in ascending order of deed id, each deed once."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,11 @@ def epoch_reward(availability_sum: int, slots: int) -> int:
     return ND_REWARD_WEI * availability_sum // (FULL * slots)
 
 
-def next_leaves(previous: Leaves, deeds: Mapping[int, Deed], availability: Mapping[bytes, int]) -> Leaves:
-    """The leaves after one more epoch: those before, each bound deed's one raised by its reward, new deeds added.
-
-    A deed gets its leaf in the first epoch at whose close it has a device, and keeps it for ever.
+def rewards_of(deeds: Mapping[int, Deed], availability: Mapping[bytes, int]) -> dict[int, int]:
+    """Wei that each deed earns in one epoch.
 
     Args:
-        availability: 0..255 of every device of `deeds`.
+        availability: 0..255 of every device of `deeds`, as it is paid.
     Raises:
         ValueError: as epoch_reward, or one device in two slots.
         KeyError: a device has no availability.
@@ -54,13 +48,7 @@ def next_leaves(previous: Leaves, deeds: Mapping[int, Deed], availability: Mappi
     devices = [device for deed in deeds.values() for device in deed.devices]
     if len(set(devices)) != len(devices):
         raise ValueError("bindings: a device fills two slots")
-    cumulative = dict(previous)
-    for number, deed in deeds.items():
-        earned = epoch_reward(sum(availability[device] for device in deed.devices), deed.slots)
-        cumulative[number] = cumulative.get(number, 0) + earned
-    return tuple(sorted(cumulative.items()))
-
-
-def total(leaves: Leaves) -> int:
-    """Wei in all the leaves."""
-    return sum(amount for _, amount in leaves)
+    return {
+        number: epoch_reward(sum(availability[device] for device in deed.devices), deed.slots)
+        for number, deed in deeds.items()
+    }

@@ -4,20 +4,28 @@ Three oracles run beside the boards of a site, and web3 would cost each of them 
 What a chain answers is foreign: every value is checked for its form, and a chain that is away or talks nonsense is the
 same to its reader.
 
-Source: Ethereum's execution API; Solidity's ABI for Devices.bindings and the getters of Settlement.
+Source: Ethereum's execution API; Solidity's ABI for Devices.bindings, Escrow.jobs and the getters of Settlement.
 """
 
 import itertools
 import json
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from gateway import curve, jsonrpc
+from gateway.oracle.at_close import AtClose
+from gateway.oracle.availability import Windows
 from gateway.oracle.rewards import Deed
+from gateway.poai.jobs import MEASURED, VERIFIED, Job
 
 TIMEOUT_S = 10
 PAGE_DEEDS = 100
+PAGE_JOBS = 100
+JOB_WORDS = 11
+MODEL_CID = bytes.fromhex("01551220")
+WORKERS = "areWorkers(uint256,uint256[])"
 MAX_ANSWER_BYTES = 16 << 20
 WORD_BYTES = 32
 APPOINTED = b"OraclesAppointed(uint256,address[],uint256)"
@@ -29,12 +37,13 @@ class ChainAway(Exception):
 
 
 class ChainReader:
-    """Reads of one chain and its two contracts (20 bytes each). Every method raises ChainAway."""
+    """Reads of one chain and its contracts (20 bytes each; escrow: none if empty). Every method raises ChainAway."""
 
-    def __init__(self, url: str, settlement: bytes, devices: bytes) -> None:
+    def __init__(self, url: str, settlement: bytes, devices: bytes, escrow: bytes = b"") -> None:
         self.url = url
         self.settlement = settlement
         self.devices = devices
+        self.escrow = escrow
         self._numbers = itertools.count(1)
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -84,6 +93,42 @@ class ChainReader:
                 break
         return found
 
+    def at_close(self, windows: Windows) -> AtClose:
+        """Deeds, choices of their owners and open jobs, as of the end of the close block."""
+        deeds, block = self.deeds(windows.block), hex(windows.block)
+        owners = sorted({deed.owner for deed in deeds.values()})
+        data = _words(2 * WORD_BYTES, windows.epoch, len(owners), *(int.from_bytes(owner) for owner in owners))
+        are = self._flags(self.settlement, "arePaidToAccount(address[],uint256)", block, data, len(owners))
+        to_account = frozenset(owner for owner, is_paid in zip(owners, are, strict=True) if is_paid)
+        return AtClose(deeds, to_account, self._jobs(windows.epoch, sorted(deeds), block) if self.escrow else [])
+
+    def _jobs(self, epoch: int, deeds: list[int], block: str) -> list[Job]:
+        found: list[Job] = []
+        for first in itertools.count(1, PAGE_JOBS):
+            limits = _words(first, first + PAGE_JOBS - 1)
+            page = decode_jobs(self._call(self.escrow, "jobs(uint256,uint256)", block, limits), self.escrow, first)
+            for job, is_for_any in page:
+                if job.first <= epoch <= job.last:
+                    found += [job] if is_for_any else self._with_workers(job, deeds, block)
+            if len(page) < PAGE_JOBS:
+                break
+        return found
+
+    def _with_workers(self, job: Job, deeds: list[int], block: str) -> list[Job]:
+        """The job with those of `deeds` that work for it; none if none does."""
+        data = _words(job.number, 2 * WORD_BYTES, len(deeds), *deeds)
+        are = self._flags(self.escrow, WORKERS, block, data, len(deeds))
+        workers = frozenset(deed for deed, is_worker in zip(deeds, are, strict=True) if is_worker)
+        return [replace(job, workers=workers)] if workers else []
+
+    def _flags(self, contract: bytes, function: str, block: str, data: bytes, count: int) -> list[bool]:
+        """The answer bool[] of so many."""
+        answer = self._call(contract, function, block, data)
+        start = _word(answer, 0) + WORD_BYTES
+        if (got := _word(answer, start - WORD_BYTES)) != count:
+            raise ChainAway(f"{function}: {got} answers, wanted {count}")
+        return [_word(answer, start + index * WORD_BYTES) != 0 for index in range(count)]
+
     def _call(self, contract: bytes, function: str, block: Any, arguments: bytes = b"") -> bytes:
         data = curve.keccak(function.encode())[:4] + arguments
         message = {"to": "0x" + contract.hex(), "data": "0x" + data.hex()}
@@ -125,6 +170,30 @@ def decode_deeds(answer: bytes) -> dict[int, Deed]:
     return deeds
 
 
+def decode_jobs(answer: bytes, escrow: bytes, first: int) -> list[tuple[Job, bool]]:
+    """ABI IEscrow.Job[], the first of them number `first` -> those that are open, without workers; whether for any.
+
+    A closed job is none of any epoch, so that a page keeps its length.
+
+    Raises:
+        ChainAway: the offsets lead outside the answer, or a price is 0.
+    """
+    start = _word(answer, 0) + WORD_BYTES
+    found = []
+    for index in range(_word(answer, start - WORD_BYTES)):
+        at = start + index * JOB_WORDS * WORD_BYTES
+        _, _, is_closed, is_for_any, is_measured, begins, ends, price, cap, _, model = (
+            _word(answer, at + field * WORD_BYTES) for field in range(JOB_WORDS)
+        )
+        if not price:
+            raise ChainAway(f"job {first + index}: price 0")
+        kind = MEASURED if is_measured else VERIFIED
+        cid = MODEL_CID + model.to_bytes(WORD_BYTES, "big")
+        ends = -1 if is_closed else ends
+        found.append((Job(escrow, first + index, kind, cid, frozenset(), begins, ends, cap // price), bool(is_for_any)))
+    return found
+
+
 def decode_oracles(data: bytes) -> tuple[tuple[bytes, ...], int]:
     """ABI (address[] oracles, uint256 threshold) -> addresses and threshold.
 
@@ -141,6 +210,10 @@ def _word(data: bytes, at: int) -> int:
     if at + WORD_BYTES > len(data):
         raise ChainAway(f"answer of {len(data)} bytes, wanted a word at {at}")
     return int.from_bytes(data[at : at + WORD_BYTES], "big")
+
+
+def _words(*values: int) -> bytes:
+    return b"".join(value.to_bytes(WORD_BYTES, "big") for value in values)
 
 
 def _address(word: int) -> bytes:

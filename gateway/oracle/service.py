@@ -17,26 +17,24 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gateway import broker_url, curve, evidence, keys, site_file
+from gateway import broker_url, curve, keys, site_file
 from gateway.bus import Bus, Token
 from gateway.errors import CommandError, Exit
-from gateway.oracle import bundles, choices, epoch, messages
-from gateway.oracle.availability import EvidenceError, Windows
+from gateway.oracle import choices, epoch, messages
+from gateway.oracle.availability import EvidenceError
 from gateway.oracle.consensus import Oracle
 from gateway.oracle.effects import Choice, Effect, Fetch, Persist, Publish, Reject, Score
+from gateway.oracle.fetching import Fetching
 from gateway.oracle.leaves import read_leaves
 from gateway.oracle.quorum import Settle
-from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway, ChainReader
-from gateway.oracle.statements import Bundle, Close, Commitment, Root, Said, evidence_of, faults_of
+from gateway.oracle.statements import Close, Commitment, Opened, Root, Said, evidence_of, faults_of
 from gateway.oracle.witness import Witness
+from gateway.poai import models
 from gateway.ratio1 import MessageRefused
-from gateway.storage.embedded import Embedded
-from gateway.storage.errors import StoreError
 
 POLL_S = 0.25
 CHAIN_POLL_MS = 1_000
@@ -55,7 +53,8 @@ class Service:
         self.me = curve.address_of(self.key.secret)
         self.gateway = _address(site.gateway)
         settlement = _address(site.contracts["settlement"])
-        self.chain = ChainReader(site.chain_rpc, settlement, _address(site.contracts["devices"]))
+        escrow = _address(site.contracts["escrow"]) if site.contracts.get("escrow") else b""
+        self.chain = ChainReader(site.chain_rpc, settlement, _address(site.contracts["devices"]), escrow)
         self.stop = stop
         chain_id, settled, (self.number, oracles, threshold) = _wait_for_chain(self.chain, stop)
         if self.me not in oracles:
@@ -64,13 +63,25 @@ class Service:
         self.place = messages.Site(chain_id, settlement)
         self.store = folder / "oracles" / str(index)
         self.witness = Witness(self.store / "commitments", self.place)
+        self.gateways = [self.gateway, *(_address(address) for address in site.gateways)]
+        self.is_judging = bool(site.gateways or faults_of(len(oracles)))
+        self.fetching = Fetching(
+            folder,
+            self.store,
+            self.place,
+            self.chain,
+            (site.windows, site.window_seconds * 1000),
+            list(site.gateways.values()),
+            self.witness if self.is_judging else None,
+            self._say,
+        )
         self.polled_ms = 0
         self.said = ""
         self.oracle = Oracle(
             self.me,
             oracles,
             threshold,
-            [self.gateway],
+            self.gateways,
             say=lambda message: messages.seal(message, self.place, self.key.secret),
             sign=lambda root: epoch.sign_digest(self._digest(root), self.key),
             signer_of=lambda root, signature: epoch.signer_of(self._digest(root), signature),
@@ -96,11 +107,6 @@ class Service:
             self._pass_time()
         self.bus.stop()
 
-    def get(self, cid: str) -> bytes:
-        """A bundle from the site's R1FS."""
-        with contextlib.closing(Embedded(self.folder / "r1fs")) as r1fs:
-            return b"".join(bundles.at_most(r1fs.read(cid)))
-
     def _take_in(self, _topic: str, payload: bytes, _at_ms: int, token: Token) -> None:
         """On paho's thread: never wait. What finds no place is published again by who published it."""
         with contextlib.suppress(queue.Full):
@@ -113,20 +119,27 @@ class Service:
             self._say(f"refused a message: {error}")
             return []
         if isinstance(said.message, Close):
-            return self.oracle.close(said, now_ms())
+            return [*self.oracle.close(said, now_ms()), *self._show_decision(said)]
         if isinstance(said.message, Commitment):
             self._witness(said)
+            return []
+        if isinstance(said.message, Opened):
             return []
         return self.oracle.receive(said, now_ms())
 
     def _witness(self, said: Said) -> None:
-        """Note a gateway's commitment; where no oracle may lie, as on a site of one's own, nobody asks for it."""
-        if said.sender != self.gateway or not faults_of(len(self.oracle.oracles)):
+        """Note a gateway's commitment; nobody asks for it where there is one gateway and no oracle may lie."""
+        if said.sender not in self.gateways or not self.is_judging:
             return
         try:
             self.witness.note(said, self.chain.block_number())
         except (ChainAway, OSError) as error:
             self._say(f"a commitment is not noted: {error}")
+
+    def _show_decision(self, said: Said) -> list[Effect]:
+        """The site's own gateway asks again: which evidence was agreed on, it needs for claims."""
+        decision, is_several = self.oracle.decision, len(self.gateways) > 1
+        return [Publish(decision)] if decision and is_several and said.sender == self.gateway else []
 
     def _pass_time(self) -> None:
         if self.oracle.is_open and now_ms() >= self.polled_ms + CHAIN_POLL_MS:
@@ -140,12 +153,18 @@ class Service:
                 return
             self.witness.forget(settled)
             self._carry_out(self.oracle.settle(settled, now_ms()))
+        self._take_fetched()
         self._carry_out(self.oracle.tick(now_ms()))
+
+    def _take_fetched(self) -> None:
+        for epoch_, bundle in self.fetching.done():
+            self._carry_out(self.oracle.held(epoch_, bundle, now_ms()))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Fetch):
-                self._fetch(effect)
+                self.fetching.start(effect)
+                self._take_fetched()
             elif isinstance(effect, Score):
                 self._score(effect)
             elif isinstance(effect, Persist):
@@ -156,20 +175,6 @@ class Service:
                 self._say(f"epoch {effect.root.epoch}: {len(effect.signatures)} signed {effect.root.root.hex()}")
             elif isinstance(effect, Reject) and effect.reason not in EXPECTED:
                 self._say(f"rejected, from 0x{effect.sender.hex()}: {effect.reason}")
-
-    def _fetch(self, fetch: Fetch) -> None:
-        try:
-            folder, bundle = self._folder_of(fetch.bundle), fetch.bundle
-            if bundle.cid and not evidence.windows_path(folder, fetch.epoch).exists():
-                bundles.unpack(self.get(bundle.cid), bundle, fetch.epoch, self.place, folder)
-            windows = bundles.verify_bundle(folder, fetch.epoch, bundle, self.chain.block_hash)
-            if faults_of(len(self.oracle.oracles)):
-                seen = self.witness.seen(bundle.gateway, fetch.epoch)
-                bundle = replace(bundle, missing=bundles.missing_of(folder, windows, seen))
-        except (EvidenceError, ChainAway, StoreError, OSError) as error:
-            self._say(f"epoch {fetch.epoch}: {error}")
-            return
-        self._carry_out(self.oracle.held(fetch.epoch, bundle, now_ms()))
 
     def _choice(self, settled: int) -> Choice | None:
         """What was chosen among these oracles; or a root that was signed among others, for that signature holds."""
@@ -185,19 +190,13 @@ class Service:
         """Where what was chosen among these oracles lies; votes among others bind nobody here."""
         return self.store / f"oracles-{self.number}"
 
-    def _folder_of(self, bundle: Bundle) -> Path:
-        """The gateway's own, or where its bundle is unpacked."""
-        return self.store / "bundles" / bundle.digest.hex() if bundle.cid else self.folder / "evidence"
-
     def _score(self, score: Score) -> None:
-        def deeds(windows: Windows) -> Mapping[int, Deed]:
-            return self.chain.deeds(windows.block)
-
-        sources = [epoch.Source(self._folder_of(each), each.digest, each.missing) for each in score.bundles]
+        sources = [epoch.Source(self.fetching.folder_of(each), each.digest, each.missing) for each in score.bundles]
+        attested = evidence_of(score.bundles)
         try:
             previous = read_leaves(self.folder, self.chain, score.epoch - 1)
-            verdict = epoch.verdict_of(sources, score.epoch, evidence_of(score.bundles), deeds, previous)
-        except (EvidenceError, ChainAway, OSError, ValueError) as error:
+            verdict = epoch.verdict_of(sources, score.epoch, attested, self.chain, previous, models.shipped)
+        except (EvidenceError, ChainAway, CommandError, OSError, ValueError) as error:
             self._say(f"epoch {score.epoch} is not signed: {error}")
             return
         self._carry_out(self.oracle.scored(verdict.attested(), now_ms()))

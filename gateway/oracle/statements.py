@@ -27,6 +27,20 @@ class Root:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """The word of a site's own gateway that it opened window `window` of `count`, of window_ms each, by this block.
+
+    Its further gateways open theirs with it, so that a device has one beacon wherever it is heard.
+    """
+
+    epoch: int
+    window: int
+    count: int
+    window_ms: int
+    block: int
+
+
+@dataclass(frozen=True)
 class Commitment:
     """A gateway's word, in the next window, of what its evidence was when `window` was over.
 
@@ -130,7 +144,7 @@ class Signature:
     signature: bytes
 
 
-Message = Commitment | Close | Held | Vote | Proposal | Decision | Signature
+Message = Opened | Commitment | Close | Held | Vote | Proposal | Decision | Signature
 
 
 def faults_of(count: int) -> int:
@@ -162,15 +176,18 @@ def set_of(held: Iterable[Said], faults: int) -> tuple[Bundle, ...]:
     return tuple(sorted(chosen.values()))
 
 
-def digest_of(bundles: tuple[Bundle, ...]) -> bytes:
-    """SHA-256 of a set of evidence in deterministic CBOR, 32 bytes; NOTHING of none."""
-    if not bundles:
-        return NOTHING
+def encode_set(bundles: tuple[Bundle, ...]) -> bytes:
+    """A set of evidence in deterministic CBOR: [[gateway, digest, block, cid, [[first, last], ...]], ...]."""
     items = [
         [bundle.gateway, bundle.digest, bundle.block, bundle.cid, [list(gap) for gap in bundle.missing]]
         for bundle in bundles
     ]
-    return hashlib.sha256(bytes(cbor.encode(items))).digest()
+    return bytes(cbor.encode(items))
+
+
+def digest_of(bundles: tuple[Bundle, ...]) -> bytes:
+    """SHA-256 of a set of evidence as `encode_set` gives it, 32 bytes; NOTHING of none."""
+    return hashlib.sha256(encode_set(bundles)).digest() if bundles else NOTHING
 
 
 def evidence_of(bundles: tuple[Bundle, ...]) -> bytes:

@@ -4,6 +4,7 @@ Every row plays one epoch of 240 windows with real keys, signatures and draws (s
 (oracle/simulator.py), and says what came of it; tests/test_adversary.py states each figure exactly.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -36,8 +37,9 @@ def earned(
     deeds = deeds or {number: Deed(id, 1, (id,)) for number, id in enumerate(epoch.ids, 1)}
     works, _ = epoch.work()
     scores = verdict.availability_after(availability_ or epoch.availability(), works, deeds)
-    wei = dict(rewards.next_leaves((), deeds, scores))
-    units = verdict.units_of_deeds(works, deeds)
+    wei, units = rewards.rewards_of(deeds, scores), Counter[int]()
+    for (_, _, number), count in verdict.units_of_deeds(works, deeds).items():
+        units[number] += count
     return {number: (wei[number], units[number]) for number in deeds}
 
 

@@ -7,10 +7,10 @@ from gateway import evidence
 from gateway.oracle import availability, epoch
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.epoch import SignerKeys
-from gateway.poai import verdict
-from gateway.poai.claims import claims_of
+from gateway.poai import score, verdict
 from gateway.poai.draw import turns
 from gateway.poai.models import Models
+from gateway.poai.score import Heard
 from gateway.poai.verdict import Checked, Work
 
 
@@ -32,14 +32,9 @@ def check_epoch(
         for window in windows.opened:
             if block_hash(window.block) != window.block_hash:
                 raise EvidenceError(f"window {window.window}: the chain's block {window.block} has another hash")
-        due, hashes = turns(windows), dict[int, bytes]()
-        for turn in due.values():
-            if (found := block_hash(turn.block)) is None:
-                raise EvidenceError(f"block {turn.block}: the chain has none, wanted it for the draw")
-            hashes[turn.block] = found
         path, is_signed = evidence.heartbeats_path(folder, number), SignerKeys().is_signed
-        claims = claims_of(windows, evidence.read(path), is_signed, devices, models.kept)
         reveals = verdict.read_reveals(evidence.read(path), is_signed)
-        return verdict.check(claims, due, hashes, reveals, models.runs, number, windows.count)
+        heard = Heard(windows, turns(windows), lambda: evidence.read(path), reveals)
+        return score.score([heard], is_signed, devices, block_hash, models)
     except evidence.EvidenceDamaged as error:
         raise EvidenceError(str(error)) from error

@@ -1,8 +1,9 @@
 """The models whose work can be checked here: artifacts by the CID that devices sign, run by the device's own C."""
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from device.agent.sampling import kept_inferences
@@ -15,10 +16,13 @@ SHIPPED = tuple(sorted((Path(__file__).resolve().parents[2] / "models").glob("*/
 
 @dataclass(frozen=True)
 class Models:
-    """By model CID (36 bytes): how many inferences of a heartbeat a device keeps, and the model itself."""
+    """By model CID (36 bytes): how many inferences of a heartbeat a device keeps, the model itself, and bytes of its
+    input and output.
+    """
 
     kept: Mapping[bytes, int]
     runs: Mapping[bytes, Run]
+    sizes: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
 
 
 def load(paths: Iterable[Path] = SHIPPED) -> Models:
@@ -27,7 +31,7 @@ def load(paths: Iterable[Path] = SHIPPED) -> Models:
     Raises:
         CommandError: one cannot be read or is refused, or there is no C compiler to build the runner.
     """
-    kept, runs = dict[bytes, int](), dict[bytes, Run]()
+    kept, runs, sizes = dict[bytes, int](), dict[bytes, Run](), dict[bytes, tuple[int, int]]()
     for path in paths:
         try:
             model = Model(path.read_bytes())
@@ -39,7 +43,14 @@ def load(paths: Iterable[Path] = SHIPPED) -> Models:
             raise CommandError(f"{error}", Exit.USAGE) from error
         kept[model.cid] = kept_inferences(model.input_bytes, model.output_bytes)
         runs[model.cid] = _runner(model)
-    return Models(kept, runs)
+        sizes[model.cid] = model.input_bytes, model.output_bytes
+    return Models(kept, runs, sizes)
+
+
+@functools.cache
+def shipped() -> Models:
+    """The models whose work counts in every epoch: those of this version, so that all oracles have the same."""
+    return load()
 
 
 def _runner(model: Model) -> Run:

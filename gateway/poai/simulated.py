@@ -142,7 +142,7 @@ class Epoch:
         return verdict.check(
             claims_of(self.windows, self.items, is_signed, set(self.ids), {MODEL: KEPT}),
             due,
-            {turn.block: block_hash(turn.block, self.seed) for turn in due.values()},
+            lambda number: block_hash(number, self.seed),
             verdict.read_reveals(self.items, is_signed),
             {MODEL: run},
             self.number,

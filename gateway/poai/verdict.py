@@ -4,15 +4,16 @@ The rule. Of a claim that was drawn, with the inference drawn:
   missed   no answer in time, signed by the device and naming this inference: silence is no fraud, and is not paid.
   sound    its outputs lead from its chain to the heartbeat's, and the model run on its window gives its first output.
   fraud    it is the device's signed word and one of the two is not so. The proof is the two signed messages.
-Units of a device = floor(claimed * answered^2 / challenged^2), each in units: of all its claims that had a turn, of
-those that were drawn and found sound, and of those that were drawn. Who computes a share p and is silent about the
-rest is paid p^2: skipping costs more than it saves. Without a challenge, or with a fraud, nothing is paid.
+Units of a device with a model = floor(claimed * answered^2 / challenged^2), each in units: of its claims with this
+model that had a turn; of all its claims that were drawn and found sound; and of those that were drawn. Who computes a
+share p and is silent about the rest is paid p^2: skipping costs more than it saves. Without a challenge, or with a
+fraud, nothing is paid.
 A deed with a fraud in the epoch earns nothing in it, neither work nor availability.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from device.agent import reveal as messages
 from device.agent import wire
@@ -20,6 +21,7 @@ from gateway.oracle.availability import Heartbeat
 from gateway.oracle.rewards import Deed
 from gateway.poai.claims import Claim
 from gateway.poai.draw import CHALLENGES, Turn, draw
+from gateway.poai.jobs import VERIFIED, Kind
 
 MISSED, SOUND, FRAUD = "missed", "sound", "fraud"
 Run = Callable[[bytes], bytes]
@@ -36,6 +38,11 @@ class Reveal:
     outputs: bytes
     before: bytes
 
+    @property
+    def device(self) -> bytes:
+        """20 bytes."""
+        return self.place[0]
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -50,20 +57,45 @@ class Checked:
 
 @dataclass(frozen=True)
 class Work:
-    """A device's epoch, in units; repeated: how many revealed windows it had revealed before in the epoch."""
+    """A device's epoch, in units.
 
-    claimed: int = 0
+    Attributes:
+        models: of each model, by CID, what was claimed and had a turn.
+        repeated: how many revealed windows it had revealed before in the epoch.
+    """
+
+    models: Mapping[bytes, int] = field(default_factory=dict)
     challenged: int = 0
     answered: int = 0
     frauds: int = 0
     repeated: int = 0
 
     @property
+    def claimed(self) -> int:
+        """What had a turn, of all models together."""
+        return sum(self.models.values())
+
+    @property
     def units(self) -> int:
-        """What is paid."""
+        """What counts, of all models together."""
+        return sum(self.units_of(model) for model in self.models)
+
+    def units_of(self, model: bytes) -> int:
+        """What counts of a model, by CID."""
         if not self.challenged or self.frauds:
             return 0
-        return self.claimed * self.answered**2 // self.challenged**2
+        return self.models.get(model, 0) * self.answered**2 // self.challenged**2
+
+    def __add__(self, other: "Work") -> "Work":
+        """What two gateways heard of one device, no claim in both."""
+        models = self.models.keys() | other.models.keys()
+        return Work(
+            {model: self.models.get(model, 0) + other.models.get(model, 0) for model in models},
+            self.challenged + other.challenged,
+            self.answered + other.answered,
+            self.frauds + other.frauds,
+            self.repeated + other.repeated,
+        )
 
 
 def read_reveals(items: Iterable[tuple[int, bytes]], is_signed: Callable[[Heartbeat], bool]) -> list[Reveal]:
@@ -102,7 +134,7 @@ def fault_of(claim: Claim, reveal: Reveal, run: Run) -> str:
 def check(
     claims: Iterable[Claim],
     turns: Mapping[int, Turn],
-    hashes: Mapping[int, bytes],
+    hash_of: Callable[[int], bytes],
     reveals: Iterable[Reveal],
     runs: Mapping[bytes, Run],
     epoch: int,
@@ -112,34 +144,35 @@ def check(
     """What each device that claims anything has worked, and every challenge with its outcome.
 
     Args:
-        hashes: of the turns' blocks, 32 bytes each. runs: by model CID. windows: K.
+        hash_of: a turn's block, 32 bytes; what it raises is raised. runs: by model CID. windows: K.
     Raises:
-        KeyError: a block or a model is not given.
+        KeyError: a model is not given.
     """
     answers: dict[tuple[bytes, int, int, int, int], list[Reveal]] = {}
     for reveal in reveals:
         answers.setdefault(reveal.place, []).append(reveal)
+    claimed: dict[bytes, dict[bytes, int]] = {}
     sums: dict[bytes, list[int]] = {}
     seen: set[tuple[bytes, bytes]] = set()
     checked = []
     for claim in claims:
-        work = sums.setdefault(claim.device, [0] * 5)
+        of_models, work = claimed.setdefault(claim.device, {}), sums.setdefault(claim.device, [0] * 4)
         if (turn := turns.get(claim.window)) is None:
             continue
-        work[0] += claim.units
-        index = draw(hashes[turn.block], claim, epoch, windows, challenges)
+        of_models[claim.model] = of_models.get(claim.model, 0) + claim.units
+        index = draw(hash_of(turn.block), claim, epoch, windows, challenges)
         if index is None:
             continue
         place = (claim.device, claim.boot, claim.sequence, claim.count, index)
         found = _checked(claim, index, [r for r in answers.get(place, ()) if r.receipt_ms < turn.until_ms], runs)
         checked.append(found)
-        work[1] += claim.units
-        work[2] += claim.units * (found.outcome == SOUND)
-        work[3] += found.outcome == FRAUD
-        work[4] += (claim.device, found.window) in seen
+        work[0] += claim.units
+        work[1] += claim.units * (found.outcome == SOUND)
+        work[2] += found.outcome == FRAUD
+        work[3] += (claim.device, found.window) in seen
         if found.window:
             seen.add((claim.device, found.window))
-    return {device: Work(*work) for device, work in sums.items()}, checked
+    return {device: Work(claimed[device], *work) for device, work in sums.items()}, checked
 
 
 def _checked(claim: Claim, index: int, reveals: list[Reveal], runs: Mapping[bytes, Run]) -> Checked:
@@ -157,13 +190,17 @@ def frauds_of(works: Mapping[bytes, Work]) -> set[bytes]:
     return {device for device, work in works.items() if work.frauds}
 
 
-def units_of_deeds(works: Mapping[bytes, Work], deeds: Mapping[int, Deed]) -> dict[int, int]:
-    """Verified units of each deed; none of one with a fraud."""
-    frauds = frauds_of(works)
-    return {
-        number: 0 if frauds.intersection(deed.devices) else sum(works.get(id, Work()).units for id in deed.devices)
-        for number, deed in deeds.items()
-    }
+def units_of_deeds(works: Mapping[bytes, Work], deeds: Mapping[int, Deed]) -> dict[tuple[Kind, bytes, int], int]:
+    """Units of each (kind, model, deed) that has any, as jobs.assign takes them; none of a deed with a fraud."""
+    frauds, found = frauds_of(works), dict[tuple[Kind, bytes, int], int]()
+    for number, deed in deeds.items():
+        for device in () if frauds.intersection(deed.devices) else deed.devices:
+            work = works.get(device, Work())
+            for model in work.models:
+                if units := work.units_of(model):
+                    key = VERIFIED, model, number
+                    found[key] = found.get(key, 0) + units
+    return found
 
 
 def availability_after(

@@ -88,6 +88,9 @@ interface IEscrow {
     /// @notice Whether work of `deed` counts for `job`.
     function isWorker(uint256 job, uint256 deed) external view returns (bool);
 
+    /// @notice The same of many deeds.
+    function areWorkers(uint256 job, uint256[] calldata deeds) external view returns (bool[] memory);
+
     /// @notice The units that `deed` was paid for.
     function delivered(uint256 job, uint256 deed) external view returns (uint256);
 

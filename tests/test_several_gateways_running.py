@@ -1,0 +1,128 @@
+"""A site with a further gateway, all processes real: who roams is paid in full, who is killed loses only its own."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from coincurve import PrivateKey
+
+from device.agent import eip712
+from device.agent.port import FileMemory
+from device.agent.store import Store
+from gateway import agreed, chain, curve, joining, keys, ledger, site_file
+from gateway.oracle.epoch import sign_digest
+from gateway.settlement import Contracts, Settlement
+from tests.up_site import ROOT, WAIT_S, Up, tinyren
+
+SECONDS = ["--epoch-seconds", "8", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]
+WINDOWS = 8
+OWNER, *DEVICES = (PrivateKey(bytes(31) + bytes([number])) for number in (9, 10, 11, 12))
+HERE, THERE, ROAMING = (curve.address_of(key.secret) for key in DEVICES)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def bind(folder, stores):
+    """Mint a deed for each device, and bind it; make the devices' stores."""
+    site = site_file.read(folder)
+    with contextlib.closing(chain.open_embedded(folder / "chain.sqlite")) as opened:
+        settlement = Settlement(opened, Contracts(**site.contracts), keys.load(folder / "keys" / "deployer.key"))
+        contract = bytes.fromhex(site.contracts["devices"][2:])
+        for deed, (key, store) in enumerate(zip(DEVICES, stores, strict=True), len(settlement.bindings()) + 1):
+            memory = FileMemory(store)
+            Store(memory).open(lambda secret=key.secret: secret)
+            memory.close()
+            fields = (deed, curve.address_of(key.secret), curve.address_of(OWNER.secret), "cpython", 0, 1 << 40)
+            digest = eip712.binding_digest(curve.keccak, opened.chain_id, contract, *fields)
+            both = [sign_digest(digest, signer) for signer in (OWNER, key)]
+            settlement.mint_deed(deed, chain.address_of(OWNER), 1)
+            settlement.bind(deed, chain.address_of(key), "cpython", 1 << 40, *both)
+
+
+class Agent:
+    """A device of this computer, at one gateway's broker."""
+
+    def __init__(self, port, store):
+        command = [sys.executable, "-m", "device.agent", "--broker", f"127.0.0.1:{port}", "--store", str(store)]
+        self.child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert json.loads(self.child.stdout.readline())
+
+    def end(self):
+        self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+
+
+class Further:
+    """The further gateway's process."""
+
+    def __init__(self, folder):
+        self.folder, self.log = folder, folder / "gateway.log"
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "gateway.further", "--site", str(folder)]
+            self.child = subprocess.Popen(command, cwd=ROOT, stderr=log)
+
+    def wait_ready(self):
+        for _ in range(100 * WAIT_S):
+            if "ready" in self.log.read_text():
+                return site_file.read(self.folder).broker_port
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(0.01)
+        raise AssertionError(self.log.read_text())
+
+
+def wait_window(site, least):
+    """Wait until the open epoch has come so far."""
+    site.wait_state(lambda now: now["window"] >= least)
+
+
+def scores(folder, epoch):
+    found = ledger.read(folder / "settlement", epoch).availability
+    return [found.get(device, 0) for device in (HERE, THERE, ROAMING)]
+
+
+@pytest.fixture
+def processes():
+    with contextlib.ExitStack() as ends:
+        yield ends
+
+
+def test_a_further_gateway_counts_until_it_is_killed_and_its_evidence_is_audited(tmp_path, processes):
+    folder, second, stores = tmp_path / "site", tmp_path / "second", [tmp_path / f"device-{n}" for n in range(3)]
+    first = Up(folder, *SECONDS)
+    first.wait_line("page http")
+    assert first.end()[0] == 0
+    bind(folder, stores)
+    port = free_port()
+    invitation = joining.admit(folder, joining.prepare(second), f"http://127.0.0.1:{port}")
+    joining.accept(second, invitation, port)
+    site = Up(folder, *SECONDS)
+    processes.callback(site.process.kill)
+    site.wait_line("page http")
+    further = Further(second)
+    processes.callback(further.child.kill)
+    there, here = further.wait_ready(), site_file.read(folder).broker_port
+    agents = [Agent(port, store) for port, store in zip((here, there, here), stores, strict=True)]
+    for agent in agents:
+        processes.callback(agent.end)
+    site.wait_line("epoch 1 is settled")
+    wait_window(site, 3)
+    agents[2].end()
+    agents[2] = Agent(there, stores[2])
+    processes.callback(agents[2].end)
+    site.wait_line("epoch 2 is settled")
+    in_two = scores(folder, 2)
+    wait_window(site, 5)
+    further.child.send_signal(signal.SIGKILL)
+    further.child.wait()
+    site.wait_line("epoch 4 is settled")
+    assert in_two[0] == in_two[1] == 255 and in_two[2] >= 255 * (WINDOWS - 2) // WINDOWS
+    assert scores(folder, 4) == [255, 0, 0]

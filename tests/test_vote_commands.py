@@ -1,0 +1,111 @@
+"""`tinyren vote` on a council of its own: from R1 to a parameter that is governed, and each step too early."""
+
+import pytest
+
+from gateway import council
+from gateway.chain import Contract, address_of
+from gateway.errors import Exit
+from gateway.settlement import NOBODY, Settlement, deploy
+from gateway.settlement_tree import Leaves, Trees
+from tests.contract_scene import ORACLES, PAYER, Scene
+from tests.contract_site import R1, Site
+
+RULES = council.Rules(
+    wait_blocks=2, period_blocks=3, least_votes_wei=R1, quorum_percent=10, least_quorum_wei=5 * R1, lock_s=30
+)
+
+
+@pytest.fixture
+def site(tmp_path, capsys):
+    """A governed settlement beside the site's own, of whose R1 A has 100."""
+    made = Site(tmp_path, capsys)
+    chain, oracles = made.scene.chain, [address_of(item) for item in ORACLES]
+    made.governed = council.deploy(chain, PAYER, made.scene.deeds.address, oracles, 2, 1000 * R1, 60, NOBODY, RULES)
+    known = {"deeds": made.scene.deeds.address, "devices": made.scene.devices.address}
+    contracts = deploy(chain, PAYER, oracles, 2, known | {"settlement": made.governed.settlement}, known.__setitem__)
+    scene = Scene(chain, Settlement(chain, contracts, PAYER))
+    scene.post({1: 100 * R1})
+    mine(made, 61)  # the delay, by a block a second at least
+    scene.settlement.claim(1, *Trees(Leaves(deeds=((1, 100 * R1),))).deed(1))
+    yield made
+    made.close()
+
+
+def mine(site, blocks):
+    for _ in range(blocks):
+        site.scene.chain.mine()
+
+
+def vote(site, verb, *words, key=""):
+    """`tinyren vote VERB` at the council, as JSON."""
+    return site.json("vote", verb, *words, "--council", site.governed.council, key=key)
+
+
+def refused(site, code, said, verb, *words, key="a"):
+    """`tinyren vote VERB` ends with `code` and says so, and sends nothing."""
+    before = site.scene.chain.block_number()
+    got, out, err = site.run("vote", verb, *words, "--council", site.governed.council, key=key)
+    assert (got, out, len(err.splitlines())) == (code, "", 1) and said in err, err
+    assert site.scene.chain.block_number() == before
+
+
+def propose(site, *words, why="a cap that fits"):
+    more = ("--settlement", site.governed.settlement, "--why", why)
+    return vote(site, "propose", *words, *more, key="a")["proposals"][0]
+
+
+def test_votes_change_what_is_governed_and_nothing_before_its_time(site):
+    assert vote(site, "deposit", "10", key="a")["votes_wei"] == str(10 * R1)
+    found = propose(site, "--epoch-cap", "500")
+    number = found["id"][:12]
+    assert found["state"] == "pending" and found["why"] == "a cap that fits"
+    cap, nobody = 500 * R1, NOBODY
+    wanted = f"govern(epochCap {cap}, delay 60, leastOracles 1, guardian {nobody}) at {site.governed.settlement}"
+    assert found["does"] == [wanted]
+    refused(site, Exit.REFUSED, "`tinyren vote show` says what it waits for", "cast", number, "for")
+    mine(site, 2)
+    refused(site, Exit.REFUSED, "GovernorUnexpectedProposalState", "queue", number)
+    assert vote(site, "cast", number, "for", key="a")["proposals"][0]["votes_wei"]["for"] == str(10 * R1)
+    refused(site, Exit.REFUSED, "one vote a proposal", "cast", number, "against")
+    mine(site, 3)
+    assert vote(site, "show", number)["proposals"][0]["state"] == "succeeded"
+    assert vote(site, "queue", number, "--dry-run", key="anyone")["gas"] > 21_000
+    assert vote(site, "queue", number, key="anyone")["proposals"][0]["state"] == "queued"
+    refused(site, Exit.REFUSED, "its lock ends ", "execute", number, key="anyone")
+    mine(site, 31)  # a block a second at least
+    assert vote(site, "execute", number, key="anyone")["proposals"][0]["state"] == "executed"
+    settlement = Contract("Settlement", site.governed.settlement)
+    assert site.scene.chain.call(settlement, "epochCap") == cap
+    assert vote(site, "execute", number, key="anyone")["proposals"][0]["next"] == "nothing: it is done"
+    assert vote(site, "withdraw", "10", key="a")["votes_wei"] == "0"
+    code, out, _ = site.run("vote", "show", "--council", site.governed.council)
+    assert code == 0 and "executed; nothing: it is done" in out and out.endswith("RESULT: OK proposals=1\n")
+
+
+def test_a_vote_below_the_least_quorum_is_defeated(site):
+    vote(site, "deposit", "4.9", key="a")
+    number = propose(site, "--delay", "120")["id"]
+    mine(site, 2)
+    vote(site, "cast", number, "for", key="a")
+    mine(site, 3)
+    (found,) = vote(site, "show", number)["proposals"]
+    assert (found["state"], found["quorum_wei"]) == ("defeated", str(5 * R1))
+    refused(site, Exit.REFUSED, "what it waits for", "queue", number)
+
+
+def test_what_cannot_be_proposed_is_told_before_anything_is_sent(site):
+    settlement, own = site.governed.settlement, site.scene.settlement.contracts.settlement
+    refused(site, Exit.USAGE, "nothing to propose", "propose", "--why", "x")
+    refused(site, Exit.REFUSED, "it is governed by 0x", "propose", "--why", "x", "--delay", "90", "--settlement", own)
+    more = ("--why", "x", "--settlement", settlement)
+    refused(site, Exit.REFUSED, "`tinyren vote deposit` gives votes", "propose", "--delay", "90", *more)
+    refused(site, Exit.USAGE, "name a smaller number", "propose", "--delay", "9" * 30, *more)
+    refused(site, Exit.NOTHING_TO_DO, "0 ids begin with this", "cast", "1234", "for")
+    refused(site, Exit.REFUSED, "amount: 0x", "deposit", "101")
+    refused(site, Exit.REFUSED, "amount: 0x", "withdraw", "1")
+
+
+def test_a_reason_that_a_terminal_would_obey_is_shown_harmless(site):
+    vote(site, "deposit", "10", key="a")
+    assert propose(site, "--delay", "90", why="a\x1b[2Jb\nc")["why"] == "a?[2Jb?c"
+    assert len(vote(site, "show")["proposals"]) == 1
