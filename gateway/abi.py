@@ -7,8 +7,11 @@ specification; names and types from contracts/artifacts.
 from functools import cache
 from typing import Any
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import encode
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, ValueOutOfBounds
+from eth_abi.registry import registry
 from eth_utils.address import is_address, to_checksum_address
 
 from contracts import NAMES, artifact
@@ -18,6 +21,13 @@ _BUILT_IN: tuple[dict[str, Any], ...] = (
     {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
     {"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
+
+# Text that somebody else wrote may be no UTF-8: such bytes become surrogates, and one bad text hides no others.
+_REGISTRY = registry.copy()  # type: ignore[no-untyped-call]
+_REGISTRY.unregister_decoder("string")
+_TEXT = StringDecoder(handle_string_errors="surrogateescape")  # type: ignore[no-untyped-call]
+_REGISTRY.register_decoder("string", _TEXT)
+_CODEC = ABICodec(_REGISTRY)
 
 
 class TooLarge(ValueError):
@@ -126,7 +136,7 @@ def _type(item: dict[str, Any]) -> str:
 
 def _decoded(items: list[dict[str, Any]], data: bytes) -> tuple[Any, ...]:
     try:
-        return tuple(_clean(value) for value in decode(_types(items), data))
+        return tuple(_clean(value) for value in _CODEC.decode(_types(items), data))
     except (DecodingError, OverflowError) as error:
         raise ValueError(f"{len(data)} bytes, wanted {', '.join(_types(items))}: {error}") from error
 

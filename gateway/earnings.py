@@ -8,15 +8,15 @@ since 1970, amounts wei.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gateway.oracle import availability
 from gateway.oracle.availability import FULL, Heartbeat, Windows
 from gateway.oracle.rewards import ND_REWARD_WEI, Deed, epoch_reward
 from gateway.poai.verdict import MISSED, Checked, Work
 
-ANSWERED, NOT_OPENED, SILENT = "answered", "not opened", "silent"
+ANSWERED, NOT_OPENED, SILENT, COPIED = "answered", "not opened", "silent", "copied"
 REFUSED = {2: "replayed", 3: "forged", 4: "no beacon", 5: "out of time"}
 OUTCOMES = {
     ANSWERED: "a signed heartbeat with this window's beacon came in time",
@@ -26,6 +26,7 @@ OUTCOMES = {
     REFUSED[3]: "its signature is not the device's",
     REFUSED[4]: "its beacon is none of this epoch's windows",
     REFUSED[5]: "it came before the window was opened, or after it was over",
+    COPIED: "another gateway heard another heartbeat under the same (boot, sequence): two boards hold one key",
 }
 RULE = (
     "A window is answered by a heartbeat that the device signed over this window's beacon, with a new (boot, "
@@ -145,22 +146,27 @@ def explain(
     money: Money,
     attested: tuple[bytes, bytes],
     worked: Worked | None = None,
+    others: Sequence[tuple[Windows, Iterable[Heartbeat]]] = (),
 ) -> Explanation:
     """Explain one deed's epoch.
 
     Args:
         deed: as bound at the epoch's close. heartbeats: in file order, of anybody; consumed once.
         attested: (root, digest of the evidence), 32 bytes each. worked: None if no work was looked at.
+        others: what the site's other gateways opened and heard, as windows and heartbeats.
     """
     worked = worked or Worked()
     found: dict[bytes, list[tuple[int | None, Evidence]]] = {device: [] for device in deed.devices}
-    for beat, window, broken in availability.judge(windows, heartbeats, is_signed, found):
-        after_ms = None if window is None else beat.receipt_ms - window.opened_ms
-        outcome = REFUSED.get(broken, ANSWERED)
-        signed = broken != 3 and (broken != 2 or is_signed(beat))
-        item = Evidence(beat.receipt_ms, after_ms, beat.boot, beat.sequence, beat.digest, signed, outcome)
-        found[beat.device].append((None if window is None else window.window, item))
-    devices = tuple(_device(device, windows, found[device], worked) for device in deed.devices)
+    heard = [(windows, heartbeats), *others]
+    for opened, beats in heard:
+        for beat, window, broken in availability.judge(opened, beats, is_signed, found):
+            after_ms = None if window is None else beat.receipt_ms - window.opened_ms
+            outcome = REFUSED.get(broken, ANSWERED)
+            signed = broken != 3 and (broken != 2 or is_signed(beat))
+            item = Evidence(beat.receipt_ms, after_ms, beat.boot, beat.sequence, beat.digest, signed, outcome)
+            found[beat.device].append((None if window is None else window.window, item))
+    together = replace(windows, opened=tuple(window for opened, _ in heard for window in opened.opened))
+    devices = tuple(_device(device, together, _told_apart(found[device]), worked) for device in deed.devices)
     is_paid = bool(deed.devices) and not any(device.work.frauds for device in devices)
     earned = epoch_reward(sum(device.availability for device in devices), deed.slots) if is_paid else 0
     advice = tuple(_advise(deed, devices, windows, money))
@@ -168,12 +174,26 @@ def explain(
     return Explanation(windows.epoch, number, *shape, devices, earned, worked.jobs, money, *attested, advice)
 
 
+def _told_apart(found: list[tuple[int | None, Evidence]]) -> list[tuple[int | None, Evidence]]:
+    """The same, but that two different answers under one (boot, sequence), at two gateways, count for nobody."""
+    answers: dict[tuple[int, int], set[tuple[int | None, bytes]]] = {}
+    for number, item in found:
+        if item.outcome == ANSWERED:
+            answers.setdefault((item.boot, item.sequence), set()).add((number, item.digest))
+    copied = {place for place, different in answers.items() if len(different) > 1}
+    return [
+        (number, replace(item, outcome=COPIED) if item.outcome == ANSWERED and place in copied else item)
+        for number, item in found
+        for place in [(item.boot, item.sequence)]
+    ]
+
+
 def _device(device: bytes, windows: Windows, found: list[tuple[int | None, Evidence]], worked: Worked) -> DeviceVerdict:
     of_window: dict[int, list[Evidence]] = {}
     for number, item in found:
         if number is not None:
             of_window.setdefault(number, []).append(item)
-    opened = {window.window: window for window in windows.opened}
+    opened = {window.window: window for window in reversed(windows.opened)}
     verdicts = []
     for number in range(windows.count):
         window, evidence = opened.get(number), tuple(of_window.get(number, ()))
@@ -211,8 +231,7 @@ def _advise(deed: Deed, devices: tuple[DeviceVerdict, ...], windows: Windows, mo
         yield f"{lost[SILENT]} windows had no heartbeat: check the device's power and its link."
     if lost[REFUSED[5]]:
         yield f"{lost[REFUSED[5]]} answers were out of time: the link is slow for windows of {windows.window_ms} ms."
-    if lost[REFUSED[2]] or lost[REFUSED[3]]:
-        count = lost[REFUSED[2]] + lost[REFUSED[3]]
+    if count := lost[REFUSED[2]] + lost[REFUSED[3]] + lost[COPIED]:
         yield f"{count} answers were replayed or forged: two boards may hold one key; bind a device with a new key."
     free = deed.slots - len(deed.devices)
     if free > 0:

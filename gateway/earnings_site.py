@@ -5,26 +5,30 @@ hash to the roots on chain, and the evidence must lead from the one to the other
 another sum than the one that is paid would mislead.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from eth_utils.address import to_checksum_address
 
-from gateway import evidence, ledger, site_file
+from gateway import agreed, evidence, ledger, site_file
 from gateway.accounts import Accounts
 from gateway.chain import ChainError
 from gateway.earnings import Explanation, Money, Worked, explain
 from gateway.errors import CommandError, Exit
 from gateway.evidence_file import EvidenceDamaged
 from gateway.oracle import epoch as epochs
-from gateway.oracle.availability import EvidenceError
-from gateway.oracle.epoch import SignerKeys
+from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
+from gateway.oracle.epoch import SignerKeys, Source
 from gateway.oracle.rewards import Deed
 from gateway.poai import models
-from gateway.poai.check import check_epoch
+from gateway.poai.check import check_sources
 from gateway.settlement import Contracts, PostedRoot, Settlement
 from gateway.settlement_chain import SettlementChain
 from gateway.settlement_tree import Leaves, root_of
 from gateway.verify_site import chain_of
+
+
+Heard = tuple[Windows, Iterator[Heartbeat]]
 
 
 def explain_site(folder: Path, deed: int, epoch: int, rpc: str | None = None) -> Explanation:
@@ -62,9 +66,11 @@ def _explain(folder: Path, settlement: Settlement, deed: int, epoch: int) -> Exp
         last = max(posted, default=0)
         raise CommandError(f"epoch {epoch} is not settled; wanted 1 to {last}, or wait", Exit.NOTHING_TO_DO)
     place = folder / "evidence"
-    if evidence.digest(place, epoch) != posted[epoch].evidence:
+    sources = agreed.sources(place, epoch, posted[epoch].evidence)
+    if len(sources) == 1 and evidence.digest(sources[0].folder, epoch) != sources[0].digest:
         raise CommandError(f"{place}: epoch {epoch} is not the evidence that oracles signed; restore it", Exit.TRUST)
-    windows, chain = epochs.read_windows(place, epoch), SettlementChain(settlement)
+    heard, chain = sorted((_heard(source, epoch) for source in sources), key=_close_block), SettlementChain(settlement)
+    windows, heartbeats = heard.pop(len(heard) // 2)
     bound = settlement.bindings(windows.block)
     if deed not in bound:
         raise CommandError(f"deed {deed}: none at the close of epoch {epoch}; wanted 1 to {len(bound)}", Exit.USAGE)
@@ -72,25 +78,36 @@ def _explain(folder: Path, settlement: Settlement, deed: int, epoch: int) -> Exp
     before = _leaves(folder, posted[epoch - 1]) if epoch > 1 else Leaves()
     close = chain.at_close(windows)
     owner, devices = _raw(bound[deed].owner), tuple(map(_raw, bound[deed].devices))
-    works, checked = check_epoch(place, epoch, chain.block_hash, set(devices), models.shipped())
+    works, checked = check_sources(sources, epoch, chain.block_hash, set(devices), models.shipped())
     told = explain(
         deed,
         Deed(owner, bound[deed].slots, devices),
         windows,
-        epochs.read_heartbeats(evidence.read(evidence.heartbeats_path(place, epoch))),
+        heartbeats,
         SignerKeys().is_signed,
         _money(settlement, deed, owner, owner in close.to_account, before, leaves),
         (posted[epoch].root, posted[epoch].evidence),
         Worked(works, tuple(checked), _jobs(deed, before, leaves)),
+        heard,
     )
     if not told.money.is_account and told.earned_wei != told.money.cumulative_wei - told.money.before_wei:
         got, wanted = told.earned_wei, told.money.cumulative_wei - told.money.before_wei
         raise CommandError(f"deed {deed}: the evidence gives {got} wei, the root {wanted}; verify the site", Exit.TRUST)
-    verdict = epochs.verdict(place, epoch, posted[epoch].evidence, chain, before, models.shipped)
+    verdict = epochs.verdict_of(sources, epoch, posted[epoch].evidence, chain, before, models.shipped)
     if verdict.root != posted[epoch].root:
         what = f"epoch {epoch}: the evidence gives root 0x{verdict.root.hex()}, not the chain's"
         raise CommandError(f"{what}; see `tinyren verify`", Exit.TRUST)
     return told
+
+
+def _heard(source: Source, epoch: int) -> Heard:
+    """What a gateway opened that counts, and what it heard."""
+    windows = epochs.that_count(epochs.read_windows(source.folder, epoch), source.missing)
+    return windows, epochs.read_heartbeats(evidence.read(evidence.heartbeats_path(source.folder, epoch)))
+
+
+def _close_block(heard: Heard) -> int:
+    return heard[0].block
 
 
 def _money(settlement: Settlement, deed: int, owner: bytes, is_account: bool, before: Leaves, leaves: Leaves) -> Money:

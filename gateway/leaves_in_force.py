@@ -22,5 +22,7 @@ def read_trees(folder: Path, chain: Chain, settlement: Contract) -> Trees:
     kept = ledger.read(folder / "settlement", epoch)
     if kept is None or root_of(kept.leaves) != root:
         what = f"{folder / 'settlement'}: the leaves of epoch {epoch} are missing or not the chain's"
-        raise CommandError(f"{what}; `tinyren up` writes them again from the evidence", Exit.TRUST)
+        raise CommandError(
+            f"{what}; a running site writes them in a moment, `tinyren up` from the evidence", Exit.TRUST
+        )
     return Trees(kept.leaves)

@@ -102,16 +102,18 @@ def deploy(
     if "r1" not in have:
         have["r1"] = chain.call(Contract("Settlement", have["settlement"]), "r1")
         save("r1", have["r1"])
+    _check(chain, Contracts(have["r1"], have["deeds"], have["devices"], have["settlement"]), oracles, threshold)
     ensure("escrow", "Escrow", have["settlement"], have["r1"], GRACE_EPOCHS, PATIENCE_S)
-    contracts = Contracts(**{item.name: have[item.name] for item in fields(Contracts)})
-    _check(chain, contracts, oracles, threshold)
-    return contracts
+    settles = chain.call(Contract("Escrow", have["escrow"]), "settlement")
+    if settles != have["settlement"]:
+        raise ChainError(f"escrow: {have['escrow']} is settled by {settles}, wanted {have['settlement']}")
+    return Contracts(**{item.name: have[item.name] for item in fields(Contracts)})
 
 
 def _check(chain: Chain, contracts: Contracts, oracles: Sequence[str], threshold: int) -> None:
-    for item in fields(contracts):
-        if not chain.has_code(getattr(contracts, item.name)):
-            raise ChainError(f"{item.name}: no contract at {getattr(contracts, item.name)} on chain {chain.chain_id}")
+    for name, address in vars(contracts).items():
+        if address and not chain.has_code(address):
+            raise ChainError(f"{name}: no contract at {address} on chain {chain.chain_id}")
     settlement = Contract("Settlement", contracts.settlement)
     found = chain.call(settlement, "threshold")
     if found != threshold:

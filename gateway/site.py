@@ -37,20 +37,19 @@ from gateway.progress import Progress
 from gateway.readiness import Readiness
 from gateway.registry import Registry
 from gateway.settlement import Claim
-from gateway.settler import Settler
 from gateway.site_aggregation import make_aggregation
 from gateway.site_chain import open_chain, owners
 from gateway.site_deeploy import make_deeploy
 from gateway.site_file import Site
 from gateway.site_options import Options
 from gateway.site_processes import Processes
+from gateway.site_settling import make_settler, tell
 from gateway.site_stores import Stores
 from gateway.site_work import make_challenger
 from gateway.status import Status
 from gateway.threads import Threads
 from gateway.web.app import app
 from gateway.web.serve import serve
-from gateway.web.view import r1, short
 from gateway.windows import Windows
 from gateway.workers import Workers
 
@@ -115,7 +114,6 @@ class RunningSite:
         lending = self.site.gateways.values()
         self.stores = Stores(self.folder, self._gateway_key, self._options.stores, self._notice, lending)
         ends.callback(self.stores.close)
-        self.cstore, self.r1fs = self.stores.cstore, self.stores.r1fs
 
     def _start_broker(self, ends: ExitStack) -> None:
         self.clock = Clock()
@@ -127,7 +125,9 @@ class RunningSite:
     def _start_intake(self, ends: ExitStack) -> None:
         self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
         ends.callback(self.registry.close)
-        self._start_settler(ends)
+        chain, tellers = (self.settlement, self._gateway_key, self.stores), (self._publish, self._notice)
+        self.settler = make_settler(self.folder, self.site, *chain, *tellers, self._on_settled)
+        self._first_epoch = self.settlement.epoch() + 1
         devices = self.registry.devices
         self.dauth = DAuth(self.settlement, devices, owners(self.folder), self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
@@ -186,21 +186,6 @@ class RunningSite:
     def _bound(self, device: bytes, nonce: int, signature: bytes) -> None:
         self.dauth.answer(device, nonce, signature)
         self.binding.answer(device, nonce, signature)
-
-    def _start_settler(self, ends: ExitStack) -> None:
-        self.settler = Settler(
-            self.folder,
-            self.settlement,
-            [bytes.fromhex(oracle[2:]) for oracle in self.site.oracles],
-            self.site.threshold,
-            self._gateway_key,
-            self._publish,
-            self._notice,
-            self._on_settled,
-            get=self.stores.bundle if self.site.gateways else None,
-        )
-        self.settler.catch_up()
-        self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
         more = (
@@ -306,12 +291,8 @@ class RunningSite:
         self.status.claims += claims
         self.stores.settled(settled.epoch)
         self._settled_now += 1
-        self.progress.say(
-            f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
-        )
-        for claim in claims:
-            what = "account" if claim.deed is None else f"deed {claim.deed}"
-            self.progress.say(f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
+        for line in tell(settled, claims):
+            self.progress.say(line)
 
     def _notice(self, text: str) -> None:
         self.status.notes.append(text)

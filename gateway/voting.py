@@ -151,7 +151,12 @@ class Council:
         found = self.proposal(number)
         if found.state not in done:
             values = [0] * len(found.targets)
-            arguments = (list(found.targets), values, list(found.calls), keccak(found.why.encode()))
+            arguments = (
+                list(found.targets),
+                values,
+                list(found.calls),
+                keccak(found.why.encode(errors="surrogateescape")),
+            )
             self.chain.send(self.contract, function, *arguments, key=key)
         return self.proposal(number)
 

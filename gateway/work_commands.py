@@ -34,7 +34,7 @@ def run_work(arguments: Namespace) -> int:
 
 
 def _check(arguments: Namespace) -> "tuple[dict[bytes, Work], list[Checked]]":
-    from gateway import site_file
+    from gateway import agreed, site_file
     from gateway.chain import ChainError
     from gateway.oracle.availability import EvidenceError
     from gateway.oracle.epoch import read_windows
@@ -51,7 +51,8 @@ def _check(arguments: Namespace) -> "tuple[dict[bytes, Work], list[Checked]]":
             reader = Reader(Settlement(chain, Contracts(**site.contracts)))
             bound = reader.bindings(read_windows(folder, arguments.epoch).block)
             devices = {device for _, _, devices in bound.values() for device in devices}
-            return check.check_epoch(folder, arguments.epoch, reader.block_hash, devices, known)
+            sources = agreed.sources(folder, arguments.epoch, agreed.attested(folder, arguments.epoch))
+            return check.check_sources(sources, arguments.epoch, reader.block_hash, devices, known)
         except ChainError as error:
             raise CommandError(f"chain: {error}", Exit.CHAIN) from error
         except EvidenceError as error:
@@ -65,7 +66,15 @@ def as_json(epoch: int, works: "dict[bytes, Work]", checked: "list[Checked]") ->
     from gateway.poai.jobs import VERIFIED
     from gateway.verify_read import checksum
 
-    devices = {checksum(device): {**vars(work), "units": work.units} for device, work in sorted(works.items())}
+    devices = {
+        checksum(device): {
+            **vars(work),
+            "models": {model.hex(): units for model, units in work.models.items()},
+            "claimed": work.claimed,
+            "units": work.units,
+        }
+        for device, work in sorted(works.items())
+    }
     challenges = [
         {
             "device": checksum(each.claim.device),

@@ -1,4 +1,4 @@
-"""What a verdict asks of the chain: the gateway's reading and the oracles' are equal, at any block; hostile answers fail."""
+"""What a verdict asks of the chain: gateway and oracles read the same at any block; a hostile answer is none."""
 
 import contextlib
 
@@ -33,13 +33,8 @@ def played(tmp_path_factory):
     escrow, node = Escrow(scene.chain, made.escrow), Node(scene.chain)
     before = scene.chain.block_number()
     Accounts(scene.settlement).choose(True, OWNERS[0])
-    for workers, is_measured, epochs in (
-        ([], False, 5),
-        ([2, 9], False, 5),
-        ([], True, 5),
-        ([9], False, 5),
-        ([], False, 1),
-    ):
+    opened = [([], False, 5), ([2, 9], False, 5), ([], True, 5), ([9], False, 5), ([], False, 1)]
+    for workers, is_measured, epochs in opened:
         escrow.open(MODEL, R1, 5 * R1, epochs, workers, OWNERS[0], is_measured)
     escrow.cancel(escrow.open(MODEL, R1, 7 * R1, 5, [], OWNERS[0]), OWNERS[0])
     addresses = [bytes.fromhex(text[2:]) for text in (made.settlement, made.devices, made.escrow)]

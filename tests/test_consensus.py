@@ -245,6 +245,19 @@ def test_a_set_is_voted_for_only_by_who_holds_it():
     assert network.disks[1] is None
 
 
+def test_a_further_gateway_that_closes_early_leaves_nobody_out():
+    network = Network(4, 3, gateways=2)
+    network.close(1, 1, "f", GATEWAY + 1)
+    network.now_ms = 3 * GATHER_MS
+    assert [line for line in network.tick(1) if "held" in line] == []
+    network.close(1, 1, "e", GATEWAY)
+    assert [line for line in network.tick(1) if "held" in line] == [] or network.disks[1] is not None
+    network.now_ms = 5 * GATHER_MS
+    network.tick(1)
+    held = network.oracles[1]._work.held.message
+    assert {bundle.gateway for bundle in held.bundles} == set(network.gateways)
+
+
 def test_nothing_is_published_again_before_it_is_due():
     network = Network(4, 3)
     network.close(1, 1)

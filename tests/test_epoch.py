@@ -25,8 +25,8 @@ DICE = random.Random(11)
 KEY, OTHER = (PrivateKey(DICE.randbytes(32)) for _ in range(2))
 DEVICE, STRANGER = (curve.address_of(key.secret) for key in (KEY, OTHER))
 DEEDS = {1: Deed(b"o" * 20, 1, (DEVICE,))}
-HASHES = {10 + window: bytes([window + 1]) * 32 for window in range(4)}
 OPENED_MS, WINDOW_MS, CLOSE_BLOCK = 1_000_000, 1_000, 20
+HASHES = {10 + window: bytes([window + 1]) * 32 for window in range(4)} | {CLOSE_BLOCK: b"z" * 32}
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -160,6 +160,8 @@ def test_a_bundle_is_what_was_announced_and_every_window_hides_a_block_of_the_ch
         verify_bundle(tmp_path, 1, bundle, Chain(HASHES | {12: b"?" * 32}).block_hash)
     with pytest.raises(ChainAway):
         verify_bundle(tmp_path, 1, bundle, Chain({10: HASHES[10]}).block_hash)
+    with pytest.raises(ChainAway, match="block 20"):
+        verify_bundle(tmp_path, 1, bundle, Chain({n: h for n, h in HASHES.items() if n != CLOSE_BLOCK}).block_hash)
     with pytest.raises(EvidenceError, match="closed at block"):
         verify_bundle(tmp_path, 1, replace(bundle, block=CLOSE_BLOCK + 1), Chain(HASHES).block_hash)
     with pytest.raises(EvidenceError, match="announced"):

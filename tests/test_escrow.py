@@ -5,6 +5,7 @@ import pytest
 from gateway import council, escrow
 from gateway.chain import ChainError, Contract, address_of
 from gateway.oracle import merkle
+from gateway.poai.jobs import MEASURED, VERIFIED, Job
 from gateway.settlement import EPOCH_CAP_WEI, NOBODY
 from gateway.settlement_tree import Leaves, Trees, add_epoch
 from tests.contract_scene import ANYONE, ORACLES, OWNERS, PAYER, A, B, copy_scene, make_scene
@@ -76,6 +77,33 @@ def test_a_job_that_has_not_begun_is_cancelled_whole(scene, jobs):
         jobs.cancel(job, ANYONE)
     assert jobs.cancel(job, BUYER).is_closed and jobs.cancel(job, BUYER).is_closed
     assert scene.settlement.balance(A) == 100 * R1
+
+
+def test_the_jobs_that_take_units_of_an_epoch_are_read_as_of_a_block(scene, jobs):
+    early = scene.chain.block_number()
+    terms = (
+        (MODEL, R1, 2 * R1, 1, []),
+        (MODEL, R1, 3 * R1, 2, [2, 9]),
+        (MODEL, R1, R1, 2, [9]),
+        (MODEL, R1, R1, 9, []),
+    )
+    opened = [jobs.open(*each, BUYER, is_measured=each[3] == 9) for each in terms]
+    jobs.cancel(opened[3], BUYER)
+    raw, cid = bytes.fromhex(jobs.address[2:]), escrow.MODEL_CID + MODEL
+    first = Job(raw, 1, VERIFIED, cid, frozenset(), 3, 3, 2)
+    second = Job(raw, 2, VERIFIED, cid, frozenset({2}), 3, 4, 3)
+    assert jobs.live(2, [1, 2]) == [] and jobs.live(5, [1, 2]) == []
+    assert jobs.live(3, [1, 2]) == [first, second] and jobs.live(4, [1, 2]) == [second]
+    assert jobs.live(3, [1]) == [first] and jobs.live(3, [1, 2], early) == []
+    before_cancel = jobs.live(3, [1], scene.chain.block_number() - 1)
+    assert [(job.number, job.kind) for job in before_cancel] == [(1, VERIFIED), (4, MEASURED)]
+
+
+def test_jobs_are_read_page_by_page(scene, jobs, monkeypatch):
+    monkeypatch.setattr(escrow, "PAGE", 2)
+    for _ in range(5):
+        jobs.open(MODEL, R1, R1, 1, [], BUYER)
+    assert [job.number for job in jobs.live(3, [])] == [1, 2, 3, 4, 5]
 
 
 def test_what_is_refused_moves_nothing(scene, jobs):

@@ -13,9 +13,11 @@ from gateway.oracle import bundles, epoch, messages
 from gateway.oracle.availability import EvidenceError, Window, Windows, score, score_union
 from gateway.oracle.commitments import GRACE_WINDOWS, Seen, as_ranges, missing_windows
 from gateway.oracle.statements import Bundle, Close, Commitment, digest_of, evidence_of
+from gateway.poai import models
+from gateway.settlement_tree import Leaves
 from gateway.storage.embedded import Embedded
 from tests.test_availability import DEVICE, EPOCH, OTHER, beat, is_signed, make_windows
-from tests.test_epoch import CLOSE_BLOCK, DEEDS, HASHES, OPENED_MS, WINDOW_MS, heartbeat, write
+from tests.test_epoch import CLOSE_BLOCK, HASHES, OPENED_MS, WINDOW_MS, Chain, heartbeat, write
 
 GATEWAY, SECOND = PrivateKey(b"\x05" * 32), PrivateKey(b"\x06" * 32)
 ME = curve.address_of(GATEWAY.secret)
@@ -35,8 +37,10 @@ def test_a_bundle_goes_through_r1fs_and_gives_the_same_verdict(tmp_path):
     cid = store.add([data]).cid
     bundles.unpack(b"".join(store.read(cid)), dataclasses.replace(bundle, cid=cid), 1, SITE, tmp_path / "oracle")
     assert bundles.verify_bundle(tmp_path / "oracle", 1, bundle, HASHES.get).block == CLOSE_BLOCK
+    chain = Chain(HASHES)
     verdicts = [
-        epoch.verdict(tmp_path / place, 1, bundle.digest, lambda _: DEEDS, ()) for place in ("gateway", "oracle")
+        epoch.verdict(tmp_path / place, 1, bundle.digest, chain, Leaves(), models.shipped)
+        for place in ("gateway", "oracle")
     ]
     assert verdicts[0] == verdicts[1] and verdicts[0].minted > 0
     store.close()
@@ -139,7 +143,7 @@ def test_a_gateway_that_adds_a_heartbeat_later_loses_the_window_and_no_other(tmp
     missing = bundles.missing_of(tmp_path, windows, said)
     assert missing == ((1, 1),)
     source = epoch.Source(tmp_path, digest, missing)
-    verdict = epoch.verdict_of([source], 1, digest, lambda _: DEEDS, ())
+    verdict = epoch.verdict_of([source], 1, digest, Chain(HASHES), Leaves(), models.shipped)
     assert list(verdict.availability.values()) == [255 * 3 // 4]
 
 

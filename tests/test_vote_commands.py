@@ -1,15 +1,20 @@
 """`tinyren vote` on a council of its own: from R1 to a parameter that is governed, and each step too early."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway import council
+from gateway import abi, council
 from gateway.chain import Contract, address_of
 from gateway.errors import Exit
 from gateway.settlement import NOBODY, Settlement, deploy
 from gateway.settlement_tree import Leaves, Trees
-from tests.contract_scene import ORACLES, PAYER, Scene
+from gateway.voting import told
+from tests.contract_scene import ORACLES, OWNERS, PAYER, Scene
 from tests.contract_site import R1, Site
 
+GOVERN = abi.encode_call("Settlement", "govern", (0, 0, 0, NOBODY))[:4]
+RATE = abi.encode_call("Sale", "setRate", (0,))[:4]
 RULES = council.Rules(
     wait_blocks=2, period_blocks=3, least_votes_wei=R1, quorum_percent=10, least_quorum_wei=5 * R1, lock_s=30
 )
@@ -103,6 +108,27 @@ def test_what_cannot_be_proposed_is_told_before_anything_is_sent(site):
     refused(site, Exit.NOTHING_TO_DO, "0 ids begin with this", "cast", "1234", "for")
     refused(site, Exit.REFUSED, "amount: 0x", "deposit", "101")
     refused(site, Exit.REFUSED, "amount: 0x", "withdraw", "1")
+
+
+def test_a_reason_that_is_no_text_hides_no_proposal_and_is_carried_out_like_any_other(site):
+    vote(site, "deposit", "10", key="a")
+    settlement = site.governed.settlement
+    call = abi.encode_call("Settlement", "govern", (7, 60, 1, NOBODY))
+    data = abi.encode_call("Council", "propose", ([settlement], [0], [call], "????"))
+    assert site.scene.raw(OWNERS[0], "0x" + data.replace(b"????", b"\xff\xfe\x80!").hex(), site.governed.council)
+    propose(site, "--delay", "90")
+    odd = next(item for item in vote(site, "show")["proposals"] if item["why"] == "???!")
+    mine(site, 2)
+    vote(site, "cast", odd["id"], "for", key="a")
+    mine(site, 3)
+    assert vote(site, "queue", odd["id"], key="anyone")["proposals"][0]["state"] == "queued"
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.sampled_from([b"", GOVERN, RATE]), st.binary(max_size=140))
+def test_whatever_a_proposal_would_call_is_told(selector, data):
+    said = told(selector + data)
+    assert said.startswith(("govern(", "setRate(", "0x")) and (said.startswith("0x") or len(data) >= 32)
 
 
 def test_a_reason_that_a_terminal_would_obey_is_shown_harmless(site):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway import site_file
 from gateway.poai import check, models
-from gateway.poai.verdict import FRAUD, SOUND
+from gateway.poai.verdict import FRAUD, MISSED, SOUND
 from tests.test_up import on_chain
 from tests.up_site import ROOT, Up, tinyren
 
@@ -77,7 +77,7 @@ def test_the_board_is_paid_the_liar_is_caught_and_the_proof_is_in_the_evidence(p
         chain.close()
     for device in (honest, board):
         outcomes = {(found.outcome, found.reason) for found in checked if found.claim.device == device}
-        assert outcomes == {(SOUND, "")} and works[device].units == works[device].claimed > 0
+        assert (SOUND, "") in outcomes and outcomes <= {(SOUND, ""), (MISSED, "")} and works[device].units > 0
     frauds = [found.reason for found in checked if found.outcome == FRAUD]
     assert works[skipping].frauds == len(frauds) > 0 and works[skipping].units == 0
     assert set(frauds) == {"the model gives another output for its window"}
@@ -88,7 +88,9 @@ def test_the_command_counts_those_that_are_bound_and_says_how_it_ended(played):
     ended = tinyren("work", "--site", folder, "--epoch", 1, "--json")
     told = json.loads(ended.stdout)
     assert ended.returncode == 0 and len(told["devices"]) == 1 and told["kind"] == "verified"
-    assert {row["outcome"] for row in told["challenges"]} == {"sound"}
+    assert {row["outcome"] for row in told["challenges"]} <= {"sound", "missed"}
+    (row,) = told["devices"].values()
+    assert sum(row["models"].values()) == row["claimed"] >= row["units"] > 0 == row["frauds"]
     assert "RESULT: OK epoch=1" in tinyren("work", "--site", folder, "--epoch", 1).stdout
 
 

@@ -110,7 +110,7 @@ def verdict_of(
         _verify_digest(source.folder, epoch, source.digest)
     try:
         opened = [_verified_windows(source.folder, epoch) for source in sources]
-        windows = [_that_count(each, source.missing) for each, source in zip(opened, sources, strict=True)]
+        windows = [that_count(each, source.missing) for each, source in zip(opened, sources, strict=True)]
         close = chain.at_close(sorted(windows, key=lambda each: each.block)[len(windows) // 2])
         devices = [device for deed in close.deeds.values() for device in deed.devices]
         is_signed = SignerKeys().is_signed
@@ -195,7 +195,8 @@ def _verified_windows(folder: Path, epoch: int) -> Windows:
     return windows
 
 
-def _that_count(windows: Windows, missing: tuple[tuple[int, int], ...]) -> Windows:
+def that_count(windows: Windows, missing: tuple[tuple[int, int], ...]) -> Windows:
+    """The windows without those in ranges (first, last) that do not count."""
     opened = (each for each in windows.opened if not any(first <= each.window <= last for first, last in missing))
     return replace(windows, opened=tuple(opened))
 

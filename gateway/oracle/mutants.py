@@ -18,6 +18,11 @@ TESTS = [f"tests/test_{name}.py" for name in ("oracle_exploration", "consensus",
 MUTANTS = {
     "two quorums share no honest oracle": ("statements", "(count + faults_of(count)) // 2 + 1", "faults_of(count) + 1"),
     "a bundle that only liars hold": ("statements", "if len(views[bundle]) > faults:", "if views[bundle]:"),
+    "who closes early leaves others out": (
+        "consensus",
+        "if work.since_ms is None and bundle.gateway == self._first:",
+        "if work.since_ms is None:",
+    ),
     "windows that nobody saw committed": (
         "statements",
         "replace(bundle, missing=_missing(views[bundle], faults))",

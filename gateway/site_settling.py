@@ -1,0 +1,43 @@
+"""Puts the settler into a running site, and says what an epoch came to; decides nothing."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from coincurve import PrivateKey
+from eth_utils.address import to_checksum_address
+
+from gateway.ledger import Settled
+from gateway.settlement import Claim, Settlement
+from gateway.settler import Settler
+from gateway.site_file import Site
+from gateway.site_stores import Stores
+from gateway.web.view import r1, short
+
+
+def make_settler(
+    folder: Path,
+    site: Site,
+    settlement: Settlement,
+    key: PrivateKey,
+    stores: Stores,
+    publish: Callable[[str, bytes], None],
+    notice: Callable[[str], None],
+    on_settled: Callable[[Settled, list[Claim]], None],
+) -> Settler:
+    """The settler, its ledger complete. Raises Disagreement, EvidenceError and EvidenceDamaged, as its catch_up."""
+    oracles = [bytes.fromhex(oracle[2:]) for oracle in site.oracles]
+    get = stores.bundle if site.gateways else None
+    settler = Settler(folder, settlement, oracles, site.threshold, key, publish, notice, on_settled, get=get)
+    settler.catch_up()
+    return settler
+
+
+def tell(settled: Settled, claims: Iterable[Claim]) -> Iterator[str]:
+    """What a settled epoch came to, line by line."""
+    yield f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
+    for device in settled.frauds:
+        who = to_checksum_address(device)
+        yield f"FRAUD {who} signed what is not so, its deed earned nothing: tinyren work --epoch {settled.epoch}"
+    for claim in claims:
+        what = "account" if claim.deed is None else f"deed {claim.deed}"
+        yield f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}"
