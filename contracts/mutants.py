@@ -22,6 +22,7 @@ TESTS = {
     "Escrow": ("Escrow", "EscrowInvariants"),
     "Sale": ("Sale",),
     "MasterDeed": ("Sale",),
+    "R1": ("R1",),
     "Council": ("Council",),
     "Votes": ("Council",),
 }

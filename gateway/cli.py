@@ -17,6 +17,7 @@ from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.escrow_commands import add_escrow
 from gateway.flash_commands import add_flash
+from gateway.further_commands import add_further
 from gateway.job_commands import add_job
 from gateway.label_commands import add_label
 from gateway.model_commands import add_model
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     add_earnings(commands)
     add_audit(commands)
     add_conformance(commands)
+    add_further(commands)
     add_simulate(commands)
     add_relay(commands)
     add_escrow(commands)

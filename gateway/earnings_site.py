@@ -19,14 +19,12 @@ from gateway.evidence_file import EvidenceDamaged
 from gateway.oracle import epoch as epochs
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
 from gateway.oracle.epoch import SignerKeys, Source
-from gateway.oracle.rewards import Deed
 from gateway.poai import models
 from gateway.poai.check import check_sources
 from gateway.settlement import Contracts, PostedRoot, Settlement
 from gateway.settlement_chain import SettlementChain
 from gateway.settlement_tree import Leaves, root_of
 from gateway.verify_site import chain_of
-
 
 Heard = tuple[Windows, Iterator[Heartbeat]]
 
@@ -77,15 +75,15 @@ def _explain(folder: Path, settlement: Settlement, deed: int, epoch: int) -> Exp
     leaves = _leaves(folder, posted[epoch])
     before = _leaves(folder, posted[epoch - 1]) if epoch > 1 else Leaves()
     close = chain.at_close(windows)
-    owner, devices = _raw(bound[deed].owner), tuple(map(_raw, bound[deed].devices))
-    works, checked = check_sources(sources, epoch, chain.block_hash, set(devices), models.shipped())
+    found = bound[deed].raw()
+    works, checked = check_sources(sources, epoch, chain.block_hash, set(found.devices), models.shipped())
     told = explain(
         deed,
-        Deed(owner, bound[deed].slots, devices),
+        found,
         windows,
         heartbeats,
         SignerKeys().is_signed,
-        _money(settlement, deed, owner, owner in close.to_account, before, leaves),
+        _money(settlement, deed, found.owner, found.owner in close.to_account, before, leaves),
         (posted[epoch].root, posted[epoch].evidence),
         Worked(works, tuple(checked), _jobs(deed, before, leaves)),
         heard,
@@ -135,7 +133,3 @@ def _leaves(folder: Path, posted: PostedRoot) -> Leaves:
         what = f"{folder / 'settlement'}: epoch {posted.epoch} is missing or not the chain's"
         raise CommandError(f"{what}; `tinyren up` writes it again from the evidence", Exit.TRUST)
     return kept.leaves
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

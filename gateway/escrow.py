@@ -144,7 +144,7 @@ class Escrow:
             if named or job.is_for_any:
                 kind = jobs.MEASURED if job.is_measured else jobs.VERIFIED
                 raw, model = bytes.fromhex(self.address[2:]), MODEL_CID + job.model
-                terms = (job.first, job.last, job.most_units)
+                terms = (job.first, job.last, job.most_units, job.price)
                 found.append(jobs.Job(raw, number, kind, model, frozenset(named), *terms))
         return found
 

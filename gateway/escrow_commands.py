@@ -163,6 +163,13 @@ def _decimals(made: "Escrow") -> int:
     return int(made.chain.call(made.token, "decimals"))
 
 
+def _symbol(made: "Escrow") -> str:
+    """The token's own name, which may be anybody's text."""
+    from gateway.job_lines import printable
+
+    return printable(made.chain.call(made.token, "symbol"))[:12]
+
+
 def _running(made: "Escrow") -> int:
     """The epoch that runs, as the chain sees it: the next to be posted."""
     return int(made.chain.call(made.settlement, "epoch")) + 1
@@ -181,7 +188,8 @@ def _check_funds(place: Place, made: "Escrow", deposit: int) -> None:
     held = int(place.chain.call(made.token, "balanceOf", address_of(place.payer)))
     if held < deposit:
         decimals = _decimals(made)
-        what = f"--deposit: {address_of(place.payer)} has {shown(held, decimals)}, wanted {shown(deposit, decimals)}"
+        wanted = f"{shown(deposit, decimals)} {_symbol(made)}"
+        what = f"--deposit: {address_of(place.payer)} has {shown(held, decimals)}, wanted {wanted}"
         raise CommandError(f"{what}; name a smaller deposit, or another --key", Exit.REFUSED)
 
 
@@ -208,6 +216,7 @@ def _fields(made: "Escrow", number: int, job: "Job") -> Fields:
         "kind": "measured by the gateway" if job.is_measured else "verified",
         "most_units": job.most_units,
         "decimals": _decimals(made),
+        "token": _symbol(made),
         "state": _state(made, job),
     }
 
@@ -229,9 +238,10 @@ def _show_lines(fields: Fields) -> list[str]:
     for row in fields["jobs"]:
         price, cap, paid = (shown(int(row[name]), row["decimals"]) for name in ("price", "cap", "paid"))
         whose = "any deed" if row["is_for_any"] else "named deeds"
+        when = f"epochs {row['first']} to {row['last']}"
         lines += [
             f"job {row['job']}  {row['state']}",
-            f"  {price} a run, {paid} of {cap} paid, epochs {row['first']} to {row['last']}, {whose}, {row['kind']}",
+            f"  {price} {row['token']} a run, {paid} of {cap} paid, {when}, {whose}, {row['kind']}",
             f"  model {row['model']}",
         ]
     for work in fields.get("work", []):
@@ -242,5 +252,9 @@ def _show_lines(fields: Fields) -> list[str]:
 
 def _end_lines(fields: Fields) -> list[str]:
     left = shown(int(fields["cap"]) - int(fields["paid"]), fields["decimals"])
-    said = f"{left} went back to the buyer" if fields["is_closed"] else f"work counts until epoch {fields['last']}"
+    said = (
+        f"{left} {fields['token']} went back to the buyer"
+        if fields["is_closed"]
+        else f"work counts until epoch {fields['last']}"
+    )
     return [f"job {fields['job']} {fields['state']}; {said}", f"RESULT: OK job={fields['job']}"]

@@ -94,9 +94,12 @@ def last_epoch(folder: Path) -> int:
 
 
 def last_closed(folder: Path) -> int:
-    """Number of the newest epoch in the folder that is closed, or might be; 0 where there is none."""
+    """Number of the newest epoch in the folder that is closed; 0 where there is none. One whose end is torn is open."""
     newest = last_epoch(folder) if folder.is_dir() else 0
-    return newest if not newest or read_windows(windows_path(folder, newest)).is_closed else newest - 1
+    try:
+        return newest if not newest or read_windows(windows_path(folder, newest)).is_closed else newest - 1
+    except EvidenceDamaged:
+        return newest - 1
 
 
 class Evidence:

@@ -20,7 +20,7 @@ from pathlib import Path
 import uvicorn
 
 from gateway import curve, evidence, intake, joining, keys, r1fs_serve, site_file
-from gateway.broker import Broker
+from gateway.broker import Broker, BrokerFailed, BrokerMissing
 from gateway.bus import Bus, Token
 from gateway.epochs import ChainAway, Clock, Epochs
 from gateway.errors import CommandError, Exit
@@ -58,6 +58,7 @@ class Further:
         self._place = messages.Site(self._wait_for_chain(), settlement)
         self._following, self._clock = Following(), Clock()
         self._closes: dict[int, Close] = {}
+        self._closed = 0
 
     def run(self) -> None:
         """Serve until it is to stop."""
@@ -66,16 +67,23 @@ class Further:
             ends.enter_context(_lending(self._store, self.site.page_port))
             self._broker = Broker(self.folder / "broker", ())
             ends.callback(self._broker.stop)
-            self._broker.start()
+            self._start_broker()
             self.site.broker_port = self._broker.port
             site_file.write(self.folder, self.site)
             self._start(ends)
             self._say(f"ready: devices reach it on 127.0.0.1:{self._broker.port}")
             while not self._stop.wait(REPEAT_S):
-                self._broker.start()
+                self._start_broker()
                 self._tell_closes()
                 if self._intake.failure is not None:
                     raise CommandError(f"it cannot go on: {self._intake.failure!r}") from self._intake.failure
+
+    def _start_broker(self) -> None:
+        """Start it, or start it again where it died."""
+        try:
+            self._broker.start()
+        except (BrokerMissing, BrokerFailed) as error:
+            raise CommandError(str(error), Exit.USAGE) from error
 
     def _start(self, ends: contextlib.ExitStack) -> None:
         registry = Registry(self.folder / "state.sqlite")
@@ -91,10 +99,11 @@ class Further:
             self._clock,
             self._newest_block,
             lambda beacon, window_ms: intake.tell_beacon(self._bus, beacon, window_ms),
-            lambda epoch: None,
+            self._note_closed,
             tell_commitment=self._state,
         )
         self.epochs.resume()
+        self._closed = evidence.last_closed(self.folder / "evidence")
         self._intake = Intake()
         self._bus.start()
         ends.callback(self._bus.stop)
@@ -121,6 +130,9 @@ class Further:
             self._following.heard(said.message, receipt_ms)
             self._intake.wake()
 
+    def _note_closed(self, epoch: int) -> None:
+        self._closed = epoch
+
     def _newest_block(self) -> tuple[int, bytes]:
         last = self.epochs.newest
         stated = self._following.block(self._clock())
@@ -144,7 +156,7 @@ class Further:
             return
         folder = self.folder / "evidence"
         self._closes = {number: close for number, close in self._closes.items() if number > settled}
-        for number in range(settled + 1, evidence.last_closed(folder) + 1):
+        for number in range(settled + 1, self._closed + 1):
             if evidence.windows_path(folder, number).exists():
                 if number not in self._closes:
                     self._closes[number] = self._pack(folder, number)
@@ -205,16 +217,26 @@ def _address(text: str) -> bytes:
     return value
 
 
+def serve(folder: Path) -> None:
+    """Run the further gateway in `folder` until SIGTERM or SIGINT.
+
+    Raises:
+        CommandError: it is none, it runs already, or it cannot go on.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: stop.set())
+    _read_site(folder)
+    with site_file.locked(folder):
+        Further(folder, stop).run()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway.further", description="A further gateway of a site.")
     parser.add_argument("--site", type=Path, required=True, help="its own folder")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _: stop.set())
     try:
-        with site_file.locked(arguments.site):
-            Further(arguments.site, stop).run()
+        serve(arguments.site)
     except CommandError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return int(error.code)

@@ -8,6 +8,7 @@ can disturb their talk and sign for nobody. A site that runs is not changed: it 
 
 import dataclasses
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from gateway.storage.errors import StoreError
 from gateway.storage.peers import HttpPeer
 
 MAX_GATEWAYS = 16
-FIELDS = ("home", "password", "home_gateway", "chain_rpc", "settlement", "devices")
+ADDRESSES = ("home_gateway", "settlement", "devices")
+FIELDS = ("home", "password", "chain_rpc", *ADDRESSES)
 Invitation = dict[str, str]
 
 
@@ -57,6 +59,8 @@ def admit(home: Path, address: str, url: str) -> Invitation:
         HttpPeer(url)
     except StoreError as error:
         raise CommandError(f"url: {error}", Exit.USAGE) from error
+    if not (home / site_file.NAME).exists():
+        raise CommandError(f"{home}: wanted a site that `tinyren up` has started once", Exit.USAGE)
     with site_file.locked(home):
         site = site_file.read(home)
         if site is None or not site.contracts or not (site.broker_port or site.broker_url):
@@ -83,6 +87,9 @@ def accept(folder: Path, invitation: Invitation, port: int) -> None:
                and not invitation[name]]  # fmt: skip
     if missing:
         raise CommandError(f"invitation: {', '.join(missing)}: missing; ask the site for a new one", Exit.USAGE)
+    wrong = [name for name in ADDRESSES if not re.fullmatch("0x[0-9a-fA-F]{40}", invitation[name])]
+    if wrong:
+        raise CommandError(f"invitation: {', '.join(wrong)}: wanted 0x and 40 hex digits", Exit.USAGE)
     broker_url.parse_url(invitation["home"])
     site = Site(boards=[], gateway=prepare(folder), page_port=port)
     site.home, site.home_gateway = invitation["home"], invitation["home_gateway"]

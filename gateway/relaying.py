@@ -7,11 +7,10 @@ meanwhile is not sent again, and one that fails is told and does not keep the ot
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import ledger
 from gateway.chain import ChainError, Contract
-from gateway.errors import CommandError, Exit
+from gateway.leaves_in_force import read_trees
 from gateway.settlement import Claim, Settlement
-from gateway.settlement_tree import Leaves, Trees, root_of
+from gateway.settlement_tree import Trees
 from gateway.sponsoring import Batch, Due, Plan
 
 
@@ -29,20 +28,13 @@ def find_dues(folder: Path, settlement: Settlement) -> tuple[list[Due], Trees]:
     Raises:
         CommandError: the site's leaves are not the chain's. ChainError.
     """
-    contract = Contract("Settlement", settlement.contracts.settlement)
-    epoch, root = settlement.chain.call(contract, "inForce")
-    if epoch == 0:
-        return [], Trees(Leaves())
-    kept = ledger.read(folder / "settlement", epoch)
-    if kept is None or root_of(kept.leaves) != root:
-        what = f"{folder / 'settlement'}: the leaves of epoch {epoch} are missing or not the chain's"
-        raise CommandError(f"{what}; `tinyren up` writes them again from the evidence", Exit.TRUST)
+    trees = read_trees(folder, settlement.chain, Contract("Settlement", settlement.contracts.settlement))
     owners = {number: deed.owner for number, deed in settlement.bindings().items()}
     dues = []
-    for deed, cumulative_wei in kept.leaves.deeds:
+    for deed, cumulative_wei in trees.leaves.deeds:
         paid_wei = settlement.claimed(deed)
         dues.append(Due(owners[deed], deed, max(0, cumulative_wei - paid_wei), paid_wei == 0))
-    return dues, Trees(kept.leaves)
+    return dues, trees
 
 
 def gas_price(settlement: Settlement) -> int:

@@ -13,6 +13,7 @@ from coincurve import PrivateKey
 from device.agent.eip712 import board_word
 from gateway.chain import Chain, ChainError, Contract, Receipt, address_of
 from gateway.escrow import GRACE_EPOCHS, PATIENCE_S
+from gateway.oracle import rewards
 from gateway.oracle.rewards import ND_REWARD_WEI
 
 # No epoch can earn more: there are at most 46,224 Node Deeds (Ratio1's tokenomics).
@@ -34,11 +35,16 @@ class Contracts:
 
 @dataclass(frozen=True)
 class Deed:
-    """A deed and the devices bound to it."""
+    """A deed and the devices bound to it, as EIP-55 text."""
 
     owner: str
     slots: int
     devices: tuple[str, ...]
+
+    def raw(self) -> rewards.Deed:
+        """The same as bytes, which is how decisions take it."""
+        owner, *devices = (bytes.fromhex(address[2:]) for address in (self.owner, *self.devices))
+        return rewards.Deed(owner, self.slots, tuple(devices))
 
 
 @dataclass(frozen=True)

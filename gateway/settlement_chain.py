@@ -5,7 +5,6 @@ from gateway.chain import ChainError
 from gateway.escrow import Escrow
 from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import Windows
-from gateway.oracle.rewards import Deed
 from gateway.settlement import Settlement
 
 
@@ -21,13 +20,11 @@ class SettlementChain:
         """Deeds, choices of their owners and open jobs, as of the end of the close block."""
         block = windows.block
         bound = {number: deed for number, deed in self._settlement.bindings(block).items() if deed.devices}
-        deeds = {
-            number: Deed(_raw(deed.owner), deed.slots, tuple(map(_raw, deed.devices))) for number, deed in bound.items()
-        }
         owners = sorted({deed.owner for deed in bound.values()})
         chosen = self._accounts.chosen(owners, windows.epoch, block) if owners else set()
-        jobs = self._escrow.live(windows.epoch, deeds, block) if self._escrow else []
-        return AtClose(deeds, frozenset(map(_raw, chosen)), jobs)
+        jobs = self._escrow.live(windows.epoch, bound, block) if self._escrow else []
+        to_account = frozenset(bytes.fromhex(owner[2:]) for owner in chosen)
+        return AtClose({number: deed.raw() for number, deed in bound.items()}, to_account, jobs)
 
     def block_hash(self, number: int) -> bytes | None:
         """32 bytes; None where the chain has no such block."""
@@ -35,7 +32,3 @@ class SettlementChain:
             return self._settlement.chain.block_hash(number)
         except ChainError:
             return None
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

@@ -292,7 +292,7 @@ class RunningSite:
         self.stores.settled(settled.epoch)
         self._settled_now += 1
         for line in tell(settled, claims):
-            self.progress.say(line)
+            (self._notice if line.startswith("FRAUD") else self.progress.say)(line)
 
     def _notice(self, text: str) -> None:
         self.status.notes.append(text)

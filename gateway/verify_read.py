@@ -25,13 +25,17 @@ Models = Mapping[bytes, tuple[int, int, Callable[[bytes], bytes]]]
 
 @dataclass(frozen=True)
 class Job:
-    """An open job for verified work. model: CID; workers: deeds, None for any; most_units: what it buys in all."""
+    """An open job for verified work. model: CID; workers: deeds, None for any; most_units: what it buys in all.
+
+    price: of a unit.
+    """
 
     escrow: bytes
     number: int
     model: bytes
     workers: Collection[int] | None
     most_units: int
+    price: int = 0
 
 
 class ChainReader(Protocol):

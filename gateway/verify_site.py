@@ -49,7 +49,7 @@ class Reader:
         address = self._settlement.contracts.escrow
         live = Escrow(self._settlement.chain, address).live(epoch, deeds, block) if address else []
         return [
-            Job(job.escrow, job.number, job.model, set(job.workers) or None, job.most_units)
+            Job(job.escrow, job.number, job.model, set(job.workers) or None, job.most_units, job.price)
             for job in live
             if job.kind == VERIFIED
         ]
@@ -58,11 +58,8 @@ class Reader:
         return {cid: (*facts, known.runs[cid]) for known in [shipped()] for cid, facts in known.sizes.items()}
 
     def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
-        return {
-            number: (_raw(deed.owner), deed.slots, [_raw(device) for device in deed.devices])
-            for number, deed in self._settlement.bindings(block).items()
-            if deed.devices
-        }
+        deeds = {number: deed.raw() for number, deed in self._settlement.bindings(block).items() if deed.devices}
+        return {number: (deed.owner, deed.slots, list(deed.devices)) for number, deed in deeds.items()}
 
 
 def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:
@@ -112,7 +109,3 @@ def _open(folder: Path, site: Site, rpc: str | None) -> Chain:
         return chains.open_embedded(folder / "chain.sqlite")
     except ChainError:
         return chains.connect(site.chain_rpc)
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

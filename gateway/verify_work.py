@@ -10,7 +10,7 @@ Rules (docs/poai.md; device/agent/WIRE.md, section 13; contracts/src/interfaces/
 3. An answer in time that names this inference is sound if SHA-256(chain | output)[:16], from its chain over its
    outputs, ends at the heartbeat's chain, and the model gives its first output for its window. Else it is a fraud. No
    answer earns nothing: units of a model = floor(claimed * sound^2 / drawn^2), all zero with a fraud.
-4. A job takes units of its model from its workers by ascending deed, jobs by ascending number, up to its deposit.
+4. A job takes its model's units from its workers by ascending deed, up to its deposit; dearest first, then by number.
 """
 
 import hashlib
@@ -164,7 +164,7 @@ def share_out(
 ) -> dict[Work, int]:
     """Further units of each (escrow, job, deed); units: of each (model, deed), before: of all epochs so far."""
     left, found = Counter(units), dict[Work, int]()
-    for job in sorted(jobs, key=lambda each: (each.escrow, each.number)):
+    for job in sorted(jobs, key=lambda each: (-each.price, each.escrow, each.number)):
         room = job.most_units - sum(count for key, count in before.items() if key[:2] == (job.escrow, job.number))
         for deed in sorted(deed for model, deed in units if model == job.model):
             taken = min(room, left[job.model, deed]) if job.workers is None or deed in job.workers else 0

@@ -153,6 +153,7 @@ def random_jobs(dice, deeds):
             dice.choice([MODEL, MODEL, MODEL, b"another"]),
             None if dice.random() < 0.5 or not deeds else set(dice.sample(deeds, k=1)),
             dice.choice([0, 3, 7, 20, 1000]),
+            price=number % 3,
         )
         for number in range(1, dice.randint(0, 4) + 1)
     ]
@@ -172,7 +173,7 @@ class SameChain:
             {deed: Deed(owner, slots, tuple(devices)) for deed, (owner, slots, devices) in bound.items()},
             self._chain.to_account(owners, windows.epoch, windows.block),
             [
-                jobs.Job(job.escrow, job.number, kind, job.model, job.workers or frozenset(), 1, 9, most)
+                jobs.Job(job.escrow, job.number, kind, job.model, job.workers or frozenset(), 1, 9, most, job.price)
                 for job in self._chain.jobs(windows.epoch, bound, windows.block)
                 for kind, most in zip(kinds, (job.most_units, 99), strict=True)
             ],
@@ -231,8 +232,9 @@ def to_json(folder: Path, chain: FixedChain) -> dict[str, Any]:
         "accounts": {str(epoch): sorted(owner.hex() for owner in owners) for epoch, owners in chain.accounts.items()},
         "jobs": {
             str(epoch): [
-                [job.escrow.hex(), job.number, job.model.hex(), job.workers and sorted(job.workers), job.most_units]
+                [job.escrow.hex(), job.number, job.model.hex(), workers, job.most_units, job.price]
                 for job in found
+                for workers in [job.workers and sorted(job.workers)]
             ]
             for epoch, found in chain.open_jobs.items()
         },
@@ -254,8 +256,8 @@ def from_json(fields: Mapping[str, Any], folder: Path) -> FixedChain:
     chain.accounts = {int(epoch): {raw(owner) for owner in owners} for epoch, owners in fields["accounts"].items()}
     for epoch, found in fields["jobs"].items():
         chain.open_jobs[int(epoch)] = [
-            Job(raw(escrow), number, raw(model), workers and set(workers), most)
-            for escrow, number, model, workers, most in found
+            Job(raw(escrow), number, raw(model), workers and set(workers), most, price)
+            for escrow, number, model, workers, most, price in found
         ]
     return chain
 

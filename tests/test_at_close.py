@@ -56,7 +56,7 @@ def test_oracles_and_gateway_read_the_same_deeds_choices_and_jobs(played, epoch,
         assert [job.number for job in one.jobs] == (jobs if is_after else [])
         for job in one.jobs:
             assert job.kind == (MEASURED if job.number == 3 else VERIFIED) and job.model[4:] == MODEL
-            assert job.workers == ({2} if job.number == 2 else set()) and job.most_units == 5
+            assert job.workers == ({2} if job.number == 2 else set()) and (job.most_units, job.price) == (5, R1)
 
 
 def test_a_block_that_is_not_there_is_none_or_no_answer(played):

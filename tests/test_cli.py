@@ -42,6 +42,7 @@ COMMANDS = [
     "audit",
     "evidence",
     "conformance",
+    "further",
     "simulate",
     "relay",
     "escrow",
@@ -51,7 +52,7 @@ COMMANDS = [
     "work",
 ]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
-VERBS += ["earnings explain", "evidence lend"]
+VERBS += ["earnings explain", "evidence lend", "further init", "further admit", "further run"]
 
 
 def commands(parser=None):
@@ -61,8 +62,8 @@ def commands(parser=None):
 
 
 def verbs():
-    """Those of models, earnings and evidence, by both words."""
-    firsts = {first: commands(commands()[first]) for first in ("model", "earnings", "evidence")}
+    """Those of models, earnings, evidence and further gateways, by both words."""
+    firsts = {first: commands(commands()[first]) for first in ("model", "earnings", "evidence", "further")}
     return {f"{first} {name}": parser for first, found in firsts.items() for name, parser in found.items()}
 
 

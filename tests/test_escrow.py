@@ -90,8 +90,8 @@ def test_the_jobs_that_take_units_of_an_epoch_are_read_as_of_a_block(scene, jobs
     opened = [jobs.open(*each, BUYER, is_measured=each[3] == 9) for each in terms]
     jobs.cancel(opened[3], BUYER)
     raw, cid = bytes.fromhex(jobs.address[2:]), escrow.MODEL_CID + MODEL
-    first = Job(raw, 1, VERIFIED, cid, frozenset(), 3, 3, 2)
-    second = Job(raw, 2, VERIFIED, cid, frozenset({2}), 3, 4, 3)
+    first = Job(raw, 1, VERIFIED, cid, frozenset(), 3, 3, 2, R1)
+    second = Job(raw, 2, VERIFIED, cid, frozenset({2}), 3, 4, 3, R1)
     assert jobs.live(2, [1, 2]) == [] and jobs.live(5, [1, 2]) == []
     assert jobs.live(3, [1, 2]) == [first, second] and jobs.live(4, [1, 2]) == [second]
     assert jobs.live(3, [1]) == [first] and jobs.live(3, [1, 2], early) == []

@@ -41,7 +41,7 @@ def test_a_deposit_pays_for_attested_work_and_its_rest_comes_back(site):
     for _ in range(2):
         site.work({})
     code, out, _ = site.run("escrow", "refund", "1", key="anyone")
-    assert code == 0 and "7 went back to the buyer" in out and site.scene.settlement.balance(A) == 97 * R1
+    assert code == 0 and "7 R1 went back to the buyer" in out and site.scene.settlement.balance(A) == 97 * R1
 
 
 def test_a_job_that_has_not_begun_is_cancelled_whole_and_only_by_its_buyer(site):
@@ -50,7 +50,7 @@ def test_a_job_that_has_not_begun_is_cancelled_whole_and_only_by_its_buyer(site)
     code, _, err = site.run("escrow", "cancel", "1", key="b")
     assert code == Exit.REFUSED and "only who opened the job ends it" in err
     code, out, _ = site.run("escrow", "cancel", "1", key="a")
-    assert code == 0 and "10 went back to the buyer" in out and site.scene.settlement.balance(A) == 100 * R1
+    assert code == 0 and "10 R1 went back to the buyer" in out and site.scene.settlement.balance(A) == 100 * R1
     rows = site.json("escrow", "show")["jobs"]
     assert [(row["state"], row["kind"], row["is_for_any"]) for row in rows] == [("closed", "verified", False)]
 
@@ -104,9 +104,13 @@ def test_arguments_that_cannot_be_are_a_usage_error(site, option, value, capsys)
 def test_leaves_that_are_not_the_chains_prove_nothing(site):
     site.json(*OPEN, key="a")
     site.work({(1, 2): 1})
-    (site.folder / "settlement" / "epoch-2.json").unlink()
-    code, _, err = site.run("escrow", "claim", "1", "2", key="a")
-    assert code == Exit.TRUST and "missing or not the chain's" in err and site.escrow.delivered(1, 2) == 0
+    path = site.folder / "settlement" / "epoch-2.json"
+    text = path.read_text()
+    for damaged in (text.replace("100000000000000000000", "100000000000000000001"), "{", None):
+        assert damaged != text
+        path.unlink() if damaged is None else path.write_text(damaged)
+        code, _, err = site.run("escrow", "claim", "1", "2", "--dry-run", key="a")
+        assert code == Exit.TRUST and "missing or not the chain's" in err and site.escrow.delivered(1, 2) == 0
 
 
 def test_without_a_site_a_chain_and_an_address_are_enough(site, tmp_path_factory):

@@ -19,6 +19,7 @@ from gateway.evidence import (
     Window,
     digest,
     heartbeats_path,
+    last_closed,
     last_epoch,
     read,
     read_windows,
@@ -156,6 +157,17 @@ def test_no_epoch_is_opened_twice_or_after_a_later_one_and_some_may_be_passed_ov
     with pytest.raises(ValueError, match="epoch 5 is open, wanted 6 or later"):
         again.open_epoch(6, 12, 1000, T0)
     assert (last_epoch(tmp_path), again.epoch) == (5, 5)
+
+
+def test_the_last_closed_epoch_is_known_before_a_torn_end_is_cut(tmp_path):
+    assert last_closed(tmp_path / "nowhere") == 0
+    made = site(tmp_path)
+    assert last_closed(tmp_path) == 0
+    made.close_epoch(T0, 1)
+    assert last_closed(tmp_path) == 1
+    path = windows_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert last_closed(tmp_path) == 0
 
 
 def test_more_damage_than_a_crash_can_do_is_reported_and_nothing_is_cut(tmp_path):

@@ -4,8 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.epochs import ChainAway, Epochs
+from gateway.evidence import Evidence, read_windows, windows_path
 from gateway.following import Following
+from gateway.ingest import Ingest
 from gateway.oracle.statements import Opened
+from gateway.registry import Registry
 
 WINDOW_MS, COUNT, T0 = 1000, 4, 1_700_000_000_000
 
@@ -115,3 +119,57 @@ def test_windows_and_epochs_only_rise_whatever_is_stated(stated):
     kinds = [kind for _, kind, *_ in done if kind != "open_window"]
     assert kinds == ["open_epoch", "close_epoch"] * (len(kinds) // 2) + ["open_epoch"] * (len(kinds) % 2)
     assert {epoch for _, kind, epoch, *_ in done if kind == "open_epoch"} <= {each.epoch for each in stated.values()}
+
+
+class Gateway:
+    """A further gateway's epochs on a disk, at a time that is set; the chain may be away."""
+
+    def __init__(self, folder, now_ms=T0):
+        self.now_ms, self.block = now_ms, (7, bytes(32))
+        self.registry, self.evidence = Registry(folder / "state.sqlite"), Evidence(folder / "evidence")
+        self.following = Following()
+        ingest = Ingest(self.registry.devices, self.registry.progress)
+        parts = self.evidence, self.registry, ingest, self.following, self
+        self.epochs = Epochs(*parts, self.newest_block, lambda beacon, window_ms: None, lambda epoch: None)
+        self.epochs.resume()
+
+    def __call__(self):
+        return self.now_ms
+
+    def set(self, now_ms):
+        self.now_ms = now_ms
+
+    def newest_block(self):
+        if self.block is None:
+            raise ChainAway
+        return self.block
+
+    def hear(self, epoch, window, at_ms):
+        self.now_ms = T0 + at_ms
+        self.following.heard(opened(epoch, window), self.now_ms)
+        self.epochs.turn()
+
+    def evidence_windows(self):
+        return read_windows(windows_path(self.evidence.folder, self.evidence.epoch)).windows
+
+    def kill(self):
+        self.registry.close()
+        self.evidence.release()
+
+
+def test_killed_after_it_passed_over_epochs_it_starts_again_and_goes_on(tmp_path):
+    gateway = Gateway(tmp_path)
+    gateway.hear(1, 0, 0)
+    gateway.block = None
+    gateway.hear(5, 0, 1000)
+    assert gateway.evidence.epoch == 1
+    gateway.block = (9, bytes(32))
+    gateway.now_ms += 100
+    gateway.epochs._do(gateway.following.due(gateway.now_ms), gateway.now_ms)
+    gateway.epochs._do(gateway.following.due(gateway.now_ms), gateway.now_ms)
+    gateway.kill()  # between opening epoch 5 and its first window
+    again = Gateway(tmp_path, gateway.now_ms + 500)
+    assert (again.following.epoch, again.following.opened_ms is not None, again.evidence.epoch) == (5, True, 5)
+    again.hear(5, 1, 2000)
+    assert [window.window for window in again.evidence_windows()] == [1]
+    again.kill()

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from gateway import broker_url, joining, site_file
+from gateway import broker_url, cli, joining, site_file
 from gateway.errors import CommandError, Exit
 from gateway.site_file import Site
 
@@ -65,9 +65,44 @@ def test_what_cannot_be_admitted_changes_nothing(home, tmp_path):
         with pytest.raises(CommandError, match=words) as refused:
             joining.admit(place, who, url)
         assert refused.value.code == code
+    assert not (tmp_path / "nothing").exists()
     with site_file.locked(home), pytest.raises(CommandError, match="end it first"):
         joining.admit(home, address, URL)
     assert {**tree(home), "lock": b""} == {**before, "lock": b""}
+
+
+def run(capsys, *arguments):
+    """One command: (exit code, stdout, stderr)."""
+    try:
+        code = cli.main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        code = ended.code
+    return code, *capsys.readouterr()
+
+
+def test_the_commands_say_what_to_do_next(home, tmp_path, capsys):
+    code, out, _ = run(capsys, "further", "init", tmp_path / "edge")
+    address = out.split()[0]
+    assert code == 0 and f"tinyren further admit {address} http://" in out
+    paper = tmp_path / "invitation.json"
+    code, out, _ = run(capsys, "further", "admit", address, URL, "--site", home, "-o", paper)
+    assert code == 0 and "tinyren further run DIR --invitation invitation.json" in out and "Start the site again" in out
+    assert stat.S_IMODE(paper.stat().st_mode) == 0o600 and set(json.loads(paper.read_text())) == set(joining.FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "see docs/gateways.md"), ("{", "wanted an invitation"), ("[]", "wanted an invitation"),
+     ("{}", "home, password")],
+)  # fmt: skip
+def test_what_is_no_further_gateway_is_not_run_and_leaves_nothing(tmp_path, capsys, content, words):
+    more = []
+    if content is not None:
+        (tmp_path / "paper").write_text(content)
+        more = ["--invitation", tmp_path / "paper"]
+    code, out, err = run(capsys, "further", "run", tmp_path / "edge", *more)
+    assert (code, out, err.count("\n")) == (Exit.USAGE, "", 1) and words in err
+    assert not (tmp_path / "edge").exists()
 
 
 def test_a_site_has_at_most_so_many_further_gateways(home, monkeypatch):
@@ -91,6 +126,9 @@ def test_a_site_of_its_own_or_a_paper_that_is_no_invitation_makes_no_further_gat
         for value in (None, 7):
             with pytest.raises(CommandError, match=name):
                 joining.accept(further, invitation | {name: value}, 8421)
+    for name in joining.ADDRESSES:
+        with pytest.raises(CommandError, match=f"{name}: wanted 0x"):
+            joining.accept(further, invitation | {name: "0x1"}, 8421)
     with pytest.raises(CommandError, match="--mqtt"):
         joining.accept(further, invitation | {"home": "ftp://x"}, 8421)
     assert tree(further) == kept

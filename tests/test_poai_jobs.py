@@ -14,8 +14,8 @@ ANY = frozenset[int]()
 WINDOW, SALT = bytes(range(128)), bytes(range(16))
 
 
-def job(number=1, kind=VERIFIED, model=MODEL, workers=ANY, first=1, last=9, most_units=100):
-    return Job(ESCROW, number, kind, model, workers, first, last, most_units)
+def job(number=1, kind=VERIFIED, model=MODEL, workers=ANY, first=1, last=9, most_units=100, price=0):
+    return Job(ESCROW, number, kind, model, workers, first, last, most_units, price)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,11 @@ def job(number=1, kind=VERIFIED, model=MODEL, workers=ANY, first=1, last=9, most
         ([job(most_units=40)], 1, {(ESCROW, 1, 9): 41}, {}),
         ([job(most_units=40)], 1, {(ESCROW, 2, 9): 40, (b"\1" * 20, 1, 9): 40}, {(1, 5): 30, (1, 7): 10}),
         ([job(2), job(1, most_units=35)], 1, {}, {(1, 5): 30, (1, 7): 5, (2, 7): 15}),
+        ([job(1, price=1), job(2, most_units=35, price=2)], 1, {}, {(2, 5): 30, (2, 7): 5, (1, 7): 15}),
     ],
     ids=[
         *("all", "not yet", "over", "another model", "another kind", "named workers", "little room"),
-        *("less room", "no room", "overdrawn", "another job's units", "overflow"),
+        *("less room", "no room", "overdrawn", "another job's units", "overflow", "the dearest first"),
     ],
 )
 def test_a_job_takes_units_of_its_own_while_there_is_room(jobs, epoch, before, wanted):

@@ -106,9 +106,8 @@ def scene(tmp_path):
     made.settlement.mint_deed(3, A, 1)
     made.post(LEAVES)
     root, leaves = merkle.root(made.hashes(LEAVES)), Leaves(deeds=tuple(LEAVES.items()))
-    ledger.write(
-        tmp_path / "settlement", ledger.Settled(1, {}, leaves, root, sum(LEAVES.values()), bytes(32), 0, {}, (), 4, "", ())
-    )
+    settled = ledger.Settled(1, {}, leaves, root, leaves.total_wei, bytes(32), 0, {}, (), 4, "", ())
+    ledger.write(tmp_path / "settlement", settled)
     contracts = vars(made.settlement.contracts)
     node = Node(made.chain)
     site_file.write(tmp_path, site_file.Site(boards=[], contracts=contracts, chain_rpc=node.url, chain_external=True))

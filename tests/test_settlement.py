@@ -80,7 +80,7 @@ def run_site(chain, known) -> Settlement:
     return settlement
 
 
-@pytest.mark.parametrize("after", range(1, 11))
+@pytest.mark.parametrize("after", range(1, 12))
 def test_a_crash_after_any_transaction_never_does_a_thing_twice(chain, after):
     known = {}
     with pytest.raises(Crash):
@@ -125,6 +125,19 @@ def test_bindings_are_those_of_the_asked_block(shared):
     assert shared.settlement.bindings(before)[1].devices == ()
     assert shared.settlement.bindings(before + 1)[1].devices == (address_of(DEVICES[0]),)
     assert (now[1].owner, now[1].devices) == (B, ())
+
+
+def test_a_site_of_before_gets_an_escrow_and_another_settlements_is_refused(shared, chain):
+    made, oracles = shared.settlement.contracts, [address_of(oracle) for oracle in ORACLES]
+    known = {name: address for name, address in vars(made).items() if name != "escrow"}
+    later = deploy(shared.chain, PAYER, oracles, 2, known, known.__setitem__)
+    assert shared.chain.has_code(later.escrow) and later.escrow == known["escrow"] != made.escrow
+    before = shared.chain.block_number()
+    assert deploy(shared.chain, PAYER, oracles, 2, known, known.__setitem__) == later
+    others = {"escrow": later.escrow}
+    with pytest.raises(ChainError, match="is settled by"):
+        deploy(shared.chain, PAYER, oracles, 2, others, others.__setitem__)
+    assert shared.chain.block_number() == before + 3  # deeds, devices and settlement of its own, no escrow
 
 
 def test_contracts_of_other_oracles_or_of_another_chain_are_refused(shared, chain):

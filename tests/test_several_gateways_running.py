@@ -16,10 +16,10 @@ from device.agent.store import Store
 from gateway import agreed, chain, curve, joining, keys, ledger, site_file
 from gateway.oracle.epoch import sign_digest
 from gateway.settlement import Contracts, Settlement
-from tests.up_site import ROOT, WAIT_S, Up, tinyren
+from tests.up_site import COMMAND, ROOT, WAIT_S, Up, tinyren
 
-SECONDS = ["--epoch-seconds", "6", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]
-WINDOWS = 6
+SECONDS = ["--epoch-seconds", "5", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]
+WINDOWS = 5
 OWNER, *DEVICES = (PrivateKey(bytes(31) + bytes([number])) for number in (9, 10, 11, 12))
 HERE, THERE, ROAMING = (curve.address_of(key.secret) for key in DEVICES)
 
@@ -31,7 +31,7 @@ def free_port():
 
 
 def bind(folder, stores):
-    """Mint a deed for each device, and bind it; make the devices' stores."""
+    """Mint a deed for each device, and bind it; make the devices' stores. The last one's deed."""
     site = site_file.read(folder)
     with contextlib.closing(chain.open_embedded(folder / "chain.sqlite")) as opened:
         settlement = Settlement(opened, Contracts(**site.contracts), keys.load(folder / "keys" / "deployer.key"))
@@ -45,6 +45,7 @@ def bind(folder, stores):
             both = [sign_digest(digest, signer) for signer in (OWNER, key)]
             settlement.mint_deed(deed, chain.address_of(OWNER), 1)
             settlement.bind(deed, chain.address_of(key), "cpython", 1 << 40, *both)
+    return deed
 
 
 class Agent:
@@ -67,7 +68,7 @@ class Further:
     def __init__(self, folder):
         self.folder, self.log = folder, folder / "gateway.log"
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "gateway.further", "--site", str(folder)]
+            command = [*COMMAND, "further", "run", str(folder)]
             self.child = subprocess.Popen(command, cwd=ROOT, stderr=log)
 
     def wait_ready(self):
@@ -101,7 +102,7 @@ def test_a_further_gateway_counts_until_it_is_killed_and_its_evidence_is_audited
     first = Up(folder, *SECONDS)
     first.wait_line("page http")
     assert first.end()[0] == 0
-    bind(folder, stores)
+    roaming = bind(folder, stores)
     port = free_port()
     invitation = joining.admit(folder, joining.prepare(second), f"http://127.0.0.1:{port}")
     joining.accept(second, invitation, port)
@@ -115,20 +116,22 @@ def test_a_further_gateway_counts_until_it_is_killed_and_its_evidence_is_audited
     for agent in agents:
         processes.callback(agent.end)
     site.wait_line("epoch 1 is settled")
-    wait_window(site, 2, 3)
+    wait_window(site, 2, 2)
     agents[2].end()
     agents[2] = Agent(there, stores[2])
     processes.callback(agents[2].end)
     site.wait_line("epoch 2 is settled")
     in_two = scores(folder, 2)
-    wait_window(site, 3, 3)
+    wait_window(site, 3, 2)
     further.child.send_signal(signal.SIGKILL)
     further.child.wait()
-    site.wait_line("epoch 3 is settled")
     assert min(in_two) >= 255 * (WINDOWS - 2) // WINDOWS
+    check_again(folder, site.wait_line("page http").split()[-1])
+    told = json.loads(tinyren("earnings", "explain", roaming, "--epoch", 2, "--site", folder, "--json").stdout)
+    assert [row["availability"] for row in told["devices"]] == in_two[2:] and int(told["earned_wei"])
+    site.wait_line("epoch 3 is settled")
     only_here = scores(folder, 3)
     assert only_here[0] >= 255 * (WINDOWS - 1) // WINDOWS and only_here[1:] == [0, 0]
-    check_again(folder, site.wait_line("page http").split()[-1])
 
 
 def check_again(folder, page):

@@ -1,4 +1,4 @@
-"""`tinyren work` on a real site: a board and an honest process are paid, one that skips is caught."""
+"""`tinyren work` on a real site: a board and an honest process have units, one that makes its outputs up is caught."""
 
 import json
 import signal
@@ -18,16 +18,13 @@ WINDOWS = 5
 DEVICE = """
 import sys
 from device.agent import __main__ as program
-class Skipping(program.Model):
+class Lying(program.Model):
     runs = 0
     def run(self, window, out):
         self.runs += 1
-        if self.runs % 2:
-            super().run(window, out)
-        else:
-            out[:] = bytes(range(self.runs % 200, self.runs % 200 + len(out)))
-if sys.argv[1] == "skipping":
-    program.Model = Skipping
+        out[:] = bytes(range(self.runs % 200, self.runs % 200 + len(out)))
+if sys.argv[1] == "lying":
+    program.Model = Lying
 sys.exit(program.main(sys.argv[2:]))
 """
 
@@ -49,13 +46,13 @@ class Process:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """(site's folder, an honest process' id, a skipping one's) after one epoch."""
+    """(site's folder, an honest process' id, a lying one's, the board's) after one epoch."""
     folder = tmp_path_factory.mktemp("work") / "site"
     seconds = ["--epoch-seconds", str(4 * WINDOWS), "--window-seconds", "4"]
     site = Up(folder, "--boards", BOARD, "--epochs", "1", *seconds)
     site.wait_line("broker on")
     site.wait_line("boards start")
-    devices = [Process(site, kind) for kind in ("honest", "skipping")]
+    devices = [Process(site, kind) for kind in ("honest", "lying")]
     try:
         code, result = site.finish()
     finally:
@@ -67,11 +64,11 @@ def played(tmp_path_factory):
 
 
 def test_the_board_is_paid_the_liar_is_caught_and_the_proof_is_in_the_evidence(played):
-    folder, honest, skipping, board = played
+    folder, honest, lying, board = played
     contracts, chain = on_chain(folder)
     try:
         works, checked = check.check_epoch(
-            folder / "evidence", 1, contracts.chain.block_hash, {honest, skipping, board}, models.load()
+            folder / "evidence", 1, contracts.chain.block_hash, {honest, lying, board}, models.load()
         )
     finally:
         chain.close()
@@ -79,7 +76,7 @@ def test_the_board_is_paid_the_liar_is_caught_and_the_proof_is_in_the_evidence(p
         outcomes = {(found.outcome, found.reason) for found in checked if found.claim.device == device}
         assert (SOUND, "") in outcomes and outcomes <= {(SOUND, ""), (MISSED, "")} and works[device].units > 0
     frauds = [found.reason for found in checked if found.outcome == FRAUD]
-    assert works[skipping].frauds == len(frauds) > 0 and works[skipping].units == 0
+    assert works[lying].frauds == len(frauds) > 0 and works[lying].units == 0
     assert set(frauds) == {"the model gives another output for its window"}
 
 

@@ -190,7 +190,8 @@ def decode_jobs(answer: bytes, escrow: bytes, first: int) -> list[tuple[Job, boo
         kind = MEASURED if is_measured else VERIFIED
         cid = MODEL_CID + model.to_bytes(WORD_BYTES, "big")
         ends = -1 if is_closed else ends
-        found.append((Job(escrow, first + index, kind, cid, frozenset(), begins, ends, cap // price), bool(is_for_any)))
+        job = Job(escrow, first + index, kind, cid, frozenset(), begins, ends, cap // price, price)
+        found.append((job, bool(is_for_any)))
     return found
 
 

@@ -31,7 +31,8 @@ def check_sources(
     """Draw again from the chain's blocks, run again what was revealed; as verdict.check.
 
     Args:
-        sources: the evidence (agreed.sources); digests are not compared. block_hash: the chain's, 32 bytes, None where it has no such block.
+        sources: the evidence (agreed.sources); digests are not compared.
+        block_hash: the chain's, 32 bytes, None where it has no such block.
         devices: those whose work counts, ids of 20 bytes.
     Raises:
         EvidenceError: the evidence is damaged, open, or contradicts itself or the chain.

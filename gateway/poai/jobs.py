@@ -5,7 +5,8 @@ what is only measured.
 
 Rules (contracts/src/Escrow.sol):
 1. A job takes units of its model, of its kind, by its workers, in its epochs first..last.
-2. A unit goes to one job: that of the lowest number with room; a deed's units overflow to the next.
+2. A unit goes to one job: the dearest with room, of equal price that of the lowest number; a deed's units overflow to
+   the next. So nobody takes all work by being first with a price of next to nothing.
 3. A job takes no more in all than its deposit buys; deeds are served in ascending order of their number.
 """
 
@@ -24,7 +25,10 @@ Key = tuple[bytes, int, int]
 
 @dataclass(frozen=True)
 class Job:
-    """An open job. model: binary CID; workers: deeds, none for any; most_units: what its deposit buys in all."""
+    """An open job. model: binary CID; workers: deeds, none for any; most_units: what its deposit buys in all.
+
+    price: of a unit, in base units of the escrow's token.
+    """
 
     escrow: bytes
     number: int
@@ -34,6 +38,7 @@ class Job:
     first: int
     last: int
     most_units: int
+    price: int = 0
 
 
 def assign(
@@ -49,7 +54,7 @@ def assign(
     if wrong := [key for key, count in units.items() if count < 0]:
         raise ValueError(f"units of {wrong[0]}: {units[wrong[0]]}, wanted 0 or more")
     left, found = dict(units), dict[Key, int]()
-    for job in sorted(jobs, key=lambda job: (job.escrow, job.number)):
+    for job in sorted(jobs, key=lambda job: (-job.price, job.escrow, job.number)):
         if not job.first <= epoch <= job.last:
             continue
         room = job.most_units - sum(count for key, count in before.items() if key[:2] == (job.escrow, job.number))
