@@ -7,14 +7,20 @@ from pathlib import Path
 
 from gateway.arguments import new_progress, positive, print_json
 from gateway.bind_commands import add_bind
+from gateway.config_commands import add_config
 from gateway.cstore_commands import add_cstore
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 from gateway.flash_commands import add_flash
+from gateway.gateway_commands import add_gateway
 from gateway.job_commands import add_job
 from gateway.label_commands import add_label
 from gateway.model_commands import add_model
+from gateway.provision_commands import add_provision
 from gateway.r1fs_commands import add_r1fs
+from gateway.release_commands import add_release
+from gateway.run_commands import add_run
+from gateway.settings_commands import add_settings
 from gateway.up_arguments import add_up
 
 VERSION = "0.1.0"
@@ -79,8 +85,14 @@ def parser() -> argparse.ArgumentParser:
     add_edil(commands)
     add_job(commands)
     add_flash(commands)
+    add_run(commands)
+    add_provision(commands)
+    add_settings(commands)
     add_label(commands)
     add_bind(commands)
+    add_release(commands)
+    add_gateway(commands)
+    add_config(commands)
     return root
 
 

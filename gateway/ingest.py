@@ -56,7 +56,7 @@ class Batch:
         late, journals: to keep.
         acks: (id, boot, sequence) to acknowledge once `stored` is on the disk.
         bound: (id, nonce, signature of 65 bytes), not checked: whoever asked for it does.
-        gone: ids whose link the broker saw ending.
+        gone: ids whose link the broker saw ending. entered: ids of devices that use their account.
         rejected: count by reason.
     """
 
@@ -70,6 +70,7 @@ class Batch:
     acks: list[tuple[bytes, int, int]] = field(default_factory=list)
     bound: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
+    entered: list[bytes] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
 
 
@@ -121,6 +122,8 @@ class Ingest:
                     batch.bound.append((device, *wire.decode_bound(payload)))
                 elif name == "gone":
                     batch.gone.append(device)
+                elif name == "entered":
+                    batch.entered.append(device)
                 else:
                     raise Rejected("malformed")
             except (Rejected, wire.WireError) as rejection:

@@ -13,18 +13,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from boards.build import Firmware
 from boards.signals import HostSignals, Replay
-from gateway import intake, keys, site_file
+from gateway import intake, keys, site_file, site_screens
 from gateway.aggregation import receiver
 from gateway.binding import binding_http
 from gateway.binding.service import open_binding
+from gateway.broker_accounts import RESPONSE_TOPIC
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
 from gateway.database import open_or_say
 from gateway.dauth import DAuth
 from gateway.deeploy import deeploy_http
 from gateway.deeploy import receiver as deeploy_receiver
+from gateway.device_accounts import DeviceAccounts
+from gateway.edge import backup_http
 from gateway.edil import edil_http
 from gateway.epochs import ChainAway, Clock, Epochs
 from gateway.errors import CommandError, Exit
@@ -35,19 +40,22 @@ from gateway.ledger import Settled
 from gateway.progress import Progress
 from gateway.readiness import Readiness
 from gateway.registry import Registry
+from gateway.service import Service
+from gateway.settings import split_listen
 from gateway.settlement import Claim
 from gateway.settler import Settler
 from gateway.site_aggregation import make_aggregation
 from gateway.site_chain import open_chain
 from gateway.site_deeploy import make_deeploy
 from gateway.site_file import Site
+from gateway.site_lan import Lan
 from gateway.site_options import Options
+from gateway.site_outside import open_bridge, open_outside
+from gateway.site_page import open_page
 from gateway.site_processes import Processes
 from gateway.site_stores import Stores
 from gateway.status import Status
 from gateway.threads import Threads
-from gateway.web.app import app
-from gateway.web.serve import serve
 from gateway.web.view import r1, short
 from gateway.windows import Windows
 from gateway.workers import Workers
@@ -77,7 +85,7 @@ class RunningSite:
         self.folder, self.site, self.progress = folder, site, progress
         self._firmwares, self._signals = firmwares, signals
         self._options, self._wanted = options, options.epochs
-        self._stopping = threading.Event()
+        self._stopping, self._service = threading.Event(), Service()
         self._settled_now = 0
 
     def stop(self) -> None:
@@ -95,6 +103,7 @@ class RunningSite:
             for start in (
                 self._start_chain,
                 self._start_stores,
+                self._start_registry,
                 self._start_broker,
                 self._start_intake,
                 self._start_page,
@@ -115,21 +124,34 @@ class RunningSite:
         ends.callback(self.stores.close)
         self.cstore, self.r1fs = self.stores.cstore, self.stores.r1fs
 
+    def _start_registry(self, ends: ExitStack) -> None:
+        self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
+        ends.callback(self.registry.close)
+        owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
+        self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self.progress.say)
+
     def _start_broker(self, ends: ExitStack) -> None:
         self.clock = Clock()
         self.processes = Processes(self.folder, self.site, lambda topic, frame: self.bus.publish(topic, frame), ends)
-        place, account = self.processes.start_broker(self._options.broker)
+        listen = self._options.settings["broker.listen"]
+        self.accounts = DeviceAccounts(
+            self._gateway_key,
+            self.registry.devices,
+            self.dauth.read_bound,
+            self._publish_state,
+        )
+        self._lan = Lan(self.folder, self._options.settings, self.processes.reload_broker)
+        place, account = self.processes.start_broker(
+            self._options.broker, split_listen(listen) if listen else None, self.accounts.at_start, self._lan.tls
+        )
         self.bus = Bus("gateway", place, account, self._received, self.clock)
         self.progress.say(f"broker on {self.processes.broker}")
 
     def _start_intake(self, ends: ExitStack) -> None:
-        self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
-        ends.callback(self.registry.close)
         self._start_settler(ends)
-        owners = [keys.load_or_make(self.folder / "keys" / f"owner-{number}.key") for number in range(1, OWNERS + 1)]
-        self.dauth = DAuth(self.settlement, self.registry.devices, owners, self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
-        self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards))
+        binds = not self._options.settings["binding.by_label"]
+        self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards), self._is_waiting, binds)
         count, devices = self._options.workers, self.registry.devices
         self.workers = Workers(count, self.bus, self.folder, self.clock.at, devices)
         self.epochs = Epochs(
@@ -157,9 +179,11 @@ class RunningSite:
         self.binding = ends.enter_context(
             open_binding(self.folder, self.settlement, devices, publish, self.progress.say, self.dauth.read_deeds)
         )
-        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced)
+        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced, self.accounts.entered)
         self.workers.subscribe(*intake.TOPICS)
         self.bus.subscribe(*receiver.TOPICS, *deeploy_receiver.TOPICS, ORACLE_PREFIX + "#")
+        if self._options.broker is None:
+            self.bus.subscribe(RESPONSE_TOPIC)
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
         self.bus.start()
         ends.callback(self.bus.stop)
@@ -197,41 +221,64 @@ class RunningSite:
         self._first_epoch = self.settlement.epoch() + 1
 
     def _start_page(self, ends: ExitStack) -> None:
-        more = (
-            edil_http.routes(self.aggregation)
-            + deeploy_http.routes(self.jobs.deeploy)
-            + binding_http.routes(self.binding)
+        self._bridge = open_bridge(self._options, lambda: self.processes.link, self.threads)
+        known, tell = (self.status, self.accounts, self.bus), self._publish_state
+        self.outside = open_outside(
+            self.folder, self._options, *known, tell, self._notice, self.clock, self.threads
         )
-        site = app(self.status, [*more, *self.stores.routes()])
-        page = serve(site, self._options.page_port, self._options.must_have_port)
-        ends.callback(page.stop)
+        more = [
+            *edil_http.routes(self.aggregation),
+            *deeploy_http.routes(self.jobs.deeploy),
+            *binding_http.routes(self.binding),
+            *self.stores.routes(),
+            *backup_http.routes(self.folder, self.chain),
+            *self._open_screens(),
+            *self.outside.routes(),
+        ]
+        page = open_page(self.folder, self._options, self.status, more, ends, self.progress.say)
         self.site.page_port = page.port
+        self._lan.announce(self.site.gateway, page.port, ends)
         if not self.site.chain_external:
             self.site.chain_rpc = page.url + "rpc"
         self._workers_before, self.site.workers = self.site.workers, self._options.workers
         site_file.write(self.folder, self.site)
-        self.progress.say(f"page {page.url}")
+
+    def _open_screens(self) -> list[BaseRoute]:
+        description = self._signals.description
+        self.status.samples = lambda: site_screens.samples(self.processes.fleet, description)
+        stores, deeploy = (self.cstore, self.r1fs), self.jobs.deeploy
+        rows = self._options.rows
+        return site_screens.open_screens(self.folder, self.site, self.status, self.registry, deeploy, stores, rows)
 
     def _start_workers(self, ends: ExitStack) -> None:
         ends.callback(self.workers.stop)
         self.workers.start(self.intake.offer, self._workers_before)
 
     def _start_fleet(self, ends: ExitStack) -> None:
-        self.status.notes.append(f"The emulated sensors are told: {self._signals.description}.")
+        if self.site.boards:
+            self.status.notes.append(f"The emulated sensors are told: {self._signals.description}.")
         if not self.site.chain_external:
             self.status.notes.append("The chain is embedded (py-evm); its blocks are this gateway's own.")
         self.status.started_ms = self.epochs.clock()
-        self.processes.start_fleet(self._firmwares, self._signals)
-        self.progress.say(f"{len(self.site.boards)} emulated boards start; their sensors are told:")
-        self.progress.say(f"  {self._signals.description}")
+        if self.site.boards:
+            self.processes.start_fleet(self._firmwares, self._signals)
+            self.progress.say(f"{len(self.site.boards)} emulated boards start; their sensors are told:")
+            self.progress.say(f"  {self._signals.description}")
 
     def _watch(self) -> None:
         timings = self.status.timings
+        self._service.ready(f"page on port {self.site.page_port}, broker on {self.processes.broker}")
         while not self._stopping.wait(WATCH_S):
-            for said in self.processes.watch(self.bus) + self.workers.watch():
+            self._service.alive()
+            news = self.processes.watch(self.bus) + self.workers.watch() + self._lan.turn() + self._bridge.notices()
+            for said in news:
                 self._notice(said)
+            self.outside.turn()
             self.threads.watch()
             self._bind_devices()
+            if self._options.broker is None:
+                for said in self.accounts.turn():
+                    self._notice(said)
             self.status.follow()
             for said in self.status.troubles():
                 self._notice(said)
@@ -240,18 +287,23 @@ class RunningSite:
                 self.progress.say("the first heartbeat is verified and stored")
             if self._wanted is not None and self._settled_now >= self._wanted:
                 return
+        self._service.stopping()
         self.progress.say("ending")
 
     def _bind_devices(self) -> None:
         was_ready = self._readiness.is_ready
         if self._readiness.turn(self.processes.ids()) and self.status.timings.boot is None:
             self.status.timings.boot = self.progress.elapsed_s()
-            self.progress.say("every board is here")
+            if self.site.boards:
+                self.progress.say("every board is here")
         if self._readiness.is_ready and not was_ready:
             self.intake.wake()
-            self.progress.say(f"{self._readiness.words()} are ready: epoch {self.epochs.windows.epoch}")
+            self.progress.say(f"{self._readiness.words()}: epoch {self.epochs.windows.epoch}")
             if self._wanted is None:
                 self.progress.say("Ctrl-C ends it; the same command goes on with it")
+
+    def _is_waiting(self, device: bytes | None) -> bool:
+        return self._options.broker is None and device in self.dauth.owners() and not self.accounts.has_entered(device)
 
     def _may_open(self, epoch: int) -> bool:
         return self._readiness.is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
@@ -268,12 +320,18 @@ class RunningSite:
         if topic.startswith(ORACLE_PREFIX):
             self.settler.receive(payload)
             self.bus.ack(token)
+        elif topic == RESPONSE_TOPIC:
+            self.accounts.answered(payload)
+            self.bus.ack(token)
         elif topic.rpartition("/")[2] in receiver.NAMES:
             self.receiver.offer(topic, payload, receipt_ms, token)
         elif topic.rpartition("/")[2] in deeploy_receiver.NAMES:
             self.jobs.offer(topic, payload, receipt_ms, token)
         else:
             self.intake.offer(topic, payload, receipt_ms, token)
+
+    def _publish_state(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        self.bus.publish(topic, payload, qos=1, retain=is_retained)
 
     def _publish(self, topic: str, payload: bytes) -> None:
         self.bus.publish(topic, payload, qos=1)
@@ -293,12 +351,14 @@ class RunningSite:
         self.status.claims += claims
         self.stores.settled(settled.epoch)
         self._settled_now += 1
-        self.progress.say(
-            f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
-        )
+        root, minted = settled.root.hex(), settled.minted
+        text = f"epoch {settled.epoch} is settled: {r1(minted)} R1 by root 0x{root[:16]}…"
+        self.progress.say(text, event="epoch_settled", epoch=settled.epoch, minted_wei=str(minted), root=f"0x{root}")
         for claim in claims:
-            self.progress.say(f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}")
+            text = f"deed {claim.deed}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}"
+            wei = str(claim.amount_wei)
+            self.progress.say(text, event="claim_paid", deed=claim.deed, amount_wei=wei, owner=claim.owner)
 
-    def _notice(self, text: str) -> None:
+    def _notice(self, text: str, event: str = "notice", **fields: Any) -> None:
         self.status.notes.append(text)
-        self.progress.say(text)
+        self.progress.say(text, "warning", event, **fields)

@@ -36,9 +36,17 @@ COMMANDS = [
     "flash",
     "logs",
     "shell",
+    "run",
+    "provision",
+    "settings",
     "label",
     "bind",
+    "release",
+    "identify",
+    "gateway",
+    "config",
 ]
+OF_BOARDS = ["run", "provision", "settings", "label", "bind", "release", "identify"]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 
 
@@ -84,7 +92,7 @@ def test_the_commands_are_those_of_the_readme():
     assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-@pytest.mark.parametrize("name", ["up", "bench", "qualify", "flash", "boards", "label", "bind", *VERBS])
+@pytest.mark.parametrize("name", ["up", "bench", "qualify", "flash", "boards", *OF_BOARDS, *VERBS])
 def test_every_option_is_in_the_readme(name):
     readme = (ROOT / "README.md").read_text()
     options = [word for action in (commands() | verbs())[name]._actions for word in action.option_strings[-1:]]

@@ -11,9 +11,9 @@ array of integers, and is read anew for each. With --fast tflite-runtime runs th
 chain of heartbeats stay as at boot. A loop that does not turn for S seconds restarts itself, and so does a device that
 is to try an update: by exec of the same command.
 
-It prints one line of JSON {id, ren, boot, attested} each time it begins, and ends on SIGINT and SIGTERM, without
-DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is
-one line on stderr.
+It prints one line of JSON {id, ren, boot, attested} each time it begins, {light} while it shows which device it is, and
+ends on SIGINT and SIGTERM, without DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot
+run, 2 wrong arguments; the cause is one line on stderr.
 """
 
 import argparse
@@ -170,6 +170,7 @@ def live(options, own, port, memory, boot, kept):
     feed, tell = host.watch(options.watchdog), tell_refusals(port)
     try:
         agent, step = begin(options, own, port, memory, boot, kept)
+        agent.switch = lambda is_on: print(json.dumps({"light": is_on}), flush=True)
         me = agent.identity
         hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)

@@ -3,14 +3,15 @@
 Rules (WIRE.md):
   1. One heartbeat a beacon, and none for a beacon that is not later than the last answered in this boot.
   2. An unacknowledged heartbeat that the broker has is sent again each 1,500 ms, the same bytes, until a newer beacon.
-  3. A binding is signed only for this board, and for the stored owner or, if there is none, the first who asks; the
-     owner is stored before the signature leaves.
+  3. Whom it belongs to is `owner`'s. One that is released begins anew once the broker has its answer, so that nothing
+     of the old owner's is left.
   4. After each connection, and when the samples' source changes, the device announces what it is.
   5. What EDIL.md specifies is `edil`'s, which is loaded by the first message for it: 4 KB of heap that many never need.
      So is what UPDATE.md specifies, `install`'s, unless this device ever took an update.
   6. The first ack of a boot tells the core (boot.Boot) that what runs is good.
   7. A window without a beacon leaves a late record, and so does a heartbeat that is given up (late.py), if there is a
      ring for them. What went wrong stands in the journal, which is told after the next connection.
+  8. `light` shows which device this is; what switches it is the core's, who sets `switch` (function of is_on, or None).
 Foreign bytes change nothing but `counts`.
 """
 
@@ -21,13 +22,11 @@ from .late import Late
 from .topics import Topics
 from .version import VERSION
 
-NAMES = ("beacon", "ack", "bind", "samples")
+NAMES = ("beacon", "ack", "bind", "release", "account", "samples", "identify")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
 INSTALL_NAMES = ("trust", "manifest", "chunk")
 LATE_NAMES = ("late_ack",)
 RESEND_MS = const(1500)
-
-_NO_OWNER = bytes(20)
 
 
 class Agent:
@@ -60,6 +59,8 @@ class Agent:
         self._packet_id = 0
         self._sent_ms = now_ms
         self._record = None
+        self._released = 0  # packet id of the answer to a release
+        self.light = self.switch = None
         self._acked = 0  # in which session the gateway was last heard
         self._uptime = ticks.Uptime(now_ms)
         names = NAMES + EDIL_NAMES + (INSTALL_NAMES if boot else ()) + (LATE_NAMES if ring else ())
@@ -103,16 +104,19 @@ class Agent:
             self.journal.tick(self._uptime.s, now_ms, self._acked == self.client.sessions)
         if self.late:
             self._tick_late(now_ms)
+        if self.light:
+            self.light.tick(now_ms)
+        if self._released and self._core and not self.client.is_queued(self._released):
+            self._core.wants_reset = True
 
     def ms_left(self, now_ms: int) -> int:
         """Milliseconds until tick has something to do, at least 0."""
         left = min(self.client.ms_left(now_ms), self._sampler.ms_left(now_ms))
         if self._is_delivered():
             left = min(left, max(0, RESEND_MS - ticks.diff(now_ms, self._sent_ms)))
-        if self.install:
-            left = min(left, self.install.ms_left(now_ms))
-        if self.late:
-            left = min(left, self.late.ms_left(now_ms))
+        for part in (self.install, self.late, self.light):
+            if part:
+                left = min(left, part.ms_left(now_ms))
         return left
 
     def receive(self, topic: bytes, payload, now_ms: int):
@@ -156,19 +160,12 @@ class Agent:
         if self._announced == (self.client.sessions, name):
             return
         self._announced = (self.client.sessions, name)
-        port = self._port
-        frame = wire.sign_announce(
-            self.identity.id,
-            self.identity.sign,
-            port.BOARD,
-            self.boot,
-            VERSION if self._core and self._core.agent else port.VERSION,
-            port.CORE,
-            self._model_cid,
-            self.identity.public_key,
-            name,
-        )
-        self.client.publish(self._topics.own("announce"), frame, now_ms)
+        port, me = self._port, self.identity
+        version = VERSION if self._core and self._core.agent else port.VERSION
+        fields = port.BOARD, self.boot, version, port.CORE, self._model_cid, me.public_key, name
+        self.client.publish(self._topics.own("announce"), wire.sign_announce(me.id, me.sign, *fields), now_ms)
+        if self.client.account:
+            self.client.publish(self._topics.own("entered"), b"", now_ms)
 
     def _take_beacon(self, payload, now_ms):
         beacon, window_ms = wire.decode_beacon(payload)
@@ -204,21 +201,27 @@ class Agent:
                 self._core.accept()
 
     def _take_bind(self, payload, now_ms):
-        chain_id, contract, deed, owner, board, nonce, deadline = wire.decode_bind(payload)
-        if board != self._port.BOARD:
-            raise WireError("malformed", f"board: got {board}, wanted {self._port.BOARD}")
-        if owner == _NO_OWNER or self._store.owner not in (None, owner):
-            raise WireError("malformed", "owner: got another, wanted the stored one, and not zero")
-        if self._store.owner is None:
-            self._store.bind(owner)
-        from . import eip712
+        from . import owner
 
-        digest = eip712.binding_digest(
-            self._port.keccak256, chain_id, contract, deed, self.identity.id, owner, board, nonce, deadline
-        )
-        signature = self.identity.sign(digest)
-        bound = wire.encode_bound(nonce, signature[:64] + bytes([27 + signature[64]]))
-        self.client.publish(self._topics.own("bound"), bound, now_ms)
+        frame = owner.bind(self.identity, self._store, self._port, payload)
+        self.client.publish(self._topics.own("bound"), frame, now_ms)
+
+    def _take_release(self, payload, now_ms):
+        from . import owner
+
+        banks = self._core.banks if self._core else None
+        frame = owner.release(self.identity, self._store, self._port, banks, payload)
+        self._released = self.client.publish(self._topics.own("bound"), frame, now_ms)
+
+    def _take_identify(self, payload, now_ms):
+        from . import light
+
+        self.light = light.begin(self.light, self.switch, payload, now_ms)
+
+    def _take_account(self, payload, now_ms):
+        from . import account
+
+        account.enter(self.client, self.identity, payload, now_ms)
 
     def _take_samples(self, payload, now_ms):
         name, samples = wire.decode_samples(payload)
@@ -282,6 +285,9 @@ _RECEIVERS = {
     "beacon": Agent._take_beacon,
     "ack": Agent._take_ack,
     "bind": Agent._take_bind,
+    "account": Agent._take_account,
+    "release": Agent._take_release,
+    "identify": Agent._take_identify,
     "samples": Agent._take_samples,
     "late_ack": Agent._take_late_ack,
 }
