@@ -19,11 +19,12 @@ from pathlib import Path
 
 from gateway.binding.pending import Refused
 from gateway.binding.tries import Tries
-from gateway.database import Statement, write
+from gateway.database import Statement, open_or_say, write
 from gateway.errors import CommandError
 from gateway.settings import LOOPBACK
 
 NAME = "admin.sqlite"
+LOST = f"its {NAME} holds who is signed in; `tinyren gateway admin-code` makes a new code"
 SESSION_S = 30 * 86_400
 SESSIONS_MAX = 64
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: nothing that is read for something else
@@ -102,7 +103,7 @@ class Admin:
 
 def open_admin(folder: Path, listen: str, say: Callable[[str], None]) -> Admin:
     """The tables of a site; tells a code where the page is on more than loopback and nobody has a way in."""
-    admin = Admin(folder)
+    admin = open_or_say(Admin, folder, LOST)
     if listen != LOOPBACK and admin.is_new():
         say(f"admin code, shown once: {admin.new_code()}")
     return admin

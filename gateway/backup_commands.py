@@ -60,6 +60,7 @@ def run_backup(arguments: Namespace) -> int:
             try:
                 sealed = backup_file.write(found.members, found.about, secret)
                 result["to"] = _add(folder, sealed) if is_r1fs else _write(arguments.to, sealed)
+                backup.note(folder, found.about, result["to"])
             except StoreError as error:
                 raise CommandError(str(error)) from error
     pins = result.pop("pins")

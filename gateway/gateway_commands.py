@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,11 @@ def run_init(arguments: Namespace) -> int:
 
 
 def run_gateway(arguments: Namespace) -> int:
+    from gateway.edge.ownership import refuse_foreign
     from gateway.up import summary, up
 
     folder = site_of(arguments)
+    refuse_foreign(folder)
     unset = dict.fromkeys(one.option for one in SETTINGS if one.option)
     progress = new_progress()
     given = Namespace(**unset | {"site": folder, "set": arguments.set, "epochs": None, "devices": None})
@@ -131,11 +134,11 @@ def run_doctor(arguments: Namespace) -> int:
 
 
 def run_admin_code(arguments: Namespace) -> int:
-    from gateway.admin import Admin
+    from gateway.admin import LOST, Admin
+    from gateway.database import open_or_say
 
-    admin = Admin(site_of(arguments))
-    code = admin.new_code(arguments.end_sessions)
-    admin.close()
+    with closing(open_or_say(Admin, site_of(arguments), LOST)) as admin:
+        code = admin.new_code(arguments.end_sessions)
     if arguments.json:
         print_json({"code": code})
     else:

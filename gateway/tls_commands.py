@@ -82,7 +82,7 @@ def renew(arguments: Namespace) -> int:
 def _tell(arguments: Namespace, site: Path) -> None:
     from gateway import tls
 
-    found = tls.describe(site)
+    found, listen = tls.describe(site), load(site).values["tls.listen"]
     if arguments.json:
         print_json(found)
         return
@@ -91,8 +91,10 @@ def _tell(arguments: Namespace, site: Path) -> None:
     if found["ca"]:
         print(f"trust    {found['ca']}: give it to devices; it holds for as long as this site has its key")
         print(f"         SHA-256 {found['ca_sha256']}")
-        print('next     in config.toml: [tls] listen = "0.0.0.0:8883", then start the gateway again')
-        print("a device python -m device.agent --ca ca.pem --broker HOST:8883 ...")
+        if not listen:
+            print('next     in config.toml: [tls] listen = "0.0.0.0:8883", then start the gateway again')
+        port = listen.rpartition(":")[2] or "8883"
+        print(f"device   python -m device.agent --ca ca.pem --broker {found['names'][0]}:{port} ...")
     else:
         print(f"trust    {found['issuer']}: devices have to know this issuer")
 

@@ -94,9 +94,8 @@ def picture(png: bytes) -> bytes:
     from PIL import Image
 
     made = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-        made, "PNG", optimize=True
-    )
+    palette = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=0)
+    palette.save(made, "PNG", optimize=True)
     return made.getvalue()
 
 

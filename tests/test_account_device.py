@@ -41,7 +41,7 @@ def test_a_device_says_goodbye_and_comes_back_with_its_account_and_all_that_was_
     assert not client.pending()
     client.tick(300 + REENTER_MS)
     name, pair = account.derive(ME.agree(GATEWAY.public_key.format()), ME.id, GATEWAY.public_key.format())
-    assert drain(client) == packets.connect(name, 15, "from/us/gone", pair)
+    assert drain(client) == packets.connect(name, 15, wire.topic(ME.id, "gone"), pair)
     client.feed(CONNACK + SUBACK[:3] + b"\x03\x01", 1_600)
     assert client.state == mqtt.ONLINE and client.account == pair
     assert drain(client).endswith(b"work")

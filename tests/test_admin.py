@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway import admin as admins
+from gateway import cli
 from gateway.admin import Admin, open_admin
 from gateway.binding.pending import Refused
 from gateway.binding.tries import FREE
@@ -201,3 +202,13 @@ def test_a_page_on_one_address_answers_on_loopback_too():
 def test_an_address_of_another_machine_is_told():
     with pytest.raises(PortInUse, match="no such address; see page.listen"):
         listen(0, "192.0.2.1")
+
+
+def test_a_damaged_file_is_told_and_left(tmp_path, capsys):
+    (tmp_path / "config.toml").write_text("")
+    (tmp_path / admins.NAME).write_bytes(b"no database at all " * 100)
+    before = (tmp_path / admins.NAME).read_bytes()
+    assert cli.main(["gateway", "admin-code", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "file is not a database; if it is damaged, move it away" in said and len(said.splitlines()) == 1
+    assert (tmp_path / admins.NAME).read_bytes() == before

@@ -51,6 +51,8 @@ def test_a_device_is_low_when_it_loses_work_before_somebody_can_come(looks, is_l
 def test_a_device_that_dropped_records_is_low_until_it_has_room_again():
     states = look((23, 0, 0), (0, 0, 5), (0, 0, 5), (4, 0, 5), (6, 0, 5))
     assert [bool(state.why) for state in states] == [False, True, True, True, False]
+    states = look((1, 0, 0), (0, 0, 5), (0, 0, 5), (1, 0, 5))  # so small that the first rule never holds
+    assert [bool(state.why) for state in states] == [False, True, True, False]
 
 
 def test_an_episode_is_told_once_at_its_begin_and_once_at_its_end():

@@ -59,8 +59,8 @@ def test_only_one_backup_is_made_at_a_time(site):
 def test_another_key_a_wrong_passphrase_and_the_other_kind_open_nothing(tmp_path):
     phrase = Secret(passphrase="correct horse battery")
     for content, secret, said in (
-        (packed(member("a")), Secret(key=PrivateKey(b"\x02" * 32)), "not one of its readers"),
-        (packed(member("a"), secret=phrase), Secret(passphrase="correct horse"), "not one of its readers"),
+        (packed(member("a")), Secret(key=PrivateKey(b"\x02" * 32)), "does not open it"),
+        (packed(member("a"), secret=phrase), Secret(passphrase="correct horse"), "does not open it"),
         (packed(member("a")), phrase, "for a key file"),
         (packed(member("a"), secret=phrase), KEY, "for a passphrase"),
     ):

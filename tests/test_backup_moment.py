@@ -1,4 +1,4 @@
-"""A backup is one moment of a gateway that runs: heartbeats have their windows, epochs are whole, the chain fits both."""
+"""A backup is one moment of a gateway that runs: heartbeats have their windows, epochs are whole, the chain fits."""
 
 from pathlib import Path
 

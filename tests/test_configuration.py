@@ -1,4 +1,4 @@
-"""What a gateway is configured to do: the order of sources, where a value comes from, and how wrong ones are refused."""
+"""What a gateway is configured to do: the order of sources, where a value comes from, how wrong ones are refused."""
 
 import json
 import tomllib
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import cli, config_commands, configuration
+from gateway import cli, config_commands, configuration, site_file
 from gateway.errors import CommandError, Exit
 from gateway.settings import SETTINGS, template
 from gateway.toml_values import encode
@@ -192,3 +192,14 @@ def test_a_configuration_that_cannot_be_read_is_told(tmp_path):
 def test_the_systems_gateway_has_its_configuration_in_etc():
     assert configuration.folder_of(Path("/var/lib/tinyren")) == Path("/etc/tinyren")
     assert configuration.folder_of(Path("site")) == Path("site")
+
+
+def test_up_does_what_the_files_say_and_names_the_line_that_a_made_site_refuses(tmp_path, capsys):
+    write(tmp_path / "config.toml", "[site]\nepoch_seconds = 7\n")
+    assert cli.main(["up", "--site", str(tmp_path)]) == Exit.USAGE
+    assert "got epoch-seconds 7, window-seconds 5" in capsys.readouterr().err
+    site_file.write(tmp_path, site_file.Site(boards=[], epoch_seconds=10))
+    assert cli.main(["up", "--site", str(tmp_path)]) == Exit.REFUSED
+    said = capsys.readouterr().err
+    assert "epoch_seconds: got 7, but this site was made with 10; take it out of" in said
+    assert f"{tmp_path}/config.toml:2, or name another --site" in said

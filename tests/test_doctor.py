@@ -8,15 +8,18 @@ import time
 from contextlib import closing
 
 import pytest
+from coincurve import PrivateKey
 
-from gateway import cli, site_file
+from gateway import chain as chains
+from gateway import cli, settlement, site_file
 from gateway.admin import Admin
-from gateway.edge import checks_machine, checks_site, doctor, running
+from gateway.edge import backup, checks_chain, checks_machine, checks_site, doctor, running
 from gateway.edge.checks import FAIL, OK, WARN, Gateway
 from gateway.errors import Exit
 from gateway.evidence import Evidence, Window
 from gateway.settings import SETTINGS
 from gateway.site_file import Site
+from tests.chain_node import Node
 
 VALUES = {one.name: one.default for one in SETTINGS}
 
@@ -160,8 +163,64 @@ def test_a_chain_that_does_not_answer_fails(site):
     kept = site_file.read(site)
     kept.chain_external, kept.chain_rpc = True, "http://127.0.0.1:1"
     site_file.write(site, kept)
-    level, says, mend = only(checks_site.chain, site)
+    level, says, mend = only(checks_chain.chain, site)
     assert level == FAIL and "does not answer" in says and "chain.rpc" in mend
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """A chain of somebody else's with a site's contracts: (its node, addresses, the payer's key)."""
+    payer, contracts = PrivateKey(bytes([9]) * 32), {}
+    chain = chains.open_embedded(tmp_path_factory.mktemp("chain") / "chain.sqlite", (chains.address_of(payer),))
+    oracles = [chains.address_of(PrivateKey(bytes([number]) * 32)) for number in (1, 2, 3)]
+    settlement.deploy(chain, payer, oracles, 2, {}, contracts.__setitem__)
+    node = Node(chain)
+    yield node, contracts, payer.to_hex()
+    node.stop()
+    chain.close()
+
+
+@pytest.fixture
+def external(site, deployed):
+    """A site that settles there."""
+    node, contracts, payer = deployed
+    (site / "keys/deployer.key").write_text(payer)
+    kept = site_file.read(site)
+    kept.chain_external, kept.chain_rpc, kept.contracts = True, node.url, dict(contracts)
+    site_file.write(site, kept)
+    return site
+
+
+def test_a_chain_that_is_well_is_told_in_a_line(external):
+    level, says, _ = only(checks_chain.chain, external)
+    assert level == OK and says.startswith("chain 1331 answers, block ")
+    assert found(checks_chain.chain, external, now_s=time.time() + 86_400)[1][0] == WARN
+
+
+def test_another_chain_a_poor_payer_and_a_chain_ahead_of_the_evidence_are_told(external, monkeypatch):
+    monkeypatch.setattr(checks_chain.Settlement, "epoch", lambda _: 7)
+    level, says, mend = found(checks_chain.chain, external)[1]
+    assert level == FAIL and "settled epoch 7, the evidence ends with 0" in says and "epoch-1 to epoch-7" in mend
+    (external / "keys/deployer.key").write_text("02" * 32)
+    assert [row[0] for row in found(checks_chain.chain, external)] == [OK, FAIL, WARN]
+    kept = site_file.read(external)
+    kept.contracts["r1"] = "0x" + "11" * 20
+    site_file.write(external, kept)
+    assert "no code of r1 on chain 1331: it is another chain" in found(checks_chain.chain, external)[1][1]
+
+
+def test_a_gateway_that_has_something_to_lose_wants_a_backup(site):
+    assert only(checks_site.saved, site)[:2] == (OK, "nothing to save yet")
+    (site / "settlement").mkdir()
+    (site / "settlement/epoch-4.json").write_text("{}")
+    level, says, mend = only(checks_site.saved, site)
+    assert level == WARN and says.startswith("no backup yet") and mend.startswith("tinyren gateway backup")
+    backup.note(site, {"made_ms": 86_400_000, "epoch": 4}, "there")
+    assert only(checks_site.saved, site, now_s=2 * 86_400)[:2] == (OK, "saved up to epoch 4")
+    assert only(checks_site.saved, site, now_s=40 * 86_400)[:2] == (WARN, "the last backup is 39 days old, epoch 4")
+    for damaged in ("", "[]", '{"made_ms": "x", "epoch": 1, "to": ""}'):
+        (site / backup.NOTE).write_text(damaged)
+        assert only(checks_site.saved, site)[0] == WARN
 
 
 def test_a_page_for_others_into_which_nobody_can_get_warns(site):

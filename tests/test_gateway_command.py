@@ -260,6 +260,27 @@ def test_every_verb_and_option_is_in_the_document_and_fits_80_columns(verb, monk
     assert max(map(len, parser.format_help().splitlines())) <= 80
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for another user")
+def test_root_leaves_nothing_that_the_gateways_user_could_not_use(tmp_path, passphrase, capsys):
+    folder, again = tmp_path / "site", tmp_path / "again"
+    for path in (folder, again):
+        path.mkdir()
+        os.chown(path, 65534, 65534)
+    for command in (
+        ["init", str(folder)],
+        ["admin-code", str(folder)],
+        ["doctor", str(folder)],
+        ["backup", str(folder), "--to", str(tmp_path / "b"), "--passphrase-file", passphrase],
+        ["restore", str(tmp_path / "b"), str(again), "--passphrase-file", passphrase],
+    ):
+        assert cli.main(["gateway", *command]) in (0, 12)
+    for path in (folder, again, *folder.rglob("*"), *again.rglob("*")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534), path
+    capsys.readouterr()
+    assert cli.main(["gateway", "up", str(folder)]) == Exit.REFUSED
+    assert f"sudo -u nobody tinyren gateway up {folder}" in capsys.readouterr().err
+
+
 def test_what_looks_like_a_secret_is_cut_out_of_any_text():
     assert bundle.cut("a KEYKEYKEY b 14D6-A9MN-V6DE c", ["KEYKEYKEY"]) == "a <cut> b <cut> c"
     assert bundle.cut("mqtts://user:word@host/x 2026-11-22", []) == "mqtts://<cut>@host/x 2026-11-22"

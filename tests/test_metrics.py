@@ -1,15 +1,14 @@
-"""/metrics: what it says, read by Prometheus' own parser where it is installed, and by the grammar where it is not."""
+"""/metrics: what a site says of itself, read by its grammar and by Prometheus' own parser."""
 
 import re
 
-import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metrics
 from gateway.metrics import MAX_DEVICES, Family, of_site, render
 from tests.snapshots import DEVICE, NOW_MS, OTHER, device, offline, snapshot
 
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="(\\.|[^"\\\n])*",?)*\})? -?[0-9.e+-]+')
-UNITS = ("_seconds", "_bytes", "_total", "_connected", "_devices")
 
 
 def read(text):
@@ -80,9 +79,8 @@ def test_every_family_is_named_and_explained_as_prometheus_wants_it():
 
 
 def test_prometheus_own_parser_reads_it():
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
     text = render(of_site(snapshot(), dict.fromkeys(metrics.FACTS, 1.5), NOW_MS))
-    families = {family.name: family for family in parser.text_string_to_metric_families(text)}
+    families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["tinyren_heartbeats"].type == "counter" and families["tinyren_heartbeats"].samples[0].value == 40
     assert families["tinyren_jobs"].samples[0].labels == {"state": 'a "quoted"\nstate\\'}
     assert families["tinyren_last_heartbeat_age_seconds"].type == "summary"

@@ -148,7 +148,8 @@ def test_news_change_what_they_concern_and_leave_what_the_reader_does(site, open
     source.set(devices=changed)
     page.get_by_text("7.0000").first.wait_for()
     assert page.get_by_role("checkbox", name="Select pump hall, left").is_checked()
-    assert page.get_by_role("textbox", name="Name").input_value() == "half a na" and page.get_by_role("textbox", name="Name").is_visible()
+    field = page.get_by_role("textbox", name="Name")
+    assert field.input_value() == "half a na" and field.is_visible()
     assert page.evaluate("document.activeElement.name") == "name"
     assert page.evaluate("window.moved") < 0.01
 

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -252,7 +251,6 @@ def run(capsys, *arguments):
     return code, said.out, said.err
 
 
-@pytest.mark.skipif(not Path(ROOT / "gateway" / "gateway_commands.py").exists(), reason="tinyren gateway is not there")
 def test_the_commands_make_show_and_renew(capsys, tmp_path):
     assert run(capsys, "show", tmp_path)[::2] == (
         Exit.USAGE,
@@ -271,7 +269,17 @@ def test_the_commands_make_show_and_renew(capsys, tmp_path):
     assert code == Exit.OK and third["ca_sha256"] in out and "PRIVATE" not in out
 
 
-@pytest.mark.skipif(not Path(ROOT / "gateway" / "gateway_commands.py").exists(), reason="tinyren gateway is not there")
 def test_a_folder_that_is_no_site_is_a_usage_error(capsys, tmp_path):
     code, out, err = run(capsys, "init", tmp_path / "none")
     assert (code, out) == (Exit.USAGE, "") and "`tinyren gateway init` makes one" in err and tree(tmp_path) == {}
+
+
+def test_every_step_and_option_is_in_the_guide():
+    guide = (ROOT / "docs" / "install.md").read_text()
+    gateway = next(action for action in cli.parser()._actions if action.choices).choices["gateway"]
+    verbs = next(action for action in gateway._actions if action.choices).choices
+    steps = next(action for action in verbs["tls"]._actions if action.choices).choices
+    assert all(f"`tls {name}" in guide for name in steps)
+    for parser in (*steps.values(), verbs["find"]):
+        told = [word for action in parser._actions for word in action.option_strings if word.startswith("--")]
+        assert [word for word in told if word not in guide and word != "--help"] == []

@@ -1,11 +1,8 @@
-"""The pages over a made-up site: what they refuse, how they follow changes, how their server ends; what each shows is
-in test_pages*.py."""
+"""The pages over a made-up site: how they are served and what is refused; what each shows is in test_pages*.py."""
 
 import hashlib
 import json
 import re
-import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.web import app as web
-from gateway.web import feed
 from gateway.web.rpc import BODY_LIMIT_BYTES
-from gateway.web.serve import PortInUse, Server, serve
+from gateway.web.serve import Server, serve
 from tests.web_demo import BOARDS, JOB, NOW_MS, ROUND, DemoSource, empty_snapshot, settled_snapshot
 
 GOOD_CALL = {"jsonrpc": "2.0", "id": 1, "method": "echo"}
@@ -218,103 +214,3 @@ def test_a_body_over_the_limit_and_another_content_type_are_refused(client: http
     assert call(client, padded.ljust(BODY_LIMIT_BYTES + 1)).status_code == 413
     assert client.post("/rpc", content=padded, headers={"content-type": "text/plain"}).status_code == 415
     assert client.get("/rpc").status_code == 405
-
-
-def told(lines: Iterator[str]) -> str:
-    """The next event's name."""
-    return next(line for line in lines if line.startswith("event: "))
-
-
-def test_a_change_reaches_an_open_page(server: Server, source: DemoSource, client: httpx.Client) -> None:
-    with httpx.stream("GET", server.url + "events?after=0", timeout=10) as answer:
-        lines = answer.iter_lines()
-        assert (
-            answer.headers["content-type"].startswith("text/event-stream") and "content-encoding" not in answer.headers
-        )
-        source.set(notes=["a first change"])
-        assert told(lines) == "event: news"
-        source.set(notes=["the pump is back"])
-        assert told(lines) == "event: news"
-        assert "the pump is back" in client.get("/").text
-
-
-def test_a_version_without_a_change_tells_nothing(source: DemoSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "KEEPALIVE_S", 2.0)
-    monkeypatch.setattr(feed, "LEAST_INTERVAL_S", 0.01)
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        told(lines)
-        source.set(notes=["once"])
-        told(lines)
-        next(lines)  # the time
-        for _ in range(5):
-            source.set(notes=["once"])
-        assert next(line for line in lines if line.strip()) == ": still here"
-    server.stop()
-
-
-@pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "%00"])
-def test_a_page_that_saw_something_else_is_told_at_once(server: Server, source: DemoSource, after: str) -> None:
-    with httpx.stream("GET", f"{server.url}events?after={after}", timeout=10) as answer:
-        assert told(answer.iter_lines()) == "event: news"
-
-
-def test_one_page_too_many_is_refused_and_a_closed_one_makes_room(
-    source: DemoSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(web, "MAX_CLIENTS", 2)
-    monkeypatch.setattr(feed, "KEEPALIVE_S", 0.05)
-    server = serve(web.app(source))
-    url = server.url + "events"
-    with httpx.stream("GET", url) as first, httpx.stream("GET", url) as second:
-        streams = [first.iter_lines(), second.iter_lines()]
-        assert all(told(lines) for lines in streams)
-        with httpx.stream("GET", url) as refused:
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-    status = 503
-    while status == 503:
-        with httpx.stream("GET", url) as freed:
-            status = freed.status_code
-    assert status == 200
-    server.stop()
-
-
-def test_a_source_that_fails_ends_the_streams_of_open_pages() -> None:
-    source = DemoSource(settled_snapshot())
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        told(lines)
-        source.fail()
-        assert not [line for line in lines if line.startswith("event")]
-    server.stop()
-
-
-def test_stopping_ends_open_streams_the_thread_and_the_port(source: DemoSource) -> None:
-    before = sum(thread.name == "page" for thread in threading.enumerate())
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        told(lines)
-        server.stop()
-        assert not [line for line in lines if line.startswith("event")]
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", server.port)) != 0
-    assert sum(thread.name == "page" for thread in threading.enumerate()) == before
-    server.stop()
-
-
-def test_a_port_in_use_is_named_with_what_to_do(server: Server, source: DemoSource) -> None:
-    with pytest.raises(PortInUse, match=rf"port {server.port} of 127\.0\.0\.1: .*choose another port"):
-        serve(web.app(source), server.port)
-    assert httpx.get(server.url).status_code == 200
-
-
-def test_a_stopped_servers_port_can_be_taken_again_at_once(source: DemoSource) -> None:
-    first = serve(web.app(source))
-    assert httpx.get(first.url).status_code == 200
-    first.stop()
-    second = serve(web.app(source), first.port)
-    assert httpx.get(second.url).status_code == 200 and second.port == first.port
-    second.stop()

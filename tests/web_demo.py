@@ -169,6 +169,7 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
                 "kept": 61 * index,
                 "dropped": 2 * index,
                 "missing": index // 2,
+                "low": "it says 5 h, wanted at least 6" if index == 2 else "",
             },
             "journals": [
                 {

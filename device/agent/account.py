@@ -40,7 +40,7 @@ def enter(client, identity, payload, now_ms: int):
         raise WireError("malformed", "key: got no point of the curve, wanted a compressed public key") from error
     client_id, account = derive(agreed, identity.id, gateway)
     if client.account != account:
-        client.enter(client_id, account, now_ms)
+        client.enter(client_id, wire.topic(identity.id, "gone"), account, now_ms)
 
 
 def _digits(data):

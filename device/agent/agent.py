@@ -22,10 +22,12 @@ from .late import Late
 from .topics import Topics
 from .version import VERSION
 
-NAMES = ("beacon", "ack", "bind", "release", "account", "samples", "identify")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
 INSTALL_NAMES = ("trust", "manifest", "chunk")
-LATE_NAMES = ("late_ack",)
+NAMES = (
+    "beacon", "ack", "bind", "release", "account", "samples", "identify",
+    "enrol", "round", "label", "taken", "trust", "manifest", "chunk", "late_ack",
+)  # fmt: skip
 RESEND_MS = const(1500)
 
 
@@ -63,7 +65,10 @@ class Agent:
         self.light = self.switch = None
         self._acked = 0  # in which session the gateway was last heard
         self._uptime = ticks.Uptime(now_ms)
-        names = NAMES + EDIL_NAMES + (INSTALL_NAMES if boot else ()) + (LATE_NAMES if ring else ())
+        names = NAMES
+        if not (boot and ring):  # else it is the constant, which takes no heap
+            lacks = (() if boot else INSTALL_NAMES) + (() if ring else ("late_ack",))
+            names = tuple([name for name in NAMES if name not in lacks])
         self._topics = topics = Topics(identity.id, names)
         gone = topics.own("gone")
         self.client = mqtt.Client(gone.split("/")[1], gone, topics, self.receive, port.entropy, now_ms)
@@ -132,12 +137,20 @@ class Agent:
 
     def _take(self, name, payload, now_ms):
         """Take a message on the topic of that name, None for another's. Raises KeyError, and what its receiver does."""
-        if name in EDIL_NAMES:
+        if name == "beacon":
+            self._take_beacon(payload, now_ms)
+        elif name == "ack":
+            self._take_ack(payload)
+        elif name == "samples":
+            self._take_samples(payload)
+        elif name == "late_ack":
+            self.late.take_ack(payload)
+        elif name in EDIL_NAMES:
             self._load_edil().receive(name, payload, now_ms)
         elif name in INSTALL_NAMES:
             self._load_install(now_ms).receive(name, payload, now_ms)
         else:
-            _RECEIVERS[name](self, payload, now_ms)
+            self._take_seldom(name, payload, now_ms)
 
     def _load_edil(self):
         if self.edil is None:
@@ -192,7 +205,7 @@ class Agent:
         self._send(now_ms)
         self.counts["answered"] += 1
 
-    def _take_ack(self, payload, now_ms):
+    def _take_ack(self, payload):
         if wire.decode_ack(payload) == (self.boot, self.sequence) and self._frame:
             self.client.forget(self._packet_id)
             self._frame = None
@@ -200,38 +213,33 @@ class Agent:
             if self._core:
                 self._core.accept()
 
-    def _take_bind(self, payload, now_ms):
-        from . import owner
+    def _take_seldom(self, name, payload, now_ms):
+        """What comes so seldom that its module is loaded then. Raises KeyError: no name of these."""
+        if name == "identify":
+            from . import light
 
-        frame = owner.bind(self.identity, self._store, self._port, payload)
-        self.client.publish(self._topics.own("bound"), frame, now_ms)
+            self.light = light.begin(self.light, self.switch, payload, now_ms)
+        elif name == "account":
+            from . import account
 
-    def _take_release(self, payload, now_ms):
-        from . import owner
+            account.enter(self.client, self.identity, payload, now_ms)
+        elif name in ("bind", "release"):
+            from . import owner
 
-        banks = self._core.banks if self._core else None
-        frame = owner.release(self.identity, self._store, self._port, banks, payload)
-        self._released = self.client.publish(self._topics.own("bound"), frame, now_ms)
+            banks = self._core.banks if self._core else None
+            act = owner.release if name == "release" else owner.bind
+            frame = act(self.identity, self._store, self._port, banks, payload)
+            packet_id = self.client.publish(self._topics.own("bound"), frame, now_ms)
+            self._released = packet_id if name == "release" else 0
+        else:
+            raise KeyError(name)
 
-    def _take_identify(self, payload, now_ms):
-        from . import light
-
-        self.light = light.begin(self.light, self.switch, payload, now_ms)
-
-    def _take_account(self, payload, now_ms):
-        from . import account
-
-        account.enter(self.client, self.identity, payload, now_ms)
-
-    def _take_samples(self, payload, now_ms):
+    def _take_samples(self, payload):
         name, samples = wire.decode_samples(payload)
         push = getattr(self._sampler.source, "push", None)
         if push is None:
             raise WireError("malformed", "samples: got some, wanted none: this device has its own sensors")
         push(name, samples)
-
-    def _take_late_ack(self, payload, now_ms):
-        self.late.take_ack(payload)
 
     def _send(self, now_ms):
         self._packet_id = self.client.publish(self._topics.own("heartbeat"), self._frame, now_ms)
@@ -279,18 +287,6 @@ class Agent:
         if self.late and self._record:
             self.late.keep(self._record)
             self._record = None
-
-
-_RECEIVERS = {
-    "beacon": Agent._take_beacon,
-    "ack": Agent._take_ack,
-    "bind": Agent._take_bind,
-    "account": Agent._take_account,
-    "release": Agent._take_release,
-    "identify": Agent._take_identify,
-    "samples": Agent._take_samples,
-    "late_ack": Agent._take_late_ack,
-}
 
 
 def _name(topic):

@@ -39,7 +39,7 @@ _BACKOFF_MS = const(500)
 _BACKOFF_LIMIT_MS = const(16000)
 _REENTER_MS = const(1200)  # QEMU takes a second to connect a UART again
 
-_OUT_BYTES = const(848)
+_OUT_BYTES = const(704)
 _OUT_RESERVE_BYTES = const(64)
 _NOT_THIS_ACCOUNT = (b"\x00\x04", b"\x00\x05")
 
@@ -60,10 +60,10 @@ class Client:
         self.state = WAITING
         self.sessions = 0
         self.cause = ""
-        names = ("connect", "dropped", "lost", "oversize", "protocol", "refused", "stuck", "timeout")
-        self.counts = {name: 0 for name in names}
+        self.counts = {
+            "connect": 0, "dropped": 0, "lost": 0, "oversize": 0, "protocol": 0, "refused": 0, "stuck": 0, "timeout": 0
+        }  # fmt: skip
         self.account = None
-        self._will_topic = will_topic
         self._connect = self._as_stranger = packets.connect(client_id, _KEEPALIVE_S, will_topic)
         self._topics = topics
         self._deliver = deliver
@@ -114,10 +114,10 @@ class Client:
         """Take a message that is worth nothing any more out of the queue."""
         self._queue = [message for message in self._queue if message.packet_id != packet_id]
 
-    def enter(self, client_id: str, account, now_ms: int):
+    def enter(self, client_id: str, will_topic: str, account, now_ms: int):
         """Come back as this account, (user, password), from now on; refused, as a stranger again."""
         self.account = account
-        self._connect = packets.connect(client_id, _KEEPALIVE_S, self._will_topic, account)
+        self._connect = packets.connect(client_id, _KEEPALIVE_S, will_topic, account)
         self._put(packets.DISCONNECT, now_ms)
         self._wait(_REENTER_MS, now_ms)
 
@@ -131,6 +131,8 @@ class Client:
         self._out_start += size_bytes
         if self._out_start == self._out_end:
             self._out_start = self._out_end = 0
+            if len(self._out) != _OUT_BYTES:
+                self._out = bytearray(_OUT_BYTES)
 
     def lost(self, now_ms: int):
         """The link knows that its connection is gone."""
@@ -227,7 +229,9 @@ class Client:
             self._take_publish(body, now_ms)
         elif kind == packets.CONNACK and self.state == CONNECTING and bytes(body) == b"\x00\x00":
             self._subscribe_id = self._next_id()
-            self._put(packets.subscribe(self._subscribe_id, self._topics), now_ms)
+            # Longer than any message, so it is the output itself until it is written.
+            self._out = bytearray(packets.subscribe(self._subscribe_id, self._topics))
+            self._out_start, self._out_end, self._out_ms = 0, len(self._out), now_ms
             self.state = SUBSCRIBING
             self._since_ms = now_ms
         elif kind == packets.CONNACK and self.state == CONNECTING and self.account and bytes(body) in _NOT_THIS_ACCOUNT:

@@ -40,11 +40,12 @@ def decode_release(frame: bytes) -> tuple[int, bytes, int, bytes]:
     return chain_id, contract, boot, signature
 
 
-def bind(identity, store, port, frame) -> bytes:
+def bind(identity, store, port, _banks, frame) -> bytes:
     """Answer a bind message: the frame of `bound`.
 
     Args:
         identity: identity.Identity. store: store.Store after open. port: has BOARD and keccak256, as `_tinyren`.
+        _banks: unused, so that both are called alike.
     Raises:
         WireError: it is none, or of another board or owner. StoreError: the owner could not be stored.
     """

@@ -144,6 +144,7 @@ def _system(tree: Path, version: str) -> None:
         ("usr/share/lintian/overrides/tinyren", _data("lintian-overrides"), 0o644),
     ):
         _write(tree / path, content, mode)
+    (tree / "etc/tinyren/config.d").mkdir(mode=0o755)
 
 
 def _guides() -> Iterator[Path]:

@@ -12,6 +12,7 @@ Rules that make it one moment, in this order:
 """
 
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
@@ -25,13 +26,15 @@ from gateway import evidence, site_file
 from gateway.configuration import files, folder_of
 from gateway.edge import running
 from gateway.edge.backup_file import Member, pieces
+from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
 from gateway.site_file import Site
 
 TRIES = 20
 STATE, CHAIN, WINDOWS = "state.sqlite", "chain.sqlite", ".windows.cborseq"
+NOTE = "backup.json"
 STAGING, CHAIN_COPY = "backup.part", "chain.copy.sqlite"
-LEFT_OUT = {"lock", "logs", "workloads", STAGING, "backup.lock", CHAIN_COPY}
+LEFT_OUT = {"lock", "logs", "workloads", STAGING, "backup.lock", CHAIN_COPY, NOTE}
 LEFT_OUT_NAMES = ("mosquitto.db", "mosquitto.log")
 LEFT_OUT_SUFFIXES = (".part", "-wal", "-shm", "-journal")
 
@@ -148,6 +151,23 @@ def _whole(path: Path, name: str) -> Member:
     return Member(name, len(content), path.stat().st_mode & 0o777, [content])
 
 
+def note(folder: Path, about: dict[str, Any], to: str) -> None:
+    """Remember the newest backup, for who asks how old it is."""
+    part = folder / (NOTE + ".part")
+    part.write_text(json.dumps({"made_ms": about["made_ms"], "epoch": about["epoch"], "to": to}))
+    hand_over([part], folder)
+    os.replace(part, folder / NOTE)
+
+
+def noted(folder: Path) -> dict[str, Any] | None:
+    """What `note` remembered: made_ms, epoch, to; None: no backup is known."""
+    try:
+        found = json.loads((folder / NOTE).read_text())
+        return {name: kind(found[name]) for name, kind in (("made_ms", int), ("epoch", int), ("to", str))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _about(folder: Path, site: Site | None, lengths: dict[Path, int]) -> dict[str, Any]:
     from gateway.cli import VERSION
 
@@ -170,6 +190,7 @@ def _pins(folder: Path) -> list[str]:
 def _alone(folder: Path) -> Iterator[None]:
     """One backup at a time."""
     with (folder / "backup.lock").open("w") as file:
+        hand_over([folder / "backup.lock"], folder)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -80,7 +80,11 @@ def read(chunks: Iterable[bytes], secret: Secret, keep: Keep) -> dict[str, Any]:
     kind, salt = head[len(MAGIC)], head[len(MAGIC) + 1 :]
     if kind != (KEY if secret.key else PASSPHRASE):
         raise Refused(f"this backup is for a {'passphrase' if kind == PASSPHRASE else 'key file'}; give that")
-    _, content = open_sealed(iter(lambda: stream.read(CHUNK_BYTES), b""), secret.reader(salt))
+    try:
+        _, content = open_sealed(iter(lambda: stream.read(CHUNK_BYTES), b""), secret.reader(salt))
+    except Refused as error:
+        what = "key" if secret.key else "passphrase"
+        raise Refused(f"this {what} does not open it, or the file was altered; try another {what} or copy") from error
     found: dict[str, Any] = {}
     try:
         with tarfile.open(fileobj=Chunks(content), mode="r|", encoding="utf-8") as tar:  # type: ignore[call-overload]

@@ -1,65 +1,25 @@
-"""Checks of a gateway's own state: chain, stores, evidence, epochs, devices, certificate, who may sign in."""
+"""Checks of a gateway's own state: stores, evidence, epochs, devices, certificate, who may sign in."""
 
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gateway import admin, evidence, evidence_file, tls
-from gateway.edge import running
+from gateway.edge import backup, running
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway
 from gateway.errors import CommandError
 from gateway.evidence import EvidenceDamaged
 from gateway.settings import LOOPBACK
 
-LEAST_WEI = 10**16  # some hundred roots at 10^9 wei a gas
-CLOCK_S = 300
 EPOCHS_READ = 3
 EPOCHS_BEHIND = 2
 WINDOWS_SILENT = 3
 SHOWN = 5
 DAYS_LEFT = 14
+BACKUP_DAYS = 30
 EXCLUSIVE = ("chain.sqlite",)  # locked by who runs the site
-
-
-def chain(gateway: Gateway) -> Iterator[Finding]:
-    """The chain answers, is the one on which the contracts are, its clock is ours, and there is money for gas."""
-    site = gateway.site
-    if site is None or not (site.chain_external or gateway.running):
-        yield Finding(OK, "the embedded chain answers when the gateway runs")
-        return
-    from gateway.chain import ChainError, address_of, connect
-    from gateway.keys import load
-
-    url, mend = gateway.values["chain.rpc"] or site.chain_rpc, "set chain.rpc to a node that answers"
-    try:
-        link = connect(url)
-    except (ChainError, OSError, ValueError):
-        yield Finding(FAIL, "the chain does not answer: no window can be opened, nothing is paid", mend)
-        return
-    try:
-        block = link.request("eth_getBlockByNumber", ["latest", False])
-        yield Finding(OK, f"chain {link.chain_id} answers, block {int(block['number'], 16)}")
-        apart_s = gateway.now_s - int(block["timestamp"], 16)
-        if site.chain_external and abs(apart_s) > CLOCK_S:
-            what = f"the clock and the chain's newest block are {abs(apart_s):,.0f} s apart"
-            yield Finding(WARN, what, "timedatectl set-ntp true; if the clock is right, the chain stands still")
-        contracts = site.contracts.items()
-        bare = [name for name, at in contracts if link.request("eth_getCode", [at, "latest"]) in ("", "0x")]
-        if bare:
-            what = f"no code of {', '.join(bare)} on chain {link.chain_id}: it is another chain, or was begun anew"
-            yield Finding(FAIL, what, "set chain.rpc to the chain that this gateway was made on")
-        payer = Path(gateway.values["chain.key_file"] or gateway.folder / "keys" / "deployer.key")
-        balance = int(link.request("eth_getBalance", [address_of(load(payer)), "latest"]), 16)
-        if balance < LEAST_WEI:
-            what = f"{address_of(load(payer))} has {balance / 1e18:.6f} coins left for gas"
-            yield Finding(WARN, what, "send it some, or epochs are settled later")
-    except (ChainError, KeyError, TypeError, ValueError, OSError, CommandError) as error:
-        yield Finding(FAIL, f"the chain's answer is not usable: {type(error).__name__}", mend)
-    finally:
-        link.close()
 
 
 def stores(gateway: Gateway) -> Iterator[Finding]:
@@ -146,6 +106,19 @@ def certificate(gateway: Gateway) -> Iterator[Finding]:
         yield Finding(FAIL if days <= 0 else WARN, what, "tinyren gateway tls renew")
     else:
         yield Finding(OK, f"the certificate is good until {found['until']}")
+
+
+def saved(gateway: Gateway) -> Iterator[Finding]:
+    """There is a backup, and it is not old."""
+    counts, found = running.counts(gateway.folder), backup.noted(gateway.folder)
+    mend = f"tinyren gateway backup {gateway.folder} --to FILE, and keep it elsewhere"
+    days = (gateway.now_s - found["made_ms"] / 1000) / 86_400 if found else 0
+    if found is None and counts["settled"]:
+        yield Finding(WARN, "no backup yet: keys and evidence are on this disk alone", mend)
+    elif found and days > BACKUP_DAYS:
+        yield Finding(WARN, f"the last backup is {days:.0f} days old, epoch {found['epoch']}", mend)
+    else:
+        yield Finding(OK, f"saved up to epoch {found['epoch']}" if found else "nothing to save yet")
 
 
 def sign_in(gateway: Gateway) -> Iterator[Finding]:

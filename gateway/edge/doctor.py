@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import configuration, site_file
-from gateway.edge import checks_machine, checks_site, running
+from gateway.edge import checks_chain, checks_machine, checks_site, running
 from gateway.edge.checks import FAIL, OK, WARN, Check, Finding, Gateway
 from gateway.errors import CommandError, Exit
 
@@ -15,12 +15,13 @@ CHECKS: dict[str, Check] = {
     "clock": checks_machine.clock,
     "ports": checks_machine.ports,
     "programs": checks_machine.programs,
-    "chain": checks_site.chain,
+    "chain": checks_chain.chain,
     "stores": checks_site.stores,
     "evidence": checks_site.evidence_files,
     "epochs": checks_site.epochs,
     "devices": checks_site.devices,
     "certificate": checks_site.certificate,
+    "backup": checks_site.saved,
     "sign-in": checks_site.sign_in,
 }
 

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eth_utils.address import to_checksum_address
 
 from gateway import configuration, curve, keys, settings, site_file
+from gateway.admin import LOST, Admin
 from gateway.admin import NAME as ADMIN
-from gateway.admin import Admin
+from gateway.database import open_or_say
+from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
 
 PAYER = "deployer.key"
@@ -63,12 +66,12 @@ def make(folder: Path, chosen: Mapping[str, Any]) -> Made:
         found = {name: folder / "keys" / name for name in ("gateway.key", PAYER)}
         made += [str(path) for path in found.values() if not path.exists()]
         addresses = [to_checksum_address(curve.address_of(keys.load_or_make(path).secret)) for path in found.values()]
-        admin = Admin(folder)
-        code = admin.new_code() if admin.is_new() else ""
-        admin.close()
+        with closing(open_or_say(Admin, folder, LOST)) as admin:
+            code = admin.new_code() if admin.is_new() else ""
         if not config.exists():
             write(config, settings.template(chosen))
             made.append(str(config))
+    hand_over((path for path in folder.rglob("*")), folder)
     return Made(folder, config, made, addresses[0], addresses[1], code)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from gateway import cli, site_file
 from gateway.edge import backup_file, running
 from gateway.edge.backup_file import Secret
+from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
 from gateway.storage.errors import Refused
 
@@ -32,7 +33,10 @@ def restore(chunks: Iterable[bytes], folder: Path, secret: Secret) -> dict[str, 
         beside.mkdir(mode=0o700, parents=True)
         manifest = backup_file.read(chunks, secret, lambda *member: _keep(beside, *member))
         refuse_newer(str(manifest.get("version", "")))
-        _hand_over(beside, folder)
+        if folder.exists():
+            hand_over((beside, *beside.rglob("*")), folder)
+        for path in (beside, *(path for path in beside.rglob("*") if path.is_dir())):
+            _sync(path)
         os.replace(beside, folder)
         _sync(folder.parent)
     except OSError as error:
@@ -72,16 +76,6 @@ def _keep(beside: Path, name: str, mode: int, chunks: Iterator[bytes]) -> None:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _hand_over(beside: Path, folder: Path) -> None:
-    """Give what root restored to the user whose folder it was, and sync the folders."""
-    if folder.exists() and os.geteuid() == 0:
-        owner = folder.stat()
-        for path in (beside, *beside.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid)
-    for path in (beside, *(path for path in beside.rglob("*") if path.is_dir())):
-        _sync(path)
 
 
 def _sync(folder: Path) -> None:

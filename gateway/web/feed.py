@@ -35,7 +35,7 @@ class Feed:
         """The source's, taken once a version, whoever asks."""
         version = self._changed(-1, 0.0)
         with self._taking:
-            if version != self._version:
+            if not self._snapshot:
                 self._snapshot = dict(self._take())
                 self._version = version
             return self._snapshot

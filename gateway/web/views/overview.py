@@ -8,6 +8,7 @@ from gateway.web.views.common import ANSWERING, earned, rows
 
 WINDOWS_SHOWN = 60
 EPOCHS_SHOWN = 6
+USUAL = ("replay",)  # a device repeats a heartbeat until it is acknowledged
 REFUSED_SHARE = 50  # one refused message in so many heartbeats is worth a look
 
 
@@ -57,7 +58,7 @@ def _attention(snapshot: Mapping[str, Any], devices: list[dict[str, Any]]) -> li
             found.append({"device": device["id"], "text": why, "href": f"/fleet/{device['id']}"})
     found += [{"text": f"job {job['name']} is halted: {job['why']}", "href": f"/rollouts/{job['name']}"}
               for job in snapshot.get("jobs", ()) if job.get("state") == "halted"]  # fmt: skip
-    rejected = snapshot.get("rejected", {})
+    rejected = {reason: count for reason, count in snapshot.get("rejected", {}).items() if reason not in USUAL}
     taken = sum(int(device.get("heartbeats", 0)) for device in devices)
     if sum(rejected.values()) * REFUSED_SHARE > taken:
         most = sorted(rejected.items(), key=lambda row: -row[1])[:3]
