@@ -57,7 +57,7 @@ try:
         kept = {"boot": boot, "ring": regions["ring"], "journal": journal}
         agent = chosen.start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
         agent.switch = switch
-        del kept
+        del kept, wants
     del regions, core
     for opened in ("core", "board", "host_model"):  # 2 KB of heap that the agent may use
         del sys.modules[opened]

@@ -116,7 +116,7 @@ def _read(text: str) -> str:
 
 
 def _hash(code: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(code.encode(), salt=salt, **_SCRYPT)
+    return hashlib.scrypt(code.encode(errors="replace"), salt=salt, **_SCRYPT)
 
 
 def _digest(token: str) -> bytes:

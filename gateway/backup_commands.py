@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.arguments import print_json, readable
+from gateway.configuration import made_site
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
@@ -49,10 +50,9 @@ def add_backup(verbs: Any) -> None:
 
 def run_backup(arguments: Namespace) -> int:
     from gateway.edge import backup, backup_file
-    from gateway.gateway_commands import site_of
     from gateway.storage.errors import StoreError
 
-    folder, is_r1fs = site_of(arguments), arguments.to == R1FS
+    folder, is_r1fs = made_site(arguments.site), arguments.to == R1FS
     secret = None if arguments.dry_run else _secret(arguments, is_new=True)
     with backup.moment(folder, not is_r1fs) as found:
         result = {"members": len(found.members), "bytes": sum(one.size for one in found.members), **found.about}
@@ -110,9 +110,8 @@ def run_restore(arguments: Namespace) -> int:
 
 def run_bundle(arguments: Namespace) -> int:
     from gateway.edge import bundle
-    from gateway.gateway_commands import site_of
 
-    folder = site_of(arguments)
+    folder = made_site(arguments.site)
     path = arguments.out or Path(time.strftime("tinyren-support-%Y%m%d-%H%M%S.tar.gz"))
     names = [name for name, _ in bundle.texts(folder)] if arguments.dry_run else bundle.write(folder, path)
     if arguments.json:

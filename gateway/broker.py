@@ -39,7 +39,6 @@ PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_PLACES = ("/usr/lib/*", "/usr/lib", "/usr/local/lib")
 
 
-
 class BrokerMissing(Exception):
     """There is no mosquitto on this machine."""
 

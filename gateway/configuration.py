@@ -56,10 +56,8 @@ class Configuration:
         for setting in SETTINGS:
             value = self.origins[setting.name].value
             if setting.option:
-                unset: Any = [] if setting.name == "r1fs.peers" else 0 if setting.name == "site.workers" else None
-                value = Path(value) if setting.kind is FILE and value else value
                 is_chosen = self.is_set(setting.name) and value != ""
-                found[setting.option] = value if is_chosen else unset
+                found[setting.option] = (Path(value) if setting.kind is FILE else value) if is_chosen else None
         return found
 
     def rows(self) -> list[dict[str, Any]]:
@@ -78,6 +76,14 @@ class Configuration:
 def default_site() -> Path:
     """The site that a command means that names none: ./site, or the system's if that is there and ./site is not."""
     return SYSTEM_SITE if SYSTEM_SITE.is_dir() and not DEFAULT_SITE.exists() else DEFAULT_SITE
+
+
+def made_site(site: Path | None) -> Path:
+    """The folder of a gateway that is made, `site` or the default one. CommandError: there is none."""
+    folder = site or default_site()
+    if (folder_of(folder) / NAME).exists() or (folder / "site.toml").exists():
+        return folder
+    raise CommandError(f"{folder}: there is no gateway here; make one: tinyren gateway init {folder}", Exit.USAGE)
 
 
 def folder_of(site: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.arguments import new_progress, print_json, readable
 from gateway.backup_commands import add_backup
-from gateway.configuration import NAME, default_site, folder_of
+from gateway.configuration import default_site, made_site
 from gateway.errors import CommandError, Exit
 from gateway.mdns_commands import add_find
 from gateway.settings import SETTINGS
@@ -46,14 +46,6 @@ def _verb(verbs: Any, name: str, help_: str, run: Callable[[Namespace], int]) ->
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.set_defaults(run=run)
     return verb
-
-
-def site_of(arguments: Namespace) -> Path:
-    """The folder of a gateway that is made. CommandError: there is none."""
-    folder: Path = arguments.site or default_site()
-    if (folder_of(folder) / NAME).exists() or (folder / "site.toml").exists():
-        return folder
-    raise CommandError(f"{folder}: there is no gateway here; make one: tinyren gateway init {folder}", Exit.USAGE)
 
 
 def run_init(arguments: Namespace) -> int:
@@ -94,7 +86,7 @@ def run_gateway(arguments: Namespace) -> int:
     from gateway.edge.ownership import refuse_foreign
     from gateway.up import summary, up
 
-    folder = site_of(arguments)
+    folder = made_site(arguments.site)
     refuse_foreign(folder)
     unset = dict.fromkeys(one.option for one in SETTINGS if one.option)
     progress = new_progress()
@@ -112,7 +104,7 @@ def run_status(arguments: Namespace) -> int:
     from gateway.edge import status
 
     try:
-        found = status.gather(site_of(arguments))
+        found = status.gather(made_site(arguments.site))
     except OSError as error:
         raise CommandError(f"{error}; see: tinyren gateway doctor", Exit.TIMEOUT) from error
     if arguments.json:
@@ -125,7 +117,7 @@ def run_status(arguments: Namespace) -> int:
 def run_doctor(arguments: Namespace) -> int:
     from gateway.edge import doctor
 
-    rows = doctor.examine(site_of(arguments))
+    rows = doctor.examine(made_site(arguments.site))
     if arguments.json:
         print_json(doctor.as_json(rows))
     else:
@@ -137,7 +129,7 @@ def run_admin_code(arguments: Namespace) -> int:
     from gateway.admin import LOST, Admin
     from gateway.database import open_or_say
 
-    with closing(open_or_say(Admin, site_of(arguments), LOST)) as admin:
+    with closing(open_or_say(Admin, made_site(arguments.site), LOST)) as admin:
         code = admin.new_code(arguments.end_sessions)
     if arguments.json:
         print_json({"code": code})

@@ -7,7 +7,7 @@ Source: Home Assistant, MQTT integration: "Device discovery payload", "MQTT sens
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,9 +36,10 @@ _SENSORS: dict[str, dict[str, Any]] = {
     },
     "earned": {"name": "Earned", "unit_of_measurement": "R1", "state_class": "total", "icon": "mdi:cash"},
 }
-_PROBLEMS: dict[str, dict[str, Any]] = {
+_SIGNS: dict[str, dict[str, Any]] = {
     "connected": {"name": "Connected", "device_class": "connectivity"},
     "budget_low": {"name": "Offline budget low", "device_class": "problem"},
+    "update": {"name": "Update on its way", "device_class": "update"},
 }
 
 
@@ -52,7 +53,7 @@ def discovery(row: Mapping[str, Any], version: str) -> bytes:
     """The message that makes a device of a bound one. row: of `devices` in status.Status.snapshot()."""
     name = f"tinyren_{row['id'][2:].lower()}"
     parts = {key: _part("sensor", name, key, says) for key, says in _SENSORS.items()}
-    parts |= {key: _part("binary_sensor", name, key, says) for key, says in _PROBLEMS.items()}
+    parts |= {key: _part("binary_sensor", name, key, says) for key, says in _SIGNS.items()}
     told = {
         "device": {
             "identifiers": [name],
@@ -70,11 +71,12 @@ def discovery(row: Mapping[str, Any], version: str) -> bytes:
     return json.dumps(told, ensure_ascii=False).encode()
 
 
-def state(row: Mapping[str, Any], availability: int | None, is_low: bool, now_ms: int, window_ms: int) -> bytes:
+def state(row: Mapping[str, Any], availability: int | None, has_update: bool, now_ms: int, window_ms: int) -> bytes:
     """What holds now of a bound device.
 
     Args:
         row: of `devices` in a snapshot. availability: in the last settled epoch, 0..255, or None.
+        has_update: whether a job has a model or an agent for it that it does not run yet.
     """
     last_ms = row["last_heartbeat_ms"]
     is_here = last_ms is not None and now_ms - last_ms <= SILENT_WINDOWS * window_ms
@@ -86,16 +88,17 @@ def state(row: Mapping[str, Any], availability: int | None, is_low: bool, now_ms
         "availability": None if availability is None else round(100 * availability / FULL, 1),
         "earned": round(int(row["earned_wei"]) / WEI, 6),
         "connected": "ON" if is_here else "OFF",
-        "budget_low": "ON" if is_low else "OFF",
+        "budget_low": "ON" if row["offline"]["low"] else "OFF",
+        "update": "ON" if has_update else "OFF",
     }
     return json.dumps(said).encode()
 
 
-def messages(snapshot: Mapping[str, Any], low: Mapping[str, bool], now_ms: int, version: str) -> dict[str, bytes]:
+def messages(snapshot: Mapping[str, Any], updating: Collection[str], now_ms: int, version: str) -> dict[str, bytes]:
     """All that is to be told now, retained: payload by topic.
 
     Args:
-        snapshot: status.Status.snapshot(). low: whether a device's offline budget is low, by its id.
+        snapshot: status.Status.snapshot(). updating: ids of devices that have an update on its way.
     """
     settled = next((row for row in reversed(snapshot["epochs"]) if row["state"] == "settled"), None)
     availability = settled["availability"] if settled else {}
@@ -104,8 +107,8 @@ def messages(snapshot: Mapping[str, Any], low: Mapping[str, bool], now_ms: int, 
         if row["deed"] is not None:
             config, now = topics(row["id"])
             found[config] = discovery(row, version)
-            is_low = low.get(row["id"], False)
-            found[now] = state(row, availability.get(row["id"]), is_low, now_ms, snapshot["window_ms"])
+            has_update = row["id"] in updating
+            found[now] = state(row, availability.get(row["id"]), has_update, now_ms, snapshot["window_ms"])
     return found
 
 

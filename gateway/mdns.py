@@ -24,6 +24,7 @@ KIND, MQTT, MQTTS = "_tinyren._tcp.local.", "_mqtt._tcp.local.", "_secure-mqtt._
 LABEL_MAX_BYTES = 63
 HEARD_MAX_CHARACTERS = 80
 HEARD_MAX = 256
+PORTS = ("page", "page_tls", "mqtt", "mqtts")  # of Gateway, and the names of its TXT record
 ANSWER_MS = 1_500
 ANY = ("0.0.0.0", "::")
 
@@ -43,6 +44,7 @@ class Gateway:
     site: str
     gateway: str
     page: int = 0
+    page_tls: int = 0
     mqtt: int = 0
     mqtts: int = 0
     ca: str = ""
@@ -86,8 +88,8 @@ def announce(gateway: Gateway, address: str) -> Announcement:
 def services(gateway: Gateway) -> Iterator[ServiceInfo]:
     """The records of a gateway; only of ports where it listens."""
     texts = {"site": gateway.site, "gateway": gateway.gateway, "ca": gateway.ca}
-    ports = {name: str(port) for name in ("page", "mqtt", "mqtts") if (port := getattr(gateway, name))}
-    main = gateway.page or gateway.mqtts or gateway.mqtt
+    ports = {name: str(port) for name in PORTS if (port := getattr(gateway, name))}
+    main = gateway.page_tls or gateway.page or gateway.mqtts or gateway.mqtt
     for kind, port, properties in (
         (KIND, main, {name: text for name, text in texts.items() if text} | ports),
         (MQTT, gateway.mqtt, {}),
@@ -129,9 +131,7 @@ def read(info: ServiceInfo) -> Gateway:
         addresses=tuple(info.parsed_addresses()),
         site=said.get("site", ""),
         gateway=said.get("gateway", ""),
-        page=_port(said.get("page", "")),
-        mqtt=_port(said.get("mqtt", "")),
-        mqtts=_port(said.get("mqtts", "")),
+        **{name: _port(said.get(name, "")) for name in PORTS},
         ca=said.get("ca", ""),
     )
 

@@ -33,12 +33,13 @@ def run_find(arguments: Namespace) -> int:
     if arguments.json:
         print_json([vars(gateway) for gateway in found])
     elif not found:
-        what = "wanted one that runs on this network with broker.listen, tls.listen or page.listen set"
+        what = "wanted one that runs on this network with broker.listen, tls.listen or page.tls_listen set"
         print(f"no gateway tells of itself; {what}; firewalls must let UDP port 5353 through", file=sys.stderr)
     for gateway in [] if arguments.json else found:
         host = gateway.addresses[0] if gateway.addresses else gateway.host
         print(f"{gateway.name}  {host}  {gateway.gateway}")
-        for scheme, port in (("http", gateway.page), ("mqtts", gateway.mqtts), ("mqtt", gateway.mqtt)):
+        pages = ("https", gateway.page_tls), ("http", gateway.page)
+        for scheme, port in (*pages, ("mqtts", gateway.mqtts), ("mqtt", gateway.mqtt)):
             if port:
                 print(f"  {scheme}://{gateway.host}:{port}")
         if gateway.ca:

@@ -9,7 +9,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Outside:
         publish: (topic, payload, whether it is retained) to the broker; None: Home Assistant is told nothing.
         hook: where alerts are posted to, or None.
         notice: tells a person a line, with the name of the event and its fields.
-        now_ms: the site's time.
+        now_ms: the site's time. updating: ids of devices that have an update on its way.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class Outside:
         budget_hours: int,
         notice: Callable[..., None],
         now_ms: Callable[[], int],
+        updating: Callable[[], Collection[str]],
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._status = folder, status
         self._facts, self._publish, self._hook, self._budget_hours = facts, publish, hook, budget_hours
-        self._notice, self._now_ms, self._clock_s = notice, now_ms, clock_s
+        self._notice, self._now_ms, self._updating, self._clock_s = notice, now_ms, updating, clock_s
         self._low: dict[str, Low] = {}
         self._told: dict[str, bytes] | None = None
         self._started_s, self._start_time_s = clock_s(), time.time()
@@ -116,8 +117,7 @@ class Outside:
 
     def _tell_home_assistant(self, publish: Publish, snapshot: Mapping[str, Any], now_s: float) -> None:
         """What changed, and all of it each AGAIN_S; devices that are no longer bound are taken back."""
-        low = dict.fromkeys(self.low(), True)
-        wanted = home_assistant.messages(snapshot, low, self._now_ms(), VERSION)
+        wanted = home_assistant.messages(snapshot, self._updating(), self._now_ms(), VERSION)
         is_again = now_s >= self._again_s
         if is_again:
             self._again_s = now_s + home_assistant.AGAIN_S

@@ -22,6 +22,7 @@ DEFAULT_PORT = 8420
 LOOPBACK = "127.0.0.1"
 SHOWN_CHARACTERS = 60
 WEB_SCHEMES = ("http://", "https://")
+_SERIAL = re.compile("auto|/[^@,]+(@[1-9][0-9]{2,6})?")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 
@@ -97,6 +98,7 @@ LISTEN = Kind(str, "ADDRESS:PORT, for instance 0.0.0.0:1883", _is_listen)
 WEB = Kind(str, "http://... or https://...", lambda text: not text or text.startswith(WEB_SCHEMES))
 PEERS = Kind(list, "a list of http://HOST:PORT", lambda urls: all(url.startswith(WEB_SCHEMES) for url in urls))
 
+SERIAL = Kind(list, "a list of PATH, PATH@BAUD or auto", lambda ports: all(_SERIAL.fullmatch(port) for port in ports))
 LOG_FORMAT = Kind(str, " or ".join(FORMATS), lambda text: text in FORMATS)
 HOME_ASSISTANT = Kind(str, "own, always or never", lambda text: text in ("own", "always", "never"))
 
@@ -112,6 +114,8 @@ SETTINGS = (
     Setting("page.port", PORT, DEFAULT_PORT, "The page's port; a free one if it is taken and was not set.", "port"),
     Setting("page.listen", ADDRESS, LOOPBACK,
             "The page's address; on another one than loopback it asks for the admin code."),
+    Setting("page.tls_listen", LISTEN, "",
+            "Where others open the page by TLS and the admin code, for instance 0.0.0.0:8443."),
     Setting("page.names", NAMES, [], "Host names under which the page may be asked for, besides its addresses."),
     Setting("broker.listen", LISTEN, "", "Where devices of the local network reach the broker; empty: loopback only."),
     Setting("broker.url", TEXT, "", "Another broker, mqtt://USER@HOST:PORT,... or mqtts://; empty: its own.", "mqtt",
@@ -135,7 +139,7 @@ SETTINGS = (
     Setting("tls.cert_file", FILE, "", "Another issuer's certificates (ACME's fullchain.pem); empty: the site's own."),
     Setting("tls.key_file", FILE, "", "With tls.cert_file: its key, PEM, without a passphrase."),
     Setting("mdns.announce", TRUTH, True, "Tell the local network where the broker is, if it listens there."),
-    Setting("serial.ports", LIST, [],
+    Setting("serial.ports", SERIAL, [],
             "Serial ports of boards without a network, as /dev/serial/by-id names them; auto: all of them.", "serial"),
     Setting("home_assistant.where", HOME_ASSISTANT, "own",
             "Tell Home Assistant of bound devices: at its own broker, always (another broker too) or never."),

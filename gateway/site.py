@@ -222,7 +222,7 @@ class RunningSite:
 
     def _start_page(self, ends: ExitStack) -> None:
         self._bridge = open_bridge(self._options, lambda: self.processes.link, self.threads)
-        known, tell = (self.status, self.accounts, self.bus), self._publish_state
+        known, tell = (self.status, self.accounts, self.jobs.deeploy, self.bus), self._publish_state
         self.outside = open_outside(
             self.folder, self._options, *known, tell, self._notice, self.clock, self.threads
         )
@@ -235,9 +235,9 @@ class RunningSite:
             *self._open_screens(),
             *self.outside.routes(),
         ]
-        page = open_page(self.folder, self._options, self.status, more, ends, self.progress.say)
+        page = open_page(self.folder, self._options, self.status, more, ends, self.progress.say, self._lan.page_tls)
         self.site.page_port = page.port
-        self._lan.announce(self.site.gateway, page.port, ends)
+        self._lan.announce(self.site.gateway, page, ends)
         if not self.site.chain_external:
             self.site.chain_rpc = page.url + "rpc"
         self._workers_before, self.site.workers = self.site.workers, self._options.workers
@@ -245,10 +245,16 @@ class RunningSite:
 
     def _open_screens(self) -> list[BaseRoute]:
         description = self._signals.description
-        self.status.samples = lambda: site_screens.samples(self.processes.fleet, description)
-        stores, deeploy = (self.cstore, self.r1fs), self.jobs.deeploy
-        rows = self._options.rows
-        return site_screens.open_screens(self.folder, self.site, self.status, self.registry, deeploy, stores, rows)
+        return site_screens.open_screens(
+            self.folder,
+            self.site,
+            self.status,
+            self.registry,
+            self.jobs.deeploy,
+            (self.cstore, self.r1fs),
+            self._options.rows,
+            lambda: site_screens.told_samples(self.processes.fleet, description),
+        )
 
     def _start_workers(self, ends: ExitStack) -> None:
         ends.callback(self.workers.stop)

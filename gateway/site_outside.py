@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from eth_utils.address import to_checksum_address
+
 from gateway.bus import Bus
+from gateway.deeploy.reconcile import ASKED, WAITING
+from gateway.deeploy.service import Deeploy
 from gateway.device_accounts import DeviceAccounts
 from gateway.epochs import Clock
 from gateway.outside import Outside, Publish
@@ -12,6 +16,8 @@ from gateway.site_options import Options
 from gateway.status import Status
 from gateway.threads import Threads
 from gateway.webhook import Webhook
+
+ON_ITS_WAY = (WAITING, ASKED)
 
 
 def open_bridge(options: Options, link: Callable[[], tuple[str, int]], threads: Threads) -> SerialBridge:
@@ -26,6 +32,7 @@ def open_outside(
     options: Options,
     status: Status,
     accounts: DeviceAccounts,
+    deeploy: Deeploy,
     bus: Bus,
     publish: Publish,
     notice: Callable[..., None],
@@ -41,8 +48,12 @@ def open_outside(
     def facts() -> dict[str, float]:
         return {"broker_connected": bus.is_connected(), "device_accounts": accounts.count()}
 
+    def updating() -> set[str]:
+        rows = [row for job in deeploy.jobs() for row in deeploy.job(job["name"]).get("devices", ())]
+        return {to_checksum_address(row["id"]) for row in rows if row["phase"] in ON_ITS_WAY}
+
     tells = settings["home_assistant.where"] in ("always", "own" if options.broker is None else "")
     hours = settings["alerts.budget_hours"]
-    outside = Outside(folder, status, facts, publish if tells else None, hook, hours, notice, clock)
+    outside = Outside(folder, status, facts, publish if tells else None, hook, hours, notice, clock, updating)
     status.low = outside.low
     return outside

@@ -1,6 +1,6 @@
 """What the pages of a site show and do beyond its status, put together; decides nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ def open_screens(
     deeploy: Deeploy,
     stores: tuple[Cstore, Embedded],
     settings: Sequence[Mapping[str, Any]],
+    samples: Callable[[], Mapping[str, Any]],
 ) -> list[BaseRoute]:
     """Tell `status` where it finds what the pages show, and the routes of what they do.
 
     Args:
-        settings: rows of Configuration.rows().
+        settings: rows of Configuration.rows(). samples: what emulated sensors were told (`told_samples`).
     """
     names = Names(stores[0])
     about = {
@@ -46,12 +47,16 @@ def open_screens(
     status.name_of, status.outputs = names.get, deeploy.outputs
     status.oracles = list(site.oracles), site.threshold
     rows = [{**row, "help": BY_NAME[row["name"]].says} for row in settings]
-    status.details = Details(registry, status.history, deeploy, stores, rows, about)
+    status.details = Details(registry, status.history, deeploy, stores, rows, about, samples)
     return [*fleet_http.routes(Actions(folder, registry.devices, names))]
 
 
-def samples(fleet: Fleet | None, description: str) -> dict[str, Any]:
+def told_samples(fleet: Fleet | None, description: str) -> dict[str, Any]:
     """What emulated sensors were told in the last half minute; nothing where there are none."""
     if fleet is None:
         return {}
-    return {"description": description, "sample_ms": SAMPLE_MS * LINK_BATCH, "samples": [list(sample) for sample in fleet.told.copy()]}
+    return {
+        "description": description,
+        "sample_ms": SAMPLE_MS * LINK_BATCH,
+        "samples": [list(sample) for sample in fleet.told.copy()],
+    }

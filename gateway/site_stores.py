@@ -70,7 +70,7 @@ class Stores:
         self._events: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
         self._ends = contextlib.ExitStack()
         try:
-            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in options.peer])
+            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in options.peer or ()])
             self._ends.callback(self.r1fs.close)
             engine = site_engine(folder, options)
             self._ends.callback(engine.close)

@@ -51,8 +51,8 @@ class Status:
         chain_error: why there was no newest block, the last time that there was none.
         rounds: gives EDIL's rounds, oldest first. jobs: Deeploy's. stores: gives what the stores keep, by CID.
             low: why devices lose work soon (alerts.py), by id.
-        outputs: the last of each device's encoder; name_of: what the operator calls it; samples: what emulated sensors
-            were told. details: what one page shows (status_detail.py). oracles: their addresses, and how many sign.
+        outputs: the last of each device's encoder; name_of: what the operator calls it. details: what one page shows
+            (status_detail.py). oracles: their addresses, and how many sign.
     """
 
     def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
@@ -68,7 +68,6 @@ class Status:
         self.low: Callable[[], Mapping[str, str]] = dict
         self.outputs: Callable[[], dict[bytes, tuple[int, bytes, int]]] = dict
         self.name_of: Callable[[bytes], str] = lambda _: ""
-        self.samples: Callable[[], dict[str, Any]] = dict
         self.details: Callable[[str, str], Mapping[str, Any] | None] = lambda what, name: None
         self.oracles: tuple[list[str], int] = [], 0
         self.history = History()
@@ -176,7 +175,6 @@ class Status:
             "window_ms": self._epochs.windows.window_ms,
             "windows": self.history.windows(),
             "oracles": {"addresses": self.oracles[0], "threshold": self.oracles[1]},
-            "signals": self.samples(),
             "edil": self.rounds(),
             "jobs": self.jobs(),
         }

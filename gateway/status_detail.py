@@ -1,13 +1,13 @@
 """What only one page shows of a running site, asked for when that page is; it changes nothing and reads no secret.
 
 device  {id, history[{at_ms, after_ms}], outputs[{count, at_ms, values[]}], spans[[boot, first, last]],
-         updates[{kind, sequence, state, reason, at_ms}]}
+         updates[{kind, sequence, state, reason, at_ms}], signals{description, sample_ms, samples[][4]}}
 job     as gateway/deeploy/service.py describes it, with its devices
 storage {pins[{cid, bytes}], buckets[{name, owner, keys, is_more, readers}], failure}
 settings {settings[{name, value, origin, help}], about{}}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -30,6 +30,7 @@ class Details:
 
     Args:
         settings: rows of the configuration; about: words and values of this site.
+        samples: what emulated sensors were told lately; it changes all the time, so it is in no snapshot.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class Details:
         stores: tuple[Cstore, Embedded],
         settings: Sequence[Mapping[str, Any]],
         about: Mapping[str, Any],
+        samples: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._registry, self._history, self._deeploy = registry, history, deeploy
         self._cstore, self._r1fs = stores
-        self._settings, self._about = settings, about
+        self._settings, self._about, self._samples = settings, about, samples
 
     def __call__(self, what: str, name: str = "") -> Mapping[str, Any] | None:
         """One of the above; None where nothing has this name."""
@@ -65,6 +67,7 @@ class Details:
             "outputs": self._history.outputs(device),
             "spans": account.spans[::-1][:SPANS_SHOWN],
             "updates": self._deeploy.updates(device),
+            "signals": self._samples(),
         }
 
     def _job(self, name: str) -> Mapping[str, Any] | None:

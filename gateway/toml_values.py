@@ -1,4 +1,4 @@
-"""A value as TOML has it, for the files that are written here; refuses what is no text, number, truth, list or table."""
+"""A value as TOML has it, for the files written here; refuses what is no text, number, truth, list or table."""
 
 import json
 from typing import Any

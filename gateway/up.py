@@ -17,6 +17,7 @@ from gateway.broker_url import Remote
 from gateway.chain import ChainError
 from gateway.errors import CommandError, Exit
 from gateway.evidence import EvidenceDamaged
+from gateway.listening import refuse_taken
 from gateway.oracle.availability import EvidenceError
 from gateway.progress import Progress
 from gateway.settings import DEFAULT_PORT, MAX_DEVICES, MAX_WINDOW_S
@@ -73,6 +74,7 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
         address = configured.values["page.listen"]
         for listener in _told(lambda: listen(arguments.port, address)):  # another may still be faster
             listener.close()
+    refuse_taken(configured.values)
     names = list(dict.fromkeys(site.boards))
     by_board = dict(zip(names, set_up(progress, names), strict=True)) if names else {}
     set_up_s = progress.elapsed_s()
@@ -85,7 +87,7 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
         broker,
         arguments.epochs,
         payer,
-        arguments.workers,
+        arguments.workers or 0,
         port,
         bool(arguments.port),
         set_up_s,

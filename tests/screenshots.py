@@ -7,6 +7,7 @@ runs already. A picture is one screen, so that what is below the fold shows as a
 import argparse
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ every = 1
 [rollout]
 steps = [1, "100%"]
 """
-COLOURS = 256
+COLOURS, LEAST_DOTS, VIVID = 256, 9, 60
 MOST_BYTES = 120_000
 
 
@@ -60,9 +61,10 @@ def state(url: str) -> dict:
 def running_site() -> Iterator[str]:
     """A site of three emulated boards that has settled EPOCHS epochs; its address."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--site", f"{folder}/site", "--epoch-seconds", str(EPOCH_SECONDS)]
+        options = ["--site", "site", "--epoch-seconds", str(EPOCH_SECONDS)]
         command = [sys.executable, "-m", "gateway.cli", "up", *options]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        place = {"cwd": folder, "env": {"TINYREN_CACHE": str(ROOT / ".cache"), **os.environ, "PYTHONPATH": str(ROOT)}}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **place)
         try:
             url = ""
             for line in process.stderr:
@@ -90,12 +92,18 @@ def _bring_to_life(url: str, folder: Path) -> None:
 
 
 def picture(png: bytes) -> bytes:
-    """The same in a palette, a third of the size."""
+    """The same in a palette, a third of the size. A row of each vivid colour keeps small dots in the palette."""
     from PIL import Image
 
+    whole = Image.open(io.BytesIO(png)).convert("RGB")
+    width, height = whole.size
+    vivid = [rgb for count, rgb in whole.getcolors(1 << 24) if count > LEAST_DOTS and max(rgb) - min(rgb) > VIVID]
+    weighed = Image.new("RGB", (width, height + len(vivid)))
+    weighed.paste(whole, (0, 0))
+    for row, colour in enumerate(vivid, height):
+        weighed.paste(colour, (0, row, width, row + 1))
     made = io.BytesIO()
-    palette = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=0)
-    palette.save(made, "PNG", optimize=True)
+    weighed.quantize(COLOURS, dither=Image.Dither.NONE).crop((0, 0, width, height)).save(made, "PNG", optimize=True)
     return made.getvalue()
 
 

@@ -1,16 +1,19 @@
 """A device's account on the device: its client on a virtual clock, and a real agent at a real broker."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import update_bench
 from coincurve import PrivateKey
 
 from device.agent import account, mqtt, packets, wire
 from device.agent.errors import WireError
 from device.agent.identity import Identity
 from device.agent.port import Port
+from device.agent.safe import Safe
 from gateway.broker import Broker
 from gateway.device_accounts import POLL_S, DeviceAccounts
 from gateway.registry import Device
@@ -22,6 +25,7 @@ GATEWAY = PrivateKey(b"\7" * 32)
 TOLD = wire.encode_account(GATEWAY.public_key.format())
 ME = Identity(b"\1" * 32, Port("", 0))
 REENTER_MS = 1_200
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "account.json").read_text())
 REFUSALS = [b"\x20\x02\x00\x04", b"\x20\x02\x00\x05"]
 
 
@@ -45,6 +49,30 @@ def test_a_device_says_goodbye_and_comes_back_with_its_account_and_all_that_was_
     client.feed(CONNACK + SUBACK[:3] + b"\x03\x01", 1_600)
     assert client.state == mqtt.ONLINE and client.account == pair
     assert drain(client).endswith(b"work")
+
+
+@pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda vector: vector["name"])
+def test_both_sides_derive_what_the_vectors_say(vector):
+    me = Identity(bytes.fromhex(vector["secret"]), Port("", 0))
+    gateway = wire.decode_account(bytes.fromhex(vector["frame"]))
+    theirs = PrivateKey(bytes.fromhex(vector["gateway_secret"])).ecdh(me.public_key)
+    wanted = vector["client_id"], (vector["user"], vector["password"])
+    assert me.id.hex() == vector["id"] and gateway.hex() == vector["gateway"]
+    assert me.agree(gateway) == theirs == bytes.fromhex(vector["agreed"])
+    assert account.derive(theirs, me.id, gateway) == wanted
+
+
+def test_a_device_in_safe_mode_enters_too():
+    bench = update_bench.Device()
+    bench.begin()
+    safe = Safe(ME, bench.store, bench.port, bench.boot, 0)
+    safe.client.tick(100)
+    safe.client.feed(CONNACK + b"\x90\x06\x00\x01" + b"\x01" * 4, 100)
+    drain(safe.client)
+    safe.receive(wire.topic(ME.id, "account").encode(), TOLD, 200)
+    assert safe.client.account and drain(safe.client) == packets.DISCONNECT
+    safe.receive(wire.topic(ME.id, "account").encode(), b"\xff", 300)
+    assert safe.counts["refused"] == 1
 
 
 def test_connect_with_an_account_is_as_mqtt_3_1_1_has_it():
@@ -77,8 +105,9 @@ def test_an_account_that_is_in_use_and_a_message_that_is_taken_back_change_nothi
     assert client.state == mqtt.ONLINE and drain(client) == b""
 
 
-@pytest.mark.parametrize("payload", [b"\xff", wire.encode_ack(1, 1), wire.encode_account(bytes(33)), TOLD + b"\0"])
-def test_a_wrong_message_is_refused_and_changes_nothing(payload):
+@pytest.mark.parametrize("vector", VECTORS["invalid"], ids=lambda vector: vector["name"])
+def test_a_wrong_message_is_refused_and_changes_nothing(vector):
+    payload = bytes.fromhex(vector["frame"])
     client, _ = online()
     with pytest.raises(WireError):
         account.enter(client, ME, payload, 300)

@@ -1,5 +1,6 @@
 """The page for more than this computer: the admin code, sessions, who is let in, and what strangers are told."""
 
+import asyncio
 import os
 import socket
 import sqlite3
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway import admin as admins
 from gateway import cli
@@ -15,11 +18,12 @@ from gateway.binding.pending import Refused
 from gateway.binding.tries import FREE
 from gateway.web import app as web
 from gateway.web import sign_in
-from gateway.web.guard import COOKIE, FORWARDED
+from gateway.web.guard import COOKIE, FORWARDED, Guard
 from gateway.web.serve import PortInUse, listen, serve
 from tests.web_demo import DemoSource, settled_snapshot
 
 NAMES = ["gateway.example"]
+HOSTS = [b"192.0.2.9:8420", b"localhost:8420"]
 
 
 @pytest.fixture
@@ -101,6 +105,7 @@ def admin_folder(admin):
 
 def test_sessions_end_and_the_oldest_give_way(admin, monkeypatch):
     now_s = [2e9]
+    monkeypatch.setattr(admins, "SESSIONS_MAX", 2)
     monkeypatch.setattr(admins.time, "time", lambda: now_s[0])
     tokens = []
     for _ in range(admins.SESSIONS_MAX + 1):
@@ -181,6 +186,7 @@ def test_a_name_counts_when_the_operator_gave_it_and_then_needs_a_session(page):
         (b"{}", "application/json", 400),
         (b'{"code": 1}', "application/json", 400),
         (b'{"code": "' + b"0" * 2000 + b'"}', "application/json", 400),
+        (b'{"code": "\\ud800"}', "application/json", 403),
         (b"code=1", "application/x-www-form-urlencoded", 400),
         (b'{"code": "0000-0000-0000"}', "application/json", 403),
     ],
@@ -212,3 +218,22 @@ def test_a_damaged_file_is_told_and_left(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "file is not a database; if it is damaged, move it away" in said and len(said.splitlines()) == 1
     assert (tmp_path / admins.NAME).read_bytes() == before
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.sampled_from(HOSTS) | st.binary(max_size=40), st.binary(max_size=80), st.binary(max_size=30))
+def test_foreign_headers_from_elsewhere_get_nothing(host, cookie, path):
+    said, reached = [], []
+
+    async def app(scope, receive, send):
+        reached.append(scope)
+
+    async def send(message):
+        said.append(message)
+
+    ends = {"server": ("192.0.2.9", 8420), "client": ("192.0.2.7", 1)}
+    asked = {"path": "/" + path.decode("latin-1"), "headers": [(b"host", host), (b"cookie", cookie)]}
+    scope = {"type": "http", "method": "GET", "scheme": "http", **ends, **asked}
+    asyncio.run(Guard(app)(scope, None, send))
+    is_open = scope["path"] == "/admin" or scope["path"].startswith("/static/")
+    assert is_open or not reached and said[0]["status"] in (401, 421)

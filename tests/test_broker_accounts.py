@@ -190,6 +190,25 @@ def test_after_kill_9_of_the_broker_the_list_is_made_again_and_everybody_is_told
     device.end()
 
 
+def test_reading_the_certificate_again_disconnects_nobody_and_accounts_go_on(site):
+    site.turn()
+    device = site.enter(A)
+    assert device.wait_for("connected")
+    site.broker.reload()
+    site.bound = {A, B}
+    site.turn()
+    other = site.enter(B)
+    assert other.wait_for("connected")
+    device.send(wire.topic(A, "heartbeat"), b"work")
+    assert site.ear.wait_for(wire.topic(A, "heartbeat"), b"work")
+    assert ("disconnected", b"") not in device.heard
+    site.bound = {B}
+    site.turn()
+    assert device.wait_for("disconnected")
+    for client in (device, other):
+        client.end()
+
+
 def test_the_file_holds_no_password_and_is_its_users_alone(site):
     text = (site.broker.folder / "devices.json").read_text()
     assert account.derive(identity(A).agree(PUBLIC), A, PUBLIC)[1][1] not in text

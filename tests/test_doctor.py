@@ -209,6 +209,16 @@ def test_another_chain_a_poor_payer_and_a_chain_ahead_of_the_evidence_are_told(e
     assert "no code of r1 on chain 1331: it is another chain" in found(checks_chain.chain, external)[1][1]
 
 
+@pytest.mark.parametrize(("until", "level"), [("1970-02-10", OK), ("1970-01-12", WARN), ("1970-01-10", FAIL)])
+def test_a_certificate_that_ends_is_told_before(until, level, site, monkeypatch):
+    values = {"tls.listen": "0.0.0.0:8883"}
+    assert only(checks_site.certificate, site, values)[0] == WARN  # there is none yet
+    monkeypatch.setattr(checks_site.tls, "describe", lambda _: {"until": until})
+    finding = only(checks_site.certificate, site, values, now_s=10 * 86_400)
+    assert finding[0] == level and (level == OK or finding[2] == "tinyren gateway tls renew")
+    assert only(checks_site.certificate, site)[:2] == (OK, "no TLS is asked for")
+
+
 def test_a_gateway_that_has_something_to_lose_wants_a_backup(site):
     assert only(checks_site.saved, site)[:2] == (OK, "nothing to save yet")
     (site / "settlement").mkdir()
@@ -224,9 +234,9 @@ def test_a_gateway_that_has_something_to_lose_wants_a_backup(site):
 
 
 def test_a_page_for_others_into_which_nobody_can_get_warns(site):
-    values = {"page.listen": "0.0.0.0"}
     assert only(checks_site.sign_in, site)[0] == OK
-    assert only(checks_site.sign_in, site, values)[::2] == (WARN, "tinyren gateway admin-code")
+    for values in ({"page.listen": "0.0.0.0"}, {"page.tls_listen": "0.0.0.0:8443"}):
+        assert only(checks_site.sign_in, site, values)[::2] == (WARN, "tinyren gateway admin-code")
     with closing(Admin(site)) as admin:
         admin.new_code()
     assert only(checks_site.sign_in, site, values)[0] == OK

@@ -109,8 +109,9 @@ def client(actions):
 
 ID = "0x" + A.hex()
 MALFORMED = [
-    b"", b"[]", b"{}", {"devices": []}, {"devices": "x", "name": "a"}, {"devices": [ID[2:]], "name": "a"}, {"devices": [ID]},
-    {"devices": [1], "name": "a"}, {"devices": [ID] * 901, "name": "a"}, {"devices": [ID], "name": 5},
+    b"", b"[]", b"{}", {"devices": []}, {"devices": "x", "name": "a"}, {"devices": [ID[2:]], "name": "a"},
+    {"devices": [ID]}, {"devices": [1], "name": "a"}, {"devices": [ID] * 901, "name": "a"},
+    {"devices": [ID], "name": 5},
 ]  # fmt: skip
 
 

@@ -6,15 +6,14 @@ import re
 import signal
 import socket
 import subprocess
-import tarfile
 from contextlib import closing
 
 import httpx
 import pytest
 
-from gateway import cli, configuration, site_file
+from gateway import broker_url, cli, configuration, listening, site_file
 from gateway.admin import Admin
-from gateway.edge import bundle, status
+from gateway.edge import status
 from gateway.errors import Exit
 from tests.test_cli import commands
 from tests.up_site import COMMAND, ROOT, WAIT_S, tinyren
@@ -103,7 +102,12 @@ def test_init_makes_keys_a_configuration_and_one_code_and_nothing_twice(tmp_path
     code = re.search(r"admin code, shown once: (\S+)", said)[1]
     assert f"next: tinyren gateway up {folder}" in said
     values = configuration.load(folder, None, None, {}).values
-    assert (values["site.boards"], values["page.listen"], values["broker.listen"]) == ([], "0.0.0.0", "0.0.0.0:1883")
+    assert (values["site.boards"], values["page.listen"], values["page.tls_listen"]) == (
+        [],
+        "127.0.0.1",
+        "0.0.0.0:8443",
+    )
+    assert (values["broker.listen"], values["tls.listen"]) == ("0.0.0.0:1883", "0.0.0.0:8883")
     assert {os.stat(path).st_mode & 0o077 for path in folder.glob("keys/*")} == {0}
     assert code not in str(tree(folder))
     with closing(Admin(folder)) as admin:
@@ -136,7 +140,7 @@ def test_init_refuses_what_cannot_be_before_anything_is_made(arguments, message,
 
 def test_a_dry_run_of_init_prints_the_configuration_and_makes_nothing(tmp_path, capsys):
     assert cli.main(["gateway", "init", str(tmp_path / "site"), "--lan", "--dry-run"]) == 0
-    assert 'listen = "0.0.0.0"' in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+    assert 'tls_listen = "0.0.0.0:8443"' in capsys.readouterr().out and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("verb", MADE)
@@ -193,6 +197,24 @@ def test_a_gateway_that_is_killed_is_known_to_be_stopped_and_starts_again(made, 
     assert gateway.end()[0] == 0
 
 
+@pytest.mark.parametrize("name", listening.PLACES)
+def test_a_place_that_another_program_has_is_told_before_anything_is_made(name, made, capsys):
+    before = tree(made)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert cli.main(["gateway", "up", str(made), "--set", f"{name}={place}"]) == Exit.PORT
+    assert f"{name} {place}: Address already in use; stop the program" in capsys.readouterr().err
+    assert cli.main(["gateway", "up", str(made), "--set", f"{name}=192.0.2.1:1883"]) == Exit.PORT
+    assert "this machine has no such address" in capsys.readouterr().err and tree(made) == before
+
+
+def test_a_broker_elsewhere_does_not_listen_here(made, capsys, monkeypatch):
+    monkeypatch.setattr(broker_url, "check", lambda _: None)
+    given = ["--set", "broker.url=mqtt://127.0.0.1:1", "--set", "broker.listen=127.0.0.1:1"]
+    assert cli.main(["gateway", "up", str(made), *given]) == Exit.USAGE
+    assert "broker.listen: got one with broker.url" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -213,29 +235,6 @@ def test_a_backup_nobody_could_keep_secret_is_refused(arguments, message, made, 
 
 def _lock(made, tmp_path):
     return (made / "backup.lock").relative_to(tmp_path)
-
-
-def test_a_support_bundle_holds_no_key_no_password_and_no_code(made, tmp_path, monkeypatch, capsys):
-    code = cli.main(["gateway", "admin-code", str(made), "--json"]) or json.loads(capsys.readouterr().out)["code"]
-    secrets = {path: path.read_text().strip() for path in made.glob("keys/*")}
-    (made / "broker").mkdir()
-    (made / "broker/gateway.password").write_text("pass-word-0123456789")
-    rpc = "https://node.example/v3/0123456789abcdef"
-    monkeypatch.setenv("TINYREN_CHAIN_RPC", rpc)
-    kept = site_file.Site(boards=[], chain_rpc=rpc, chain_external=True, broker_url="mqtt://somebody@host:1883")
-    site_file.write(made, kept)
-    (made / "logs").mkdir()
-    words = [*secrets.values(), "pass-word-0123456789", rpc, f"admin code, shown once: {code}", "mqtt://u:p-w@host"]
-    (made / "logs/oracle-1.log").write_text("said\n" + "\n".join(words) + "\nend\n")
-    out = tmp_path / "s.tar.gz"
-    assert cli.main(["gateway", "support-bundle", str(made), "--out", str(out)]) == 0
-    with tarfile.open(out) as tar:
-        texts = {info.name: tar.extractfile(info).read().decode() for info in tar}
-    whole = "\n".join(texts.values())
-    for secret in (*secrets.values(), "pass-word-0123456789", "0123456789abcdef", code, "somebody", "p-w"):
-        assert secret not in whole, secret
-    assert texts["tinyren-support/logs/oracle-1.log"].startswith("said\n<cut>") and os.stat(out).st_mode & 0o077 == 0
-    assert {"versions.json", "config.json", "doctor.json", "status.json"} <= {name.split("/")[1] for name in texts}
 
 
 def test_a_dry_run_of_bundle_and_backup_writes_nothing(made, tmp_path, capsys):
@@ -279,8 +278,3 @@ def test_root_leaves_nothing_that_the_gateways_user_could_not_use(tmp_path, pass
     capsys.readouterr()
     assert cli.main(["gateway", "up", str(folder)]) == Exit.REFUSED
     assert f"sudo -u nobody tinyren gateway up {folder}" in capsys.readouterr().err
-
-
-def test_what_looks_like_a_secret_is_cut_out_of_any_text():
-    assert bundle.cut("a KEYKEYKEY b 14D6-A9MN-V6DE c", ["KEYKEYKEY"]) == "a <cut> b <cut> c"
-    assert bundle.cut("mqtts://user:word@host/x 2026-11-22", []) == "mqtts://<cut>@host/x 2026-11-22"

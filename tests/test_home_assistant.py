@@ -23,7 +23,7 @@ PART_FIELDS = {"platform", "unique_id", "name", "value_template", "expire_after"
                "unit_of_measurement", "icon", "entity_category"}  # fmt: skip
 CLASSES = {
     "sensor": {"timestamp": {None}, "duration": {"d", "h", "min", "s", "ms"}, None: {None, "%", "R1"}},
-    "binary_sensor": {"connectivity": {None}, "problem": {None}},
+    "binary_sensor": {"connectivity": {None}, "problem": {None}, "update": {None}},
 }
 STATE_CLASSES = {None, "measurement", "total", "total_increasing"}
 CONFIG, STATE = topics(DEVICE)
@@ -39,7 +39,7 @@ def test_a_bound_device_is_one_device_with_documented_fields_alone():
     assert {"device", "origin", "components"} <= set(told) and told["origin"]["name"]
     assert told["state_topic"] == STATE
     parts = told["components"]
-    assert len({part["unique_id"] for part in parts.values()}) == len(parts) == 8
+    assert len({part["unique_id"] for part in parts.values()}) == len(parts) == 9
     for key, part in parts.items():
         assert set(part) <= PART_FIELDS and {"platform", "unique_id", "value_template"} <= set(part), key
         assert part.get("unit_of_measurement") in CLASSES[part["platform"]][part.get("device_class")], key
@@ -54,7 +54,7 @@ def test_topics_are_of_the_form_that_home_assistant_listens_to():
 
 
 def test_every_template_finds_its_value_in_the_state():
-    found = messages(snapshot(), {DEVICE: True}, NOW_MS, "0.1.0")
+    found = messages(snapshot(device(offline=offline(23) | {"low": "why"})), {DEVICE}, NOW_MS, "0.1.0")
     state = read(found, STATE)
     for part in read(found)["components"].values():
         key = re.fullmatch(r"\{\{ value_json\.([a-z_]+) \}\}", part["value_template"])[1]
@@ -63,7 +63,7 @@ def test_every_template_finds_its_value_in_the_state():
             assert state[key] in ("ON", "OFF")  # its default payloads
     assert datetime.fromisoformat(state["last_heartbeat"]).timestamp() == NOW_MS / 1000 - 2
     assert (state["availability"], state["earned"], state["offline_budget"]) == (80.0, 1.5, 23)
-    assert (state["connected"], state["budget_low"]) == ("ON", "ON")
+    assert (state["connected"], state["budget_low"], state["update"]) == ("ON", "ON", "ON")
 
 
 def test_a_silent_device_is_not_connected_and_one_never_heard_has_no_time():
@@ -91,7 +91,7 @@ class Site:
         self.low = dict
         notice = lambda text, **fields: self.said.append((text, fields))  # noqa: E731
         clock = lambda: NOW_MS + int(1000 * self.now_s)  # noqa: E731
-        self.outside = Outside(folder, self, dict, publish, hook, 6, notice, clock, lambda: self.now_s)
+        self.outside = Outside(folder, self, dict, publish, hook, 6, notice, clock, set, lambda: self.now_s)
 
     def snapshot(self):
         return snapshot() | {"devices": self.rows}

@@ -19,7 +19,7 @@ TRIES = 20
 
 def gateway(name, **changes):
     told = {"host": "gw.local", "addresses": (LOOPBACK,), "site": "yard.1", "gateway": "0x" + "ab" * 20}
-    return Gateway(name, **told | {"page": 8420, "mqtt": 1883, "mqtts": 8883, "ca": "cd" * 32} | changes)
+    return Gateway(name, **told | {"page": 8420, "page_tls": 0, "mqtt": 1883, "mqtts": 8883, "ca": "cd" * 32} | changes)
 
 
 def found(*names):
@@ -62,6 +62,7 @@ def test_two_gateways_of_one_name_are_both_found(name):
 @pytest.mark.parametrize(
     ("ports", "kinds"),
     [
+        ({"page_tls": 8443}, [(KIND, 8443), (mdns.MQTT, 1883), (mdns.MQTTS, 8883)]),
         ({}, [(KIND, 8420), (mdns.MQTT, 1883), (mdns.MQTTS, 8883)]),
         ({"page": 0, "mqtt": 0}, [(KIND, 8883), (mdns.MQTTS, 8883)]),
         ({"mqtts": 0, "page": 0}, [(KIND, 1883), (mdns.MQTT, 1883)]),

@@ -1,5 +1,9 @@
 """A device leaves its owner by that owner's word alone, and shows which one it is; on the agent's virtual clock."""
 
+import json
+import subprocess
+import sys
+
 import coincurve
 import pytest
 from agent_bench import CONTRACT, Bench, Ram, bind_request
@@ -11,6 +15,9 @@ from device.agent import eip712, light, owner, wire
 from device.agent.banks import Banks
 from device.agent.boot import Boot
 from device.agent.errors import LocalError, WireError
+from device.agent.port import FileMemory
+from device.agent.store import Store
+from tests.up_site import ROOT
 
 SELLER, BUYER = (coincurve.PrivateKey(bytes([number]) * 32) for number in (3, 4))
 
@@ -107,6 +114,27 @@ def test_a_release_that_was_heard_once_is_worth_nothing_to_who_plays_it_to_a_lat
     again.published()
     again.receive("release", old)
     assert not again.published() and kept_owner(again) == address(SELLER)
+
+
+def test_who_holds_a_computer_frees_it_of_its_owner_and_its_key_stays(tmp_path):
+    path = tmp_path / "store"
+    memory = FileMemory(str(path))
+    kept = Store(memory)
+    kept.open(lambda: b"\x07" * 32)
+    kept.bind(address(SELLER))
+    memory.close()
+    command = [sys.executable, "-m", "device.agent", "--broker", "127.0.0.1:1", "--forget-owner", "--store"]
+
+    told = [subprocess.run([*command, path], cwd=ROOT, capture_output=True, text=True) for _ in range(2)]
+    assert [json.loads(one.stdout)["forgot"] for one in told] == ["0x" + address(SELLER).hex(), None]
+    again = Store(FileMemory(str(path)))
+    assert again.open(None) == b"\x07" * 32 and again.owner is None and again.boot == 4
+
+    (tmp_path / "blank").write_bytes(b"\xff" * 1024)
+    for name, code in (("none", 2), ("blank", 1)):
+        ended = subprocess.run([*command, tmp_path / name], cwd=ROOT, capture_output=True, text=True)
+        assert ended.returncode == code and "that this device runs with" in ended.stderr
+    assert not (tmp_path / "none").exists() and (tmp_path / "blank").read_bytes() == b"\xff" * 1024
 
 
 def test_a_device_without_an_owner_has_nothing_to_release():

@@ -108,7 +108,7 @@ def found(**asked):
 
 IDS = [board[0] for board in BOARDS]
 FILTERS = [
-    ({"q": "PUMP left"}, [IDS[1]]), ({"q": IDS[2][:10].lower()}, [IDS[2]]), ({"q": "1.25"}, [IDS[1], IDS[2], IDS[0]]),
+    ({"q": "PUMP left"}, [IDS[1]]), ({"q": IDS[2][:10].lower()}, [IDS[2]]), ({"q": "6d63"}, [IDS[1], IDS[2], IDS[0]]),
     ({"q": "no such"}, []), ({"state": "silent"}, [IDS[2]]), ({"board": "qemu_virt_rv32"}, [IDS[2]]),
     ({"board": "qemu_virt_rv32", "state": "answering"}, []), ({"sort": "budget"}, [IDS[2], IDS[1], IDS[0]]),
     ({"sort": "verdict"}, [IDS[1], IDS[0], IDS[2]]), ({"sort": "earned"}, [IDS[2], IDS[0], IDS[1]]),

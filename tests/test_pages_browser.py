@@ -22,6 +22,8 @@ PAGES = ["/", "/fleet", f"/fleet/{BOARDS[1][0]}", "/earnings", "/epochs", "/roll
 LOOKS = [("light", 1280, 800), ("dark", 390, 844)]
 GRAVE = ("serious", "critical")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+OVERFLOWING = """[...document.querySelectorAll(".card, .figure")].filter(
+    (card) => card.scrollWidth > card.clientWidth + 1).map((card) => card.innerText.slice(0, 40))"""
 AXE = """async (tags) => (await axe.run(document, {runOnly: {type: "tag", values: tags}})).violations.map(
     (found) => [found.impact, found.id, found.nodes.map((node) => node.target.join(" ")).join(", ")])"""
 
@@ -105,6 +107,7 @@ def test_axe_finds_nothing_serious_on_any_page(site, opened, axe, look):
         page.evaluate(axe)
         found[path] = [one for one in page.evaluate(AXE, RULES) if one[0] in GRAVE]
         assert page.evaluate("document.documentElement.scrollWidth") <= look[1], f"{path} is wider than the screen"
+        assert page.evaluate(OVERFLOWING) == [], f"{path}: a card is narrower than what it holds"
     assert {path: rows for path, rows in found.items() if rows} == {}
 
 

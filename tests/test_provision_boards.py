@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import time
 
@@ -35,15 +36,15 @@ def provision(list_, folder, places):
     return tinyren("provision", "--batch", path, *places[2], "--json")
 
 
-def kill_midway(folder, places, count):
-    """Start a batch over the list that is there and kill it once its journal has `count` lines."""
+def kill_midway(folder, places, count, number=signal.SIGKILL):
+    """Start a batch over the list that is there and end it once its journal has `count` lines; its exit code."""
     command = [*COMMAND, "provision", "--batch", str(folder / "list.csv"), *places[2]]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal, end_s = places[0] / NAME, time.monotonic() + WAIT_S
-    while journal.read_bytes().count(b"\n") < count and time.monotonic() < end_s:
+    while not journal.exists() or journal.read_bytes().count(b"\n") < count and time.monotonic() < end_s:
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    process.send_signal(number)
+    return process.wait(WAIT_S)
 
 
 def test_twenty_boards_with_three_duplicates_and_a_dead_one_survive_kill_9(places, tmp_path):
@@ -82,6 +83,14 @@ def test_twenty_boards_with_three_duplicates_and_a_dead_one_survive_kill_9(place
     }
     check_labels(site, good, entries)
     assert (out / "labels.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_ctrl_c_ends_it_after_the_boards_that_have_begun(places, tmp_path):
+    rows = [f"B{number},qemu_virt_rv32,,\n" for number in range(8)]
+    (tmp_path / "list.csv").write_text(HEADING + "".join(rows))
+    assert kill_midway(tmp_path, places, 1, signal.SIGINT) == Exit.FAILED
+    assert 1 <= len((places[0] / NAME).read_text().splitlines()) <= 5
+    assert not (places[0] / "manifest.cose").exists()
 
 
 def check_labels(site, good, entries):

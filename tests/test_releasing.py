@@ -1,6 +1,7 @@
 """A release at the gateway: the chain first, then the owner's word, then the device's; and who may make one blink."""
 
 import pytest
+from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from gateway import settlement
 from gateway.binding import releasing
 from gateway.binding.pending import Refused
 from gateway.errors import Exit
-from gateway.oracle.epoch import sign_digest
+from gateway.oracle.epoch import sign_digest, signer_of
 from tests.bind_site import DEVICE, OTHER, OWNER, PAYER, Place, address, name
 from tests.test_bind_command import Page
 
@@ -153,6 +154,12 @@ def test_the_page_of_a_phone_has_the_found_device_blink(page):
     assert page.post("show", json={"token": token}).json() == {}
     assert page.post("show", json={"token": token}).status_code == 409
     assert page.post("show", json={"token": "none"}).json()["error"] == "expired"
+
+
+def test_what_a_wallet_signs_of_a_release_is_what_device_and_gateway_compute():
+    release = releasing.Release(1337, b"\x0c" * 20, address(DEVICE), address(OWNER), 4)
+    signed = Account.from_key(OWNER.secret).sign_typed_data(full_message=release.typed_data())
+    assert signer_of(release.digest(), bytes(signed.signature)) == address(OWNER)
 
 
 def test_what_a_gateway_wants_signed_beyond_a_release_is_refused(monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from device.agent import packets, wire
-from gateway import serial_bridge
+from gateway import serial_bridge, settings
 from gateway.broker import Broker
 from gateway.serial_bridge import AUTO, BAUD, SerialBridge, split_port
 from tests.broker_clients import Ear
@@ -35,7 +35,7 @@ def wait_until(is_so):
 def wait_open(bridge, count=1):
     """Wait until so many ports were opened: what a board says before is lost, as on any UART."""
     said = []
-    wait_until(lambda: said.extend(bridge.notices()) or sum(text.endswith("open") for text in said) >= count)
+    wait_until(lambda: said.extend(bridge.notices()) or sum(": open;" in text for text in said) >= count)
     return bridge
 
 
@@ -176,7 +176,7 @@ def test_a_port_that_another_program_holds_is_taken_once_that_lets_go(port, brok
     with serial.Serial(port.device, exclusive=True):
         bridge, said = bridging(port.path), []
         wait_until(lambda: said.extend(bridge.notices()) or said)
-        assert "open" not in said[0] and str(port.path) in said[0]
+        assert ": open;" not in said[0] and str(port.path) in said[0]
     wait_open(bridge)
     port.say(HELLO)
     port.hear(CONNACK)
@@ -229,9 +229,13 @@ def test_a_port_that_cannot_be_opened_is_told_once_with_what_to_do(tmp_path, bro
 def test_a_port_may_name_its_speed():
     assert split_port("/dev/ttyUSB0") == ("/dev/ttyUSB0", BAUD)
     assert split_port("/dev/ttyUSB0@921600") == ("/dev/ttyUSB0", 921_600)
-    for text in ("/dev/x@fast", "@9600", "/dev/x@0", "/dev/x@99999999"):
-        with pytest.raises(ValueError, match="PATH@BAUD"):
-            split_port(text)
+
+
+@pytest.mark.parametrize("text", ["/dev/x@fast", "@9600", "/dev/x@0", "ttyUSB0", "/dev/x@99999999", "/dev/x,auto,"])
+def test_what_is_no_port_is_refused_before_anything_runs(text):
+    with pytest.raises(settings.Misfit, match="serial.ports: got .* wanted a list of PATH, PATH@BAUD or auto"):
+        settings.parse(settings.BY_NAME["serial.ports"], text)
+    assert settings.parse(settings.BY_NAME["serial.ports"], "/dev/x@9600, auto") == ["/dev/x@9600", "auto"]
 
 
 def test_a_real_emulated_board_speaks_through_a_serial_port(tmp_path, broker, bridging):

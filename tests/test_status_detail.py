@@ -1,11 +1,14 @@
 """What one page asks of a running site: a device's history and spans, what stores keep; what is not there is None."""
 
+from types import SimpleNamespace
+
 import pytest
 from coincurve import PrivateKey
 from ingest_site import A, B, Site
 from test_late_gateway import batch
 from test_late_page import status_of
 
+from gateway.site_screens import open_screens, told_samples
 from gateway.status_detail import KEYS_COUNTED, Details
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import Access, Unavailable
@@ -17,6 +20,9 @@ UPDATES = [{"kind": "model", "sequence": 7, "state": "confirmed", "reason": "", 
 
 class Jobs:
     """Deeploy with one job and one device's updates."""
+
+    def outputs(self):
+        return {A.id: (9, b"\x00\xff", 5)}
 
     def updates(self, device):
         return UPDATES if device == A.id else []
@@ -46,7 +52,7 @@ def running(tmp_path, stores):
     status.follow()
     status.follow()
     settings = [{"name": "page.port", "value": 8420, "origin": "default"}]
-    return site, status, Details(site.registry, status.history, Jobs(), stores, settings, {"Folder": "site"})
+    return site, status, Details(site.registry, status.history, Jobs(), stores, settings, {"Folder": "site"}, dict)
 
 
 def test_a_device_is_told_with_what_it_answered_told_and_sent_late(running):
@@ -93,3 +99,21 @@ def test_a_store_that_is_away_is_told_and_the_page_stands(running, stores, monke
 
     monkeypatch.setattr(stores[0], "ls", away)
     assert details("storage")["failure"] == "the cluster does not answer"
+
+
+def test_a_sites_screens_are_told_where_they_find_names_outputs_oracles_and_settings(running, stores, tmp_path):
+    site, status, _ = running
+    stores[0].define("names", Access(readers=None))
+    stores[0].put("names", A.id.hex(), b"pump hall, left")
+    made = SimpleNamespace(gateway="0x1", contracts={"devices": "0x2"}, epoch_seconds=60, window_seconds=5,
+                           oracles=["0x3", "0x4", "0x5"], threshold=2)  # fmt: skip
+    rows = [{"name": "page.port", "value": 8420, "origin": "default"}]
+    routes = open_screens(tmp_path, made, status, site.registry, Jobs(), stores, rows, dict)
+    assert [route.path for route in routes] == ["/fleet/names", "/fleet/labels"]
+    assert status.name_of(A.id) == "pump hall, left" and status.outputs() == Jobs().outputs()
+    assert status.oracles == (["0x3", "0x4", "0x5"], 2)
+    (setting,) = status.detail("settings")["settings"]
+    assert (
+        setting["value"] == 8420 and setting["help"] and status.detail("settings")["about"]["Contract devices"] == "0x2"
+    )
+    assert told_samples(None, "") == {}

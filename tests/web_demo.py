@@ -44,6 +44,11 @@ DETAILS: dict[str, dict[str, Any]] = {
             {"count": n, "at_ms": NOW_MS, "values": [(n * 31 + m * 17) % 256 - 128 for m in range(16)]}
             for n in range(40)
         ],
+        "signals": {
+            "description": "load, memory, cpu and temperature of the host",
+            "sample_ms": 250,
+            "samples": [[6_400 + n % 7 * 16, 200 + n * 13 % 90, 900 + n % 11, 500 + n * 7 % 300] for n in range(120)],
+        },
         "spans": [(1, 1, 480), (2, 1, 34), (2, 36, 212)],
         "updates": [{"kind": "model", "sequence": 7, "state": "confirmed", "reason": "", "at_ms": NOW_MS - 60_000}],
     },
@@ -154,7 +159,7 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
             "ren": "0xai_Anm-Zn753LusVaBilc6HCwcCm_zbLc4o2VnygVsW-BeY",
             "board": board,
             "core": core,
-            "firmware": "1.25.0",
+            "firmware": "0.1.0+6d633904",
             "model": "bafkreihdwdcef",
             "deed": deed,
             "slot": slot,
@@ -234,11 +239,6 @@ def settled_snapshot(now_ms: int = NOW_MS) -> dict[str, Any]:
             {"epoch": 1 + n // 12, "window": n % 12, "answered": 3 - (n in missed[1] | {31, 32})} for n in range(43)
         ],
         "oracles": {"addresses": [*SIGNERS, OWNERS[0]], "threshold": 2},
-        "signals": {
-            "description": "load, memory, cpu and temperature of the host",
-            "sample_ms": 250,
-            "samples": [[6_400 + n % 7 * 16, 200 + n * 13 % 90, 900 + n % 11, 500 + n * 7 % 300] for n in range(120)],
-        },
         "stores": {
             "backup": {"epoch": 3, "cid": "bafybei" + "b" * 52, "bytes": 18_433},
             "evidence": [{"epoch": n, "cid": "bafybei" + str(n + 1) * 52} for n in (1, 2, 3)],

@@ -47,8 +47,8 @@ def routes(service: BindingService) -> list[Route]:
         _post("/binding/find", lambda body: service.find(_text(body, "label"))),
         _post("/binding/ask", lambda body: service.ask(_text(body, "token"), _number(body, "deed", MOST_DEED))),
         _post("/binding/sign", lambda body: service.sign(_text(body, "token"), _bytes(body, "signature"))),
-        _post("/binding/show", lambda body: _done(service.show(_text(body, "token"), SHOW_S))),
-        _post("/binding/identify", lambda body: _done(_identify(service, body))),
+        _post("/binding/show", lambda body: _show(service, body)),
+        _post("/binding/identify", lambda body: _identify(service, body)),
         _post("/binding/release", lambda body: service.releasing.ask(*_addresses(body)).typed_data()),
         _post("/binding/released", lambda body: _released(service, body)),
     ]
@@ -67,12 +67,14 @@ def _post(path: str, call: Callable[[Mapping[str, Any]], Any]) -> Route:
     return Route(path, endpoint, methods=["POST"])
 
 
-def _done(_: None) -> dict[str, Any]:
+def _show(service: BindingService, body: Mapping[str, Any]) -> dict[str, Any]:
+    service.show(_text(body, "token"), SHOW_S)
     return {}
 
 
-def _identify(service: BindingService, body: Mapping[str, Any]) -> None:
+def _identify(service: BindingService, body: Mapping[str, Any]) -> dict[str, Any]:
     service.lights.identify(_address(body, "device"), _number(body, "seconds", light.MAX_S))
+    return {}
 
 
 def _released(service: BindingService, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,10 @@ from gateway.settings import SETTINGS
 LOG_BYTES = 256 << 10
 JOURNAL_LINES = 2000
 CUT = "<cut>"
-SECRET_FILES = ("keys/*", "broker/*.password", "broker/passwords", "tls/*.key", "tls/server.pem")
+SECRET_FILES = ("keys/*", "broker/*.password", "broker/*.json", "broker/passwords", "tls/*.key", "tls/server.pem")
 LOGS = ("logs/*.log*", "boards/*/logs/*.log", "broker/mosquitto.log")
 LEAST_CHARACTERS = 8
+_WORD = re.compile(r"[^\s\"',:{}\[\]]+")  # also of JSON
 _CODE = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){2}\b")
 _USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
@@ -107,8 +108,7 @@ def _secrets(folder: Path) -> list[str]:
     """Every text that must not be in the bundle, the longest first."""
     found = set()
     for path in (path for pattern in SECRET_FILES for path in folder.glob(pattern) if path.is_file()):
-        text = path.read_text(errors="replace")
-        found |= {text.strip(), *text.split()}
+        found |= set(_WORD.findall(path.read_text(errors="replace")))
     try:
         values = configuration.load(folder).values
     except CommandError:

@@ -14,13 +14,14 @@ import psutil
 import gateway as package
 from gateway import settings
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway, size
+from gateway.listening import PLACES, bind_error
 from gateway.system import SBIN
 
 LEAST_BYTES, FEW_BYTES = 200 << 20, 2 << 30
 FEW_FILES = 10_000
 OLDEST_BROKER = (2, 0)
 DAY_S = 86_400
-PRIVATE = ("keys/*", "broker/*.password", "tls/*.key", "tls/server.pem", "admin.sqlite", "config.toml")
+PRIVATE = ("keys/*", "broker/*.password", "broker/*.json", "tls/*.key", "tls/server.pem", "admin.sqlite", "config.toml")
 
 
 def disk(gateway: Gateway) -> Iterator[Finding]:
@@ -77,22 +78,22 @@ def clock(gateway: Gateway) -> Iterator[Finding]:
 def ports(gateway: Gateway) -> Iterator[Finding]:
     """Those that are configured: free, or this gateway's."""
     places = {"page.port": (gateway.values["page.listen"], gateway.values["page.port"])}
-    for name in ("broker.listen", "tls.listen"):
-        if gateway.values.get(name):
+    for name in PLACES:
+        if gateway.values[name]:
             places[name] = settings.split_listen(gateway.values[name])
     if gateway.running:
         yield from _answering(gateway)
         return
     for name, (address, port) in places.items():
-        error = _bind_error(address, port)
+        error = bind_error(address, port)
         if error is None:
             yield Finding(OK, f"{name} {port} is free")
         elif name not in gateway.chosen:
-            what = f"{name} {port}: {error}; it is {_holder(port)}'s, so a free one will be taken"
+            what = f"{name} {port}: {error.strerror}; it is {_holder(port)}'s, so a free one will be taken"
             yield Finding(WARN, what, f"choose one: {settings.BY_NAME[name].variable}=N")
         else:
             mend = f"stop it, or choose another: {settings.BY_NAME[name].variable}=..."
-            yield Finding(FAIL, f"{name} {address}:{port}: {error}; it is {_holder(port)}'s", mend)
+            yield Finding(FAIL, f"{name} {address}:{port}: {error.strerror}; it is {_holder(port)}'s", mend)
 
 
 def _answering(gateway: Gateway) -> Iterator[Finding]:
@@ -105,16 +106,6 @@ def _answering(gateway: Gateway) -> Iterator[Finding]:
             yield Finding(OK, f"{name} answers on port {port}")
         except OSError as error:
             yield Finding(FAIL, f"{name} does not answer on port {port}: {error.strerror}", "tinyren gateway up, again")
-
-
-def _bind_error(address: str, port: int) -> str | None:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            return error.strerror
-    return None
 
 
 def _holder(port: int) -> str:

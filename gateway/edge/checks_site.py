@@ -92,7 +92,7 @@ def devices(gateway: Gateway) -> Iterator[Finding]:
 
 def certificate(gateway: Gateway) -> Iterator[Finding]:
     """What is served by TLS is valid and lasts."""
-    if not gateway.values.get("tls.listen"):
+    if not (gateway.values["tls.listen"] or gateway.values["page.tls_listen"]):
         yield Finding(OK, "no TLS is asked for")
         return
     try:
@@ -123,7 +123,7 @@ def saved(gateway: Gateway) -> Iterator[Finding]:
 
 def sign_in(gateway: Gateway) -> Iterator[Finding]:
     """Who may use a page that others can reach."""
-    if gateway.values["page.listen"] == LOOPBACK:
+    if gateway.values["page.listen"] == LOOPBACK and not gateway.values["page.tls_listen"]:
         yield Finding(OK, "the page is for this computer alone")
         return
     is_new = True

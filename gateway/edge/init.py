@@ -17,7 +17,7 @@ from gateway.errors import CommandError, Exit
 
 PAYER = "deployer.key"
 EVERYWHERE = "0.0.0.0"
-BROKER_PORT = 1883
+LAN_PORTS = {"page.tls_listen": 8443, "broker.listen": 1883, "tls.listen": 8883}
 
 
 class Made(NamedTuple):
@@ -42,7 +42,7 @@ def choose(folder: Path, rpc: str, key: Path | None, boards: list[str], is_lan: 
         own = f"keys/{PAYER}" if configuration.folder_of(folder) == folder else folder / "keys" / PAYER
         chosen |= {"chain.rpc": rpc, "chain.key_file": str(key.absolute() if key else own)}
     if is_lan:
-        chosen |= {"page.listen": EVERYWHERE, "broker.listen": f"{EVERYWHERE}:{BROKER_PORT}"}
+        chosen |= {name: f"{EVERYWHERE}:{port}" for name, port in LAN_PORTS.items()}
     for name, value in chosen.items():
         try:
             settings.check(settings.find(name), value)
@@ -71,7 +71,7 @@ def make(folder: Path, chosen: Mapping[str, Any]) -> Made:
         if not config.exists():
             write(config, settings.template(chosen))
             made.append(str(config))
-    hand_over((path for path in folder.rglob("*")), folder)
+    hand_over((config, *folder.rglob("*")), folder)
     return Made(folder, config, made, addresses[0], addresses[1], code)
 
 

@@ -62,8 +62,11 @@ class Factory:
         self._of = len(rows)
         for one in refused:
             self._progress.say(f"row {one.row.number} is refused: {one.reason}")
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
+        pool = ThreadPoolExecutor(max_workers=jobs)
+        try:
             records = list(pool.map(self._take, rows))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C, or a full disk: what has begun ends, nothing else begins
         outcome = Outcome(refused=[_refused(one) for one in refused])
         outcome.before = [_line(self._journal.last[row.serial]) for row in before]
         for record in records:
@@ -107,8 +110,9 @@ class Factory:
         )
 
     def _tell(self, record: Record, started_s: float) -> None:
-        self._count += 1
-        took = f"({time.monotonic() - started_s:.1f} s, {self._count} of {self._of})"
+        with self._lock:
+            self._count += 1
+            took = f"({time.monotonic() - started_s:.1f} s, {self._count} of {self._of})"
         what = f"0x{record.device[:8]}…" if record.result == OK else f"failed: {record.result}"
         self._progress.say(f"{record.row.serial}: {what} {took}")
 

@@ -9,7 +9,7 @@ Fields of a snapshot beyond those of the --json result (devices, epochs, claims,
         1), emulated (true unless said otherwise), journals[], oldest first: {boot, reason, lines[], received_ms}.
     epochs[], oldest first: state ("open", "closing" or "settled"), windows_open (how many were opened so far).
     windows[], the last ones, oldest first: {epoch, window, answered (how many devices)}.
-    oracles: {addresses[], threshold}; signals: {description, sample_ms, samples[][4]} that emulated sensors are told.
+    oracles: {addresses[], threshold}.
     owners[]: {owner, deeds[], earned_wei, claimed_wei}; chain: {id, block}; notes[]: plain sentences; window_ms.
     jobs[]: as gateway/deeploy/statuses.py describes them in a line.
     edil[]: rounds, oldest first, as gateway/aggregation/known.py describes them.
@@ -94,7 +94,7 @@ def app(
         Mount("/static", StaticFiles(directory=HERE / "static")),
         *more,
     ]
-    middleware = [Middleware(Guard, names, is_signed_in), Middleware(GZipMiddleware)]
+    middleware = [Middleware(Guard, names, is_signed_in), Middleware(GZipMiddleware, compresslevel=6)]
     application = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
     application.state.feed = feed
     return application

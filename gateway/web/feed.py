@@ -14,7 +14,7 @@ from anyio import to_thread
 MAX_CLIENTS = 32
 KEEPALIVE_S = 15.0
 POLL_S = 1.0
-LEAST_INTERVAL_S = 0.5
+LEAST_INTERVAL_S = 1.0
 
 
 class Feed:
@@ -35,7 +35,7 @@ class Feed:
         """The source's, taken once a version, whoever asks."""
         version = self._changed(-1, 0.0)
         with self._taking:
-            if not self._snapshot:
+            if version != self._version:
                 self._snapshot = dict(self._take())
                 self._version = version
             return self._snapshot

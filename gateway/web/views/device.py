@@ -31,7 +31,7 @@ def view(snapshot: Mapping[str, Any], detail: Mapping[str, Any], now_ms: int) ->
         "events": _events(row, snapshot, detail),
         "answers": _answers(detail, window_ms(snapshot)),
         "outputs": _outputs(detail),
-        "signals": _signals(snapshot) if row.get("emulated", True) else None,
+        "signals": _signals(detail) if row.get("emulated", True) else None,
         "spans": detail.get("spans", ()),
     }
 
@@ -89,9 +89,9 @@ def _outputs(detail: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"paths": paths, "count": len(vectors), "length": length, "last": told[-1]}
 
 
-def _signals(snapshot: Mapping[str, Any]) -> dict[str, Any] | None:
+def _signals(detail: Mapping[str, Any]) -> dict[str, Any] | None:
     """What emulated sensors are told, a line each channel."""
-    told = snapshot.get("signals") or {}
+    told = detail.get("signals") or {}
     samples = list(told.get("samples", ()))
     if len(samples) < 2:
         return None

@@ -1,6 +1,6 @@
 """The table of devices: filters and order come from the address, pure; it knows no device that the snapshot has not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -59,8 +59,8 @@ def _link(chosen: Mapping[str, str], page: int) -> str:
     return "/fleet?" + urlencode({key: value for key, value in {**chosen, "page": str(page)}.items() if value})
 
 
-def _one_of(value: str | None, known: Any) -> str:
-    return value if value in known else ""  # type: ignore[return-value]
+def _one_of(value: str | None, known: Container[str]) -> str:
+    return value if value is not None and value in known else ""
 
 
 def _is_page(value: str) -> bool:
