@@ -7,12 +7,14 @@
 # make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
 # make release-check  1,000 inputs of every model on every board; TINYREN_MLPERF_TINY=DIR names further models
+# make screenshots  pictures of every page of a real site with emulated boards, into docs/pages
+# make deb     the gateway's Debian packages, amd64 and arm64, in dist (ARGS="--arch arm64")
 # make lock    resolve requirements*.lock anew
 # make clean   remove .venv and .cache (never a site)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check mutants schedules slither bench release-check lock clean
+.PHONY: help setup up test check mutants schedules slither bench release-check screenshots deb lock clean
 export TINYREN_STARTED := $(shell date +%s.%N)
 
 PYTHON ?= python3
@@ -20,7 +22,7 @@ BIN := .venv/bin
 ARGS ?=
 
 help:
-	@sed -n 's/^# //p' Makefile | head -11
+	@sed -n 's/^# //p' Makefile | head -13
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "tinyren needs Python 3.11 (tflite-runtime has no later wheel), got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; exit 2; }
@@ -72,6 +74,14 @@ bench: .venv/dev
 release-check: .venv/dev
 	@$(BIN)/tinyren setup --tests
 	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/test_qualify.py -o timeout=7200 $(ARGS)
+
+screenshots: .venv/dev
+	@$(BIN)/tinyren setup
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+deb: .venv/dev
+	@$(BIN)/pip install -q uv
+	@$(BIN)/python -m gateway.debian.build $(ARGS)
 
 lock: .venv/bin/pip
 	@$(BIN)/pip install -q uv

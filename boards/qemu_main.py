@@ -37,6 +37,11 @@ def end(error):
     _tinyren.reset(reset)
 
 
+def switch(is_on):
+    """These boards have no light that anybody sees, so they say so."""
+    print("light", "on" if is_on else "off")
+
+
 boot = None
 journal = core.open_journal()
 try:
@@ -51,7 +56,8 @@ try:
         chosen, (model, *wants) = core.open_agent(boot), core.open_model(boot)
         kept = {"boot": boot, "ring": regions["ring"], "journal": journal, "receipts": core.open_receipts()}
         agent = chosen.start(_tinyren, regions["store"], core.open_source(), model, *wants, **kept)
-        del kept
+        agent.switch = switch
+        del kept, wants
     del regions, core
     for opened in ("core", "board", "host_model"):  # 2 KB of heap that the agent may use
         del sys.modules[opened]

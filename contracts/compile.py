@@ -95,20 +95,20 @@ def _refuses(item: dict[str, Any], warned: dict[str, str]) -> bool:
     return item["severity"] == "error" or (item["severity"] == "warning" and ours)
 
 
-def install() -> Path:
-    """The node_modules folder that package-lock.json describes, installed at the first use.
+def install(described: Path = HERE) -> Path:
+    """The node_modules folder that package-lock.json in a folder describes, installed in the cache at the first use.
 
     Raises:
         CompileError: no node or npm, or the packages cannot be fetched.
     """
-    lock = (HERE / "package-lock.json").read_bytes()
+    lock = (described / "package-lock.json").read_bytes()
     cache = Path(os.environ.get("TINYREN_CACHE") or HERE.parent / ".cache")
-    folder = cache / f"contracts-{hashlib.sha256(lock).hexdigest()[:16]}"
+    folder = cache / f"{described.name}-{hashlib.sha256(lock).hexdigest()[:16]}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix="contracts-", dir=cache))
+        part = Path(tempfile.mkdtemp(prefix=f"{described.name}-", dir=cache))
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, part)
+            shutil.copy(described / name, part)
         try:
             _run([*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=part)
             part.rename(folder)

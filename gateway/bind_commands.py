@@ -11,8 +11,6 @@ from typing import Any
 from gateway.arguments import positive, print_json, readable
 from gateway.errors import CommandError, Exit
 
-_CODES = {"chain": Exit.CHAIN, "silent": Exit.TIMEOUT, "device": Exit.TRUST, "malformed": Exit.TRUST}
-
 
 def add_bind(commands: Any) -> None:
     """The command `bind`."""
@@ -41,7 +39,7 @@ def run_bind(arguments: Namespace) -> int:
         url = f"http://127.0.0.1:{site.page_port}"
         done = client.bind(url, label, arguments.deed, keys.load(arguments.key), contract)
     except Refused as error:
-        raise CommandError(str(error), _CODES.get(error.reason, Exit.REFUSED)) from error
+        raise CommandError(str(error), client.CODES.get(error.reason, Exit.REFUSED)) from error
     except client.GatewayAway as error:
         raise CommandError(str(error), Exit.TIMEOUT) from error
     if arguments.json:

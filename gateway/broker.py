@@ -1,28 +1,31 @@
 """The site's MQTT broker: mosquitto a child process on loopback; refuses to run one that everybody may read and write.
 
-Who may do what: a device connects without an account and with its id as client id, may send only its own up topics and
-read only its own down topics and the beacon. A client id is a claim: whoever takes another's can disturb its link, but
-not sign for it. The gateway and each oracle have an account with a random password, kept in the folder, mode 0600.
+Who may do what is in broker_accounts.py. Gateway and oracles have an account each with a random password, kept in the
+folder, mode 0600. Devices have accounts where `devices` says which; without one a device connects with its id as client
+id. That is a claim: whoever takes another's can disturb its link, but not sign for it.
 
 The port is kept across restarts while it is free, because boards come back to it. It lies below the range from which
 the system takes ports for outgoing connections: a client that retries there could otherwise connect to itself.
 """
 
-import base64
 import contextlib
-import hashlib
+import glob
 import os
+import resource
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 
+from gateway import broker_accounts
+from gateway.broker_accounts import GATEWAY, HOME_ASSISTANT
 from gateway.children import end, end_with
 
-GATEWAY = "gateway"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 PORT_TRIES = 20
 READY_S = 10.0
@@ -31,15 +34,9 @@ MAX_INFLIGHT = 1_024
 MAX_INFLIGHT_BYTES = 8 << 20
 MAX_QUEUED_BYTES = 32 << 20
 MAX_MEMORY_BYTES = 256 << 20
-UP = (
-    *("announce", "heartbeat", "late", "journal", "bound", "gone"),
-    *("reveal", "update", "part", "edil"),
-    *("installed", "want", "output"),
-)
-DOWN = (
-    *("ack", "late_ack", "bind", "samples", "challenge", "enrol", "round", "label", "taken"),
-    *("trust", "manifest", "chunk"),
-)
+SALT_BYTES = 12
+PLUGIN = "mosquitto_dynamic_security.so"
+PLUGIN_PLACES = ("/usr/lib/*", "/usr/lib", "/usr/local/lib")
 
 
 class BrokerMissing(Exception):
@@ -56,14 +53,26 @@ class Broker:
     Args:
         oracles: names of the accounts that may use tinyren/oracle/#, besides the gateway, which may use everything;
             further gateways have one too.
+        devices: gives the passwords by user of the devices that are to have an account, at each start; who has none may
+            then do little. None: the broker is open to every device.
+        listen: (address, port) where it listens besides loopback.
+        tls: the same by TLS, with a file of certificates and key.
 
     Attributes:
         port: where it listens on 127.0.0.1, once started.
     """
 
-    def __init__(self, folder: Path, oracles: Sequence[str] = ("oracle-1", "oracle-2", "oracle-3")) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        oracles: Sequence[str] = ("oracle-1", "oracle-2", "oracle-3"),
+        tls: tuple[str, int, Path] | None = None,
+        listen: tuple[str, int] | None = None,
+        devices: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = 0
+        self._tls, self._listen, self._devices = tls, listen, devices
         self._oracles = tuple(oracles)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,6 +90,9 @@ class Broker:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             raise BrokerMissing("mosquitto is missing; install it: apt-get install mosquitto")
+        if self._tls and not _is_free(self._tls[1], self._tls[0]):
+            taken = f"port {self._tls[1]} of {self._tls[0]} is taken"
+            raise BrokerFailed(f"tls.listen: {taken}; end the program that has it, or set another port")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_accounts()
         for _ in range(PORT_TRIES):
@@ -93,12 +105,17 @@ class Broker:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def reload(self) -> None:
+        """Have it read its certificate again; connections that are open stay."""
+        if self._process is not None and self.is_running():
+            self._process.send_signal(signal.SIGHUP)
+
     @property
     def process_id(self) -> int | None:
         return self._process.pid if self._process else None
 
     def account(self, name: str = GATEWAY) -> tuple[str, str]:
-        """(user, password) of the gateway or of an oracle."""
+        """(user, password) of the gateway, Home Assistant or an oracle."""
         return name, (self.folder / f"{name}.password").read_text()
 
     def stop(self) -> None:
@@ -109,7 +126,7 @@ class Broker:
 
     def _launch(self, program: str) -> bool:
         """Start it on self.port; False: it ended, for instance because the port was taken meanwhile."""
-        self._write("acl", self._acl())
+        self._write("acl", broker_accounts.acl_file(self._oracles, is_open=self._devices is None))
         self._write("mosquitto.conf", self._configuration())
         parent = os.getpid()
         with open(self.folder / "mosquitto.log", "wb") as log:
@@ -119,7 +136,7 @@ class Broker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is the gateway's: it still has to say goodbye to the broker
-                preexec_fn=lambda: end_with(parent),
+                preexec_fn=lambda: _confine(parent),
             )
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
@@ -148,12 +165,15 @@ class Broker:
     def _write_accounts(self) -> None:
         """A random password for who has none yet, and mosquitto's file of their hashes."""
         lines = []
-        for name in (GATEWAY, *self._oracles):
+        for name in (GATEWAY, HOME_ASSISTANT, *self._oracles):
             path = self.folder / f"{name}.password"
             if not path.exists():
                 self._write(path.name, secrets.token_urlsafe(24))
-            lines.append(f"{name}:{_password_hash(path.read_text())}\n")
+            lines.append(broker_accounts.password_line(name, path.read_text(), secrets.token_bytes(SALT_BYTES)))
         self._write("passwords", "".join(lines))
+        if self._devices is not None:
+            salts = (secrets.token_bytes(size) for size in repeat(SALT_BYTES))
+            self._write("devices.json", broker_accounts.plugin_file(self._devices(), salts))
 
     def _configuration(self) -> str:
         return "\n".join(
@@ -162,6 +182,7 @@ class Broker:
                 "allow_anonymous true",
                 f"password_file {self.folder / 'passwords'}",
                 f"acl_file {self.folder / 'acl'}",
+                *self._plugin(),
                 "user root" if os.geteuid() == 0 else "",  # else it drops to a user who may not write the folder
                 "persistence true",
                 f"persistence_location {self.folder}/",
@@ -172,7 +193,6 @@ class Broker:
                 f"max_inflight_bytes {MAX_INFLIGHT_BYTES}",
                 "max_queued_messages 16384",
                 f"max_queued_bytes {MAX_QUEUED_BYTES}",
-                f"memory_limit {MAX_MEMORY_BYTES}",
                 "persistent_client_expiration 1d",
                 "set_tcp_nodelay true",
                 "log_dest stderr",
@@ -180,19 +200,30 @@ class Broker:
                 "log_type warning",
                 "log_type notice",
                 "connection_messages false",
+                *self._lan_listener(),
+                *self._tls_listener(),
                 "",
             ]
         )
 
-    def _acl(self) -> str:
-        """Before the first `user`: clients without an account. `pattern` holds for everyone, %c is the client id."""
-        lines = ["topic read tinyren/beacon"]
-        lines += [f"user {GATEWAY}", "topic readwrite #"]
-        for name in self._oracles:
-            lines += [f"user {name}", "topic readwrite tinyren/oracle/#"]
-        lines += [f"pattern write tinyren/%c/{name}" for name in UP]
-        lines += [f"pattern read tinyren/%c/{name}" for name in DOWN]
-        return "\n".join(lines) + "\n"
+    def _lan_listener(self) -> list[str]:
+        return [f"listener {self._listen[1]} {self._listen[0]}"] if self._listen else []
+
+    def _tls_listener(self) -> list[str]:
+        """Last: what follows a listener is its own."""
+        if self._tls is None:
+            return []
+        address, port, pem = self._tls
+        return [f"listener {port} {address}", f"certfile {pem}", f"keyfile {pem}", "tls_version tlsv1.2"]
+
+    def _plugin(self) -> list[str]:
+        """It asks before the ACL file does, and leaves to that what it does not decide."""
+        if self._devices is None:
+            return []
+        found = next((path for place in PLUGIN_PLACES for path in glob.glob(f"{place}/{PLUGIN}")), None)
+        if found is None:
+            raise BrokerMissing(f"{PLUGIN} is missing; install mosquitto 2.0 or newer: apt-get install mosquitto")
+        return [f"plugin {found}", f"plugin_opt_config_file {self.folder / 'devices.json'}"]
 
     def _write(self, name: str, text: str) -> None:
         part = self.folder / f"{name}.part"
@@ -205,18 +236,17 @@ class Broker:
         return words[-1] if words else "it said nothing"
 
 
-def _password_hash(password: str) -> str:
-    """Mosquitto's format 7: PBKDF2 with SHA-512, 101 rounds (the passwords are random, 192 bits)."""
-    salt = secrets.token_bytes(12)
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+def _confine(parent: int) -> None:
+    """In the new child. Not mosquitto's memory_limit: the plugin's frees make its count of bytes wrap below zero."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    end_with(parent)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def _is_free(port: int, address: str = "127.0.0.1") -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
         return True

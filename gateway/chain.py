@@ -84,8 +84,9 @@ class Chain:
         request: Callable[[str, list[Any]], Any],
         mine: Callable[[], None] = lambda: None,
         close: Callable[[], None] = lambda: None,
+        copy: Callable[[Path], None] | None = None,
     ) -> None:
-        self._request, self._mine, self._close = request, mine, close
+        self._request, self._mine, self._close, self._copy = request, mine, close, copy
         self.only_tries = False
         self._lock = threading.RLock()
         self.chain_id = int(self.request("eth_chainId", []), 16)
@@ -95,6 +96,14 @@ class Chain:
         """Free the embedded chain's file."""
         with self._lock:
             self._close()
+
+    def copy(self, path: Path) -> bool:
+        """All blocks of the embedded chain as another file; False: this is another chain. ChainError: no space."""
+        if self._copy is None:
+            return False
+        with self._lock:
+            self._copy(path)
+        return True
 
     def request(self, method: str, params: list[Any]) -> Any:
         """The result of a JSON-RPC method, one of jsonrpc.OFFERED: none of them makes the node sign.
@@ -181,6 +190,10 @@ class Chain:
         with _named(f"{contract.name}.{function}"):
             return self._gas({"to": contract.address, "data": data}, address_of(key))
 
+    def pay(self, to: str, wei: int, key: PrivateKey) -> Receipt:
+        """Send wei from `key` to an address; raises as send()."""
+        return self._transact(f"pay {to}", {"to": to, "value": hex(wei)}, key)
+
     def events(self, contract: Contract, name: str, first: int = 0, last: int | None = None) -> list[Event]:
         """Events `name` of `contract` in blocks `first` to `last` (default: the newest), both included, in order."""
         wanted = {
@@ -229,7 +242,14 @@ def open_embedded(path: Path, funded: tuple[str, ...] = ()) -> Chain:
         node = EmbeddedChain(path, funded)
     except StoreError as error:
         raise ChainError(str(error)) from error
-    return Chain(node.request, node.mine, node.close)
+
+    def copy(path: Path) -> None:
+        try:
+            node.copy(path)
+        except StoreError as error:
+            raise ChainError(str(error)) from error
+
+    return Chain(node.request, node.mine, node.close, copy)
 
 
 def connect(url: str) -> Chain:

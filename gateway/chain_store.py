@@ -8,7 +8,7 @@ found without walking blocks.
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ class ChainStore:
 
     def close(self) -> None:
         self._db.close()
+
+    def copy(self, path: Path) -> None:
+        """All blocks so far, as another file. StoreError: it cannot be written."""
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._db.backup(copy)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
 
     @contextmanager
     def block(self) -> Iterator[None]:

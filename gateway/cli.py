@@ -9,6 +9,7 @@ from gateway.account_commands import add_account
 from gateway.arguments import new_progress, positive, print_json
 from gateway.audit_commands import add_audit
 from gateway.bind_commands import add_bind
+from gateway.config_commands import add_config
 from gateway.conformance_commands import add_conformance
 from gateway.cstore_commands import add_cstore
 from gateway.deed_commands import add_deed
@@ -18,11 +19,16 @@ from gateway.errors import CommandError, Exit
 from gateway.escrow_commands import add_escrow
 from gateway.flash_commands import add_flash
 from gateway.further_commands import add_further
+from gateway.gateway_commands import add_gateway
 from gateway.job_commands import add_job
 from gateway.label_commands import add_label
 from gateway.model_commands import add_model
+from gateway.provision_commands import add_provision
 from gateway.r1fs_commands import add_r1fs
 from gateway.relay_commands import add_relay
+from gateway.release_commands import add_release
+from gateway.run_commands import add_run
+from gateway.settings_commands import add_settings
 from gateway.simulate_commands import add_simulate
 from gateway.up_arguments import add_up
 from gateway.vote_commands import add_vote
@@ -90,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
     add_edil(commands)
     add_job(commands)
     add_flash(commands)
+    add_run(commands)
+    add_provision(commands)
+    add_settings(commands)
     add_label(commands)
     add_bind(commands)
     add_earnings(commands)
@@ -103,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
     add_deed(commands)
     add_vote(commands)
     add_work(commands)
+    add_release(commands)
+    add_gateway(commands)
+    add_config(commands)
     return root
 
 

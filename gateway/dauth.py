@@ -5,7 +5,7 @@
 `enrolment` says who is asked for what; here are the effects. Owners' keys are the site's, files of its operator.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from coincurve import PrivateKey
 from eth_utils.address import to_checksum_address
@@ -50,6 +50,7 @@ class DAuth:
         self._known_boots = {identity: device.boot for identity, device in devices.items()}
         self._answers: list[tuple[bytes, int, bytes]] = []
         self._enrolment = Enrolment(self._ask, self._nonce, self._bind)
+        self._left: set[bytes] = set()
         self.deeds: Mapping[int, Deed] = {}
 
     def mint_deeds(self, devices: int) -> None:
@@ -67,12 +68,21 @@ class DAuth:
         deeds = self.deeds.values()
         return {bytes.fromhex(device[2:]): bytes.fromhex(deed.owner[2:]) for deed in deeds for device in deed.devices}
 
+    def read_bound(self) -> Collection[bytes]:
+        """Ids of the devices that are bound now, whoever bound them; from any thread. Raises ChainError."""
+        self.read_deeds()
+        return self.owners()
+
     def read_deeds(self) -> None:
         """Take over what was bound by others than this; from any thread."""
         self.deeds = self._settlement.bindings()
 
+    def here(self, boards: Sequence[bytes | None]) -> list[bytes | None]:
+        """The boards (device ids, None where it is not known yet) that announced themselves since this started."""
+        return [device if device is not None and self._has_announced(device) else None for device in boards]
+
     def turn(self, boards: Sequence[bytes | None]) -> tuple[int, int]:
-        """Go on with binding.
+        """Go on with binding the boards that were never bound: one that was released waits for its label.
 
         Args:
             boards: device id of each board of the site, None where it is not known yet.
@@ -82,9 +92,9 @@ class DAuth:
         answers, self._answers = self._answers, []
         if self._enrolment.answered(answers):
             self.deeds = self._settlement.bindings()
-        here = [device if device is not None and self._has_announced(device) else None for device in boards]
+        here = self.here(boards)
         raw = {number: _raw(deed) for number, deed in self.deeds.items()}
-        waiting = assign(here, raw)
+        waiting = {device: deed for device, deed in assign(here, raw).items() if not self._was_bound(device)}
         self._enrolment.want(waiting)
         return sum(device is not None for device in here), len(waiting)
 
@@ -92,6 +102,11 @@ class DAuth:
         """Whether it did so in this run, that is with a boot number that was not known before."""
         known = self._devices.get(identity)
         return known is not None and known.boot != self._known_boots.get(identity)
+
+    def _was_bound(self, device: bytes) -> bool:
+        if device not in self._left and self._nonce(device) > 0:
+            self._left.add(device)
+        return device in self._left
 
     def _nonce(self, device: bytes) -> int:
         return self._settlement.nonce(to_checksum_address(device))

@@ -6,16 +6,14 @@ An address that is not two numbers above 0 is 404, like a deed or epoch that is 
 from collections.abc import Callable
 
 from anyio import to_thread
-from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.earnings import OUTCOMES, RULE, Explanation
 from gateway.earnings_commands import as_json
 from gateway.errors import CommandError, Exit
-from gateway.web import view
-from gateway.web.app import HERE
+from gateway.web import render
 
 STATUS = {Exit.USAGE: 404, Exit.NOTHING_TO_DO: 404, Exit.TRUST: 409}
 MAX_DIGITS = 9
@@ -23,17 +21,16 @@ MAX_DIGITS = 9
 
 def routes(explain: Callable[[int, int], Explanation]) -> list[Route]:
     """The route over a function of (deed, epoch) that raises CommandError."""
-    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
-    templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number")}
-    template = templates.get_template("earnings.html")
+    templates = render.templates()
 
     async def page(request: Request) -> Response:
         try:
             deed, epoch = (_number(name, request.path_params[name]) for name in ("deed", "epoch"))
             told = as_json(await to_thread.run_sync(explain, deed, epoch))
         except CommandError as error:
-            return HTMLResponse(template.render(error=str(error)), STATUS.get(error.code, 503))
-        return HTMLResponse(template.render(told=told, rule=RULE, outcomes=OUTCOMES))
+            status = STATUS.get(error.code, 503)
+            return render.page(request, templates, "earnings.html", status, error=str(error))
+        return render.page(request, templates, "earnings.html", told=told, rule=RULE, outcomes=OUTCOMES)
 
     return [Route("/earnings/{deed}/{epoch}", page, methods=["GET"])]
 

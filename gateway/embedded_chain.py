@@ -66,6 +66,10 @@ class EmbeddedChain:
     def close(self) -> None:
         self._store.close()
 
+    def copy(self, path: Path) -> None:
+        """All blocks so far, as another file. chain_store.StoreError: it cannot be written."""
+        self._store.copy(path)
+
     def request(self, method: str, params: list[Any]) -> Any:
         """The result of one JSON-RPC method.
 

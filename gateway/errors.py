@@ -20,6 +20,7 @@ class Exit(IntEnum):
     ROLLED_BACK = 9
     PARTLY = 10
     CHAIN = 11
+    WARNINGS = 12
 
 
 class CommandError(Exception):

@@ -9,6 +9,7 @@ import re
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from boards.signals import SAMPLE_MS, HostSignals, RecordingError, Replay, encod
 from gateway.children import Backoff
 
 LINK_BATCH = 5
+TOLD = 120
 CONSOLE_TAIL_BYTES = 4096
 CONSOLE_ID = re.compile(rb"device ([0-9a-f]{40})\r?\n")
 
@@ -31,6 +33,9 @@ class Fleet:
     Args:
         link: (host, port) of the broker.
         send_samples: told (name of the signals, int16[LINK_BATCH, 4] little-endian) for the boards without a bus.
+
+    Attributes:
+        told: the last TOLD samples that sensors were told, one of LINK_BATCH, oldest first.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Fleet:
             for number, (board, firmware) in enumerate(zip(boards, firmwares, strict=True), 1)
         ]
         self.failure: Exception | None = None
+        self.told: deque[tuple[int, int, int, int]] = deque(maxlen=TOLD)
         self._ids: dict[Path, bytes] = {}
         self._backoffs = [Backoff() for _ in self.emulators]
         self._signals, self._send_samples = signals, send_samples
@@ -91,7 +97,7 @@ class Fleet:
 
     def _id(self, console: Path) -> bytes | None:
         """What is remembered is for when the log's end, which alone is read, no longer holds it."""
-        if found := _read_id(console):
+        if found := read_id(console):
             self._ids[console] = found
         return self._ids.get(console)
 
@@ -112,6 +118,7 @@ class Fleet:
             batch.append(sample)
             if len(batch) == LINK_BATCH:
                 self._send_samples(self._signals.name, b"".join(struct.pack("<4h", *item) for item in batch))
+                self.told.append(sample)
                 batch.clear()
 
     def _set_sensors(self, sample: tuple[int, int, int, int]) -> None:
@@ -123,7 +130,7 @@ class Fleet:
                     continue  # it is between an end and its return; `watch` says so
 
 
-def _read_id(console: Path) -> bytes | None:
+def read_id(console: Path) -> bytes | None:
     """The last id in the tail of a console's log; what a board prints is foreign, so only an id's form is believed."""
     try:
         with console.open("rb") as file:

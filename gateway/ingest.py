@@ -63,7 +63,7 @@ class Batch:
         acks: (id, boot, sequence) to acknowledge once `stored` is on the disk.
         bound: (id, nonce, signature of 65 bytes), not checked: whoever asked for it does.
         revealed: challenges that `stored` answers.
-        gone: ids whose link the broker saw ending.
+        gone: ids whose link the broker saw ending. entered: ids of devices that use their account.
         rejected: count by reason.
     """
 
@@ -78,6 +78,7 @@ class Batch:
     bound: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     revealed: list[Challenge] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
+    entered: list[bytes] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
 
 
@@ -135,6 +136,8 @@ class Ingest:
                     batch.bound.append((device, *wire.decode_bound(payload)))
                 elif name == "gone":
                     batch.gone.append(device)
+                elif name == "entered":
+                    batch.entered.append(device)
                 else:
                     raise Rejected("malformed")
             except (Rejected, wire.WireError) as rejection:

@@ -22,7 +22,7 @@ from gateway.registry import RegistryFull
 MAX_QUEUED = 16_384
 MAX_BATCH = 4_096
 SUBSCRIBE_S = 0.5
-NAMES = ("announce", "heartbeat", "late", "journal", "bound", "gone", "reveal")
+NAMES = ("announce", "entered", "heartbeat", "late", "journal", "bound", "gone", "reveal")
 TOPICS = tuple(f"tinyren/+/{name}" for name in NAMES)
 BEACON_TOPIC = "tinyren/beacon"
 
@@ -33,6 +33,7 @@ class Intake:
     Args:
         on_bound: told (id, nonce, signature) of each answer to a bind message; the signature is not checked here.
         on_gone: told the id of each device whose link ended. on_announced: of each that announced itself anew.
+        on_entered: of each that came with its account.
         All are called on this thread.
 
     Attributes:
@@ -44,9 +45,11 @@ class Intake:
         on_bound: Callable[[bytes, int, bytes], None] = lambda device, nonce, signature: None,
         on_gone: Callable[[bytes], None] = lambda device: None,
         on_announced: Callable[[bytes], None] = lambda device: None,
+        on_entered: Callable[[bytes], None] = lambda device: None,
     ) -> None:
         self.failure: Exception | None = None
-        self._on_bound, self._on_gone, self._on_announced = on_bound, on_gone, on_announced
+        self._on_bound, self._on_gone = on_bound, on_gone
+        self._on_announced, self._on_entered = on_announced, on_entered
         self._queue: deque[tuple[Item, object]] = deque()
         self._dropped: deque[object] = deque()
         self._wake = threading.Event()
@@ -118,6 +121,8 @@ class Intake:
             self._on_gone(device)
         for device in batch.announced:
             self._on_announced(device)
+        for device in batch.entered:
+            self._on_entered(device)
         return len(taken)
 
     def _count_dropped(self, bus: Link, epochs: Epochs) -> None:

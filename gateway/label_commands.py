@@ -46,8 +46,8 @@ def run_label(arguments: Namespace) -> int:
     codes = Codes(arguments.site)
     try:
         _refuse_second(codes, devices, arguments.replace)
-        labels = [_label(device, board) for device, board in zip(devices, boards, strict=True)]
-        drawn = draw(_layouts(labels, boards), arguments.format, arguments.sheet)
+        labels = [label_for(device, board) for device, board in zip(devices, boards, strict=True)]
+        drawn = draw(layouts_of(labels, boards), arguments.format, arguments.sheet)
         part = _write_part(path, drawn) if path else None
         for label, board in zip(labels, boards, strict=True):
             codes.keep(label.device, board, label.code)
@@ -81,7 +81,8 @@ def draw(layouts: "list[Layout]", kind: str, on_sheets: bool) -> bytes:
     return texts.get(kind, lambda: drawing.text(layouts))().encode()
 
 
-def _layouts(labels: "list[Label]", boards: list[str]) -> "list[Layout]":
+def layouts_of(labels: "list[Label]", boards: list[str]) -> "list[Layout]":
+    """How each label is laid out. Raises CommandError: what lays them out is not installed."""
     try:
         from gateway.labels.layout import lay_out
     except ImportError as error:
@@ -153,7 +154,8 @@ def _refuse_second(codes: "Codes", devices: list[bytes], may_replace: bool) -> N
         raise CommandError(f"DEVICE: 0x{have[0].hex()} has a label already; {what}", Exit.REFUSED)
 
 
-def _label(device: bytes, board: str) -> "Label":
+def label_for(device: bytes, board: str) -> "Label":
+    """A label with a new set-up code, of which nothing is kept yet."""
     from gateway.labels.codes import new_code
     from gateway.labels.payload import Label, board_digest
 

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from gateway.errors import CommandError, Exit
 from gateway.storage import api_v0, gateway_http
 from gateway.storage.embedded import Embedded
-from gateway.web.app import Guard
+from gateway.web.guard import Guard
 
 LOOPBACK = ("127.0.0.1", "::1")
 

@@ -23,7 +23,7 @@ class Relay:
 
     def __init__(self, remote: Remote) -> None:
         self._places, self._context = remote.places, remote.context()
-        self._listener = listen(0)
+        (self._listener,) = listen(0)
         self.port = int(self._listener.getsockname()[1])
         self._links = 0
         self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()

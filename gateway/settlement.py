@@ -169,6 +169,14 @@ class Settlement:
         arguments = (deed, device, board_word(board), deadline, owner_signature, device_signature)
         return self.once(lambda: self.deed_of(device) == deed, self._devices, "bind", *arguments)
 
+    def release(self, device: str) -> Receipt | None:
+        """Unbind `device` from its deed, whose owner `key` must be; None if it is bound to none.
+
+        Raises:
+            ChainError: the key is not the owner's, or cannot pay.
+        """
+        return self.once(lambda: self.deed_of(device) == 0, self._devices, "release", device)
+
     def deed_of(self, device: str) -> int:
         """The deed that `device` is bound to now; 0 if none."""
         return int(self.chain.call(self._devices, "deedOf", device))

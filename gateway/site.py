@@ -13,19 +13,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from boards.build import Firmware
 from boards.signals import HostSignals, Replay
-from gateway import earnings_page, intake, site_file
+from gateway import earnings_page, intake, site_file, site_screens
 from gateway.aggregation import receiver
 from gateway.binding import binding_http
 from gateway.binding.service import open_binding
+from gateway.broker_accounts import RESPONSE_TOPIC
 from gateway.bus import Bus, Token
 from gateway.chain import ChainError
 from gateway.database import open_or_say
 from gateway.dauth import DAuth
 from gateway.deeploy import deeploy_http
 from gateway.deeploy import receiver as deeploy_receiver
+from gateway.device_accounts import DeviceAccounts
 from gateway.earnings_site import explain_with
+from gateway.edge import backup_http
 from gateway.edil import edil_http
 from gateway.epochs import ChainAway, Clock, Epochs
 from gateway.errors import CommandError, Exit
@@ -36,20 +41,23 @@ from gateway.ledger import Settled
 from gateway.progress import Progress
 from gateway.readiness import Readiness
 from gateway.registry import Registry
+from gateway.service import Service
+from gateway.settings import split_listen
 from gateway.settlement import Claim
 from gateway.site_aggregation import make_aggregation
 from gateway.site_chain import open_chain, owners
 from gateway.site_deeploy import make_deeploy
 from gateway.site_file import Site
+from gateway.site_lan import Lan
 from gateway.site_options import Options
+from gateway.site_outside import open_bridge, open_outside
+from gateway.site_page import open_page
 from gateway.site_processes import Processes
 from gateway.site_settling import make_settler, tell
 from gateway.site_stores import Stores
 from gateway.site_work import make_challenger
 from gateway.status import Status
 from gateway.threads import Threads
-from gateway.web.app import app
-from gateway.web.serve import serve
 from gateway.windows import Windows
 from gateway.workers import Workers
 
@@ -77,7 +85,7 @@ class RunningSite:
         self.folder, self.site, self.progress = folder, site, progress
         self._firmwares, self._signals = firmwares, signals
         self._options, self._wanted = options, options.epochs
-        self._stopping = threading.Event()
+        self._stopping, self._service = threading.Event(), Service()
         self._settled_now = 0
 
     def stop(self) -> None:
@@ -95,6 +103,7 @@ class RunningSite:
             for start in (
                 self._start_chain,
                 self._start_stores,
+                self._start_registry,
                 self._start_broker,
                 self._start_intake,
                 self._start_page,
@@ -115,23 +124,37 @@ class RunningSite:
         self.stores = Stores(self.folder, self._gateway_key, self._options.stores, self._notice, lending)
         ends.callback(self.stores.close)
 
+    def _start_registry(self, ends: ExitStack) -> None:
+        self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
+        ends.callback(self.registry.close)
+        people = owners(self.folder)
+        self.dauth = DAuth(self.settlement, self.registry.devices, people, self._publish, self.progress.say)
+
     def _start_broker(self, ends: ExitStack) -> None:
         self.clock = Clock()
         self.processes = Processes(self.folder, self.site, lambda topic, frame: self.bus.publish(topic, frame), ends)
-        place, account = self.processes.start_broker(self._options.broker)
+        listen = self._options.settings["broker.listen"]
+        self.accounts = DeviceAccounts(
+            self._gateway_key,
+            self.registry.devices,
+            self.dauth.read_bound,
+            self._publish_state,
+        )
+        self._lan = Lan(self.folder, self._options.settings, self.processes.reload_broker)
+        place, account = self.processes.start_broker(
+            self._options.broker, split_listen(listen) if listen else None, self.accounts.at_start, self._lan.tls
+        )
         self.bus = Bus("gateway", place, account, self._received, self.clock)
         self.progress.say(f"broker on {self.processes.broker}")
 
     def _start_intake(self, ends: ExitStack) -> None:
-        self.registry = open_or_say(Registry, self.folder / "state.sqlite", "devices announce themselves again")
-        ends.callback(self.registry.close)
         chain, tellers = (self.settlement, self._gateway_key, self.stores), (self._publish, self._notice)
         self.settler = make_settler(self.folder, self.site, *chain, *tellers, self._on_settled)
         self._first_epoch = self.settlement.epoch() + 1
         devices = self.registry.devices
-        self.dauth = DAuth(self.settlement, devices, owners(self.folder), self._publish, self.progress.say)
         self.dauth.mint_deeds(len(self.site.boards))
-        self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards))
+        binds = not self._options.settings["binding.by_label"]
+        self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards), self._is_waiting, binds)
         self.workers = Workers(self._options.workers, self.bus, self.folder, self.clock.at, devices)
         ingest = Ingest(devices, self.registry.progress, self.workers.is_checked)
         self.challenger = make_challenger(self.folder, self.chain, self._publish, ingest, self.progress.say)
@@ -161,9 +184,11 @@ class RunningSite:
         self.binding = ends.enter_context(
             open_binding(self.folder, self.settlement, devices, publish, self.progress.say, self.dauth.read_deeds)
         )
-        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced)
+        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced, self.accounts.entered)
         self.workers.subscribe(*intake.TOPICS)
         self.bus.subscribe(*receiver.TOPICS, *deeploy_receiver.TOPICS, ORACLE_PREFIX + "#")
+        if self._options.broker is None:
+            self.bus.subscribe(RESPONSE_TOPIC)
         self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
         self.bus.start()
         ends.callback(self.bus.stop)
@@ -188,42 +213,69 @@ class RunningSite:
         self.binding.answer(device, nonce, signature)
 
     def _start_page(self, ends: ExitStack) -> None:
-        more = (
-            edil_http.routes(self.aggregation)
-            + deeploy_http.routes(self.jobs.deeploy)
-            + binding_http.routes(self.binding)
-            + earnings_page.routes(lambda deed, epoch: explain_with(self.folder, self.settlement, deed, epoch))
-        )
-        site = app(self.status, [*more, *self.stores.routes()])
-        page = serve(site, self._options.page_port, self._options.must_have_port)
-        ends.callback(page.stop)
+        self._bridge = open_bridge(self._options, lambda: self.processes.link, self.threads)
+        known, publish = (self.status, self.accounts, self.jobs.deeploy, self.bus), self._publish_state
+        self.outside = open_outside(self.folder, self._options, *known, publish, self._notice, self.clock, self.threads)
+        more = [
+            *edil_http.routes(self.aggregation),
+            *deeploy_http.routes(self.jobs.deeploy),
+            *binding_http.routes(self.binding),
+            *self.stores.routes(),
+            *backup_http.routes(self.folder, self.chain),
+            *self._open_screens(),
+            *earnings_page.routes(lambda deed, epoch: explain_with(self.folder, self.settlement, deed, epoch)),
+            *self.outside.routes(),
+        ]
+        page = open_page(self.folder, self._options, self.status, more, ends, self.progress.say, self._lan.page_tls)
         self.site.page_port = page.port
+        self._lan.announce(self.site.gateway, page, ends)
         if not self.site.chain_external:
             self.site.chain_rpc = page.url + "rpc"
         self._workers_before, self.site.workers = self.site.workers, self._options.workers
         site_file.write(self.folder, self.site)
-        self.progress.say(f"page {page.url}")
+
+    def _open_screens(self) -> list[BaseRoute]:
+        description = self._signals.description
+        return site_screens.open_screens(
+            self.folder,
+            self.site,
+            self.status,
+            self.registry,
+            self.jobs.deeploy,
+            (self.stores.cstore, self.stores.r1fs),
+            self._options.rows,
+            lambda: site_screens.told_samples(self.processes.fleet, description),
+        )
 
     def _start_workers(self, ends: ExitStack) -> None:
         ends.callback(self.workers.stop)
         self.workers.start(self.intake.offer, self._workers_before)
 
     def _start_fleet(self, ends: ExitStack) -> None:
-        self.status.notes.append(f"The emulated sensors are told: {self._signals.description}.")
+        if self.site.boards:
+            self.status.notes.append(f"The emulated sensors are told: {self._signals.description}.")
         if not self.site.chain_external:
             self.status.notes.append("The chain is embedded (py-evm); its blocks are this gateway's own.")
         self.status.started_ms = self.epochs.clock()
-        self.processes.start_fleet(self._firmwares, self._signals)
-        self.progress.say(f"{len(self.site.boards)} emulated boards start; their sensors are told:")
-        self.progress.say(f"  {self._signals.description}")
+        if self.site.boards:
+            self.processes.start_fleet(self._firmwares, self._signals)
+            self.progress.say(f"{len(self.site.boards)} emulated boards start; their sensors are told:")
+            self.progress.say(f"  {self._signals.description}")
 
     def _watch(self) -> None:
         timings = self.status.timings
+        self._service.ready(f"page on port {self.site.page_port}, broker on {self.processes.broker}")
         while not self._stopping.wait(WATCH_S):
-            for said in self.processes.watch(self.bus) + self.workers.watch():
+            self._service.alive()
+            news = self.processes.watch(self.bus) + self.workers.watch() + self._lan.turn() + self._bridge.notices()
+            for said in news:
                 self._notice(said)
+            self.outside.turn()
             self.threads.watch()
             self._bind_devices()
+            if self._options.broker is None:
+                for said in self.accounts.turn():
+                    self._notice(said)
             self.status.follow()
             for said in self.status.troubles():
                 self._notice(said)
@@ -232,18 +284,23 @@ class RunningSite:
                 self.progress.say("the first heartbeat is verified and stored")
             if self._wanted is not None and self._settled_now >= self._wanted:
                 return
+        self._service.stopping()
         self.progress.say("ending")
 
     def _bind_devices(self) -> None:
         was_ready = self._readiness.is_ready
         if self._readiness.turn(self.processes.ids()) and self.status.timings.boot is None:
             self.status.timings.boot = self.progress.elapsed_s()
-            self.progress.say("every board is here")
+            if self.site.boards:
+                self.progress.say("every board is here")
         if self._readiness.is_ready and not was_ready:
             self.intake.wake()
-            self.progress.say(f"{self._readiness.words()} are ready: epoch {self.epochs.windows.epoch}")
+            self.progress.say(f"{self._readiness.words()}: epoch {self.epochs.windows.epoch}")
             if self._wanted is None:
                 self.progress.say("Ctrl-C ends it; the same command goes on with it")
+
+    def _is_waiting(self, device: bytes | None) -> bool:
+        return self._options.broker is None and device in self.dauth.owners() and not self.accounts.has_entered(device)
 
     def _may_open(self, epoch: int) -> bool:
         return self._readiness.is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
@@ -266,12 +323,18 @@ class RunningSite:
         if topic.startswith(ORACLE_PREFIX):
             self.settler.receive(payload)
             self.bus.ack(token)
+        elif topic == RESPONSE_TOPIC:
+            self.accounts.answered(payload)
+            self.bus.ack(token)
         elif topic.rpartition("/")[2] in receiver.NAMES:
             self.receiver.offer(topic, payload, receipt_ms, token)
         elif topic.rpartition("/")[2] in deeploy_receiver.NAMES:
             self.jobs.offer(topic, payload, receipt_ms, token)
         else:
             self.intake.offer(topic, payload, receipt_ms, token)
+
+    def _publish_state(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        self.bus.publish(topic, payload, qos=1, retain=is_retained)
 
     def _publish(self, topic: str, payload: bytes) -> None:
         self.bus.publish(topic, payload, qos=1)
@@ -291,9 +354,9 @@ class RunningSite:
         self.status.claims += claims
         self.stores.settled(settled.epoch)
         self._settled_now += 1
-        for line in tell(settled, claims):
-            (self._notice if line.startswith("FRAUD") else self.progress.say)(line)
+        for text, event, fields in tell(settled, claims):
+            (self._notice if event == "fraud" else self.progress.say)(text, event=event, **fields)
 
-    def _notice(self, text: str) -> None:
+    def _notice(self, text: str, event: str = "notice", **fields: Any) -> None:
         self.status.notes.append(text)
-        self.progress.say(text)
+        self.progress.say(text, "warning", event, **fields)

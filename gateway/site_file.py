@@ -4,7 +4,6 @@ SITE/lock is held by who runs the site.
 """
 
 import fcntl
-import json
 import os
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
+from gateway import toml_values
 from gateway.errors import CommandError, Exit
 
 NAME = "site.toml"
@@ -76,7 +76,7 @@ def read(folder: Path) -> Site | None:
 
 def write(folder: Path, site: Site) -> None:
     """Replace the file in one step; a crash leaves the old one or the new one."""
-    lines = [f"{item.name} = {_toml(getattr(site, item.name))}" for item in fields(Site)]
+    lines = [f"{item.name} = {toml_values.encode(getattr(site, item.name))}" for item in fields(Site)]
     part = folder / (NAME + ".part")
     with part.open("w") as file:
         file.write("\n".join(lines) + "\n")
@@ -97,7 +97,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"{folder}: another `tinyren up` runs this site; end it first", Exit.REFUSED) from None
+            raise CommandError(f"{folder}: another process runs this site; end it first", Exit.REFUSED) from None
         yield
 
 
@@ -105,15 +105,3 @@ def _is_a(value: Any, kind: Any) -> bool:
     """Whether a value of the file is of a field's type: bool, int, str, list[str] or dict[str, str]."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return type(value) is (get_origin(kind) or kind) and all(type(item) is str for item in items)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"

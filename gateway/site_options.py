@@ -1,11 +1,14 @@
 """What one start of a site is asked to do, beside what is kept in site.toml; nothing of it is kept."""
 
 from argparse import Namespace
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from coincurve import PrivateKey
 
 from gateway.broker_url import Remote
+from gateway.settings import SETTINGS
 
 
 @dataclass
@@ -19,6 +22,7 @@ class Options:
         payer: the key that pays on an external chain.
         page_port: the page's; another if it is taken, unless must_have_port.
         set_up_s: when the firmware was ready, seconds from the start of the command; for the timings.
+        settings: every setting's value, by its name (settings.py). rows: them for a person, with their origins.
     """
 
     stores: Namespace
@@ -29,3 +33,5 @@ class Options:
     page_port: int = 0
     must_have_port: bool = False
     set_up_s: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=lambda: {one.name: one.default for one in SETTINGS})
+    rows: list[dict[str, Any]] = field(default_factory=list)

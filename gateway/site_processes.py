@@ -4,7 +4,7 @@ Linux ends each with the thread that started it, so one thread calls everything 
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Processes:
         publish: (topic, payload) to the broker, not kept while it is away.
 
     Attributes:
-        broker: where it is, in words.
+        broker: where it is, in words. link: (host, port) where boards without a network are joined to it.
     """
 
     def __init__(self, folder: Path, site: Site, publish: Callable[[str, bytes], object], ends: ExitStack) -> None:
@@ -45,21 +45,42 @@ class Processes:
         self._oracles: list[Child] = []
         self.fleet: Fleet | None = None
 
-    def start_broker(self, remote: Remote | None) -> tuple[int | Remote, Account]:
-        """The site's own broker, answering, or a way to another for boards; where it is, and the gateway's account."""
+    def start_broker(
+        self,
+        remote: Remote | None,
+        listen: tuple[str, int] | None = None,
+        devices: Callable[[], Mapping[str, str]] | None = None,
+        tls: tuple[str, int, Path] | None = None,
+    ) -> tuple[int | Remote, Account]:
+        """The site's own broker, answering, or a way to another for boards; where it is, and the gateway's account.
+
+        Args:
+            listen: (address, port) where the own one listens besides loopback.
+            devices: gives the devices' passwords by user, for the own one.
+            tls: (address, port, file of certificates and key) where the own one listens by TLS.
+        """
         broker_url.keep(self._folder, self._site, remote)
         if remote is not None:
             relay = Relay(remote)
             self._ends.callback(relay.stop)
-            self._link, self.broker = ("127.0.0.1", relay.port), remote.url
+            self.link, self.broker = ("127.0.0.1", relay.port), remote.url
             return remote, remote.account
         accounts = [f"oracle-{number}" for number in range(1, ORACLES + 1)] + list(map(account_of, self._site.gateways))
-        self._broker = Broker(self._folder / "broker", accounts)
+        self._broker = Broker(self._folder / "broker", accounts, tls=tls, listen=listen, devices=devices)
         self._ends.callback(self._broker.stop)
         self._broker.start()
         self._site.broker_port = self._broker.port
-        self._link, self.broker = ("127.0.0.1", self._broker.port), f"127.0.0.1:{self._broker.port}"
+        self.link, self.broker = ("127.0.0.1", self._broker.port), f"127.0.0.1:{self._broker.port}"
+        if listen:
+            self.broker += f" and {listen[0]}:{listen[1]}"
+        if tls:
+            self.broker += f" and mqtts://{tls[0]}:{tls[1]}"
         return self._broker.port, self._broker.account()
+
+    def reload_broker(self) -> None:
+        """Have the own broker read its certificate again."""
+        if self._broker is not None:
+            self._broker.reload()
 
     def start_oracles(self) -> None:
         """The oracles; site.toml has to tell them of chain and broker by now."""
@@ -74,7 +95,7 @@ class Processes:
     def start_fleet(self, firmwares: Sequence[Firmware], signals: HostSignals | Replay) -> None:
         """The boards, one a firmware, and what their sensors are told."""
         boards = [load_board(name) for name in self._site.boards]
-        self.fleet = Fleet(boards, firmwares, self._folder / "boards", self._link, signals, self._send_samples)
+        self.fleet = Fleet(boards, firmwares, self._folder / "boards", self.link, signals, self._send_samples)
         self._ends.callback(self.fleet.stop)
         self.fleet.start()
 

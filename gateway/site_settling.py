@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from coincurve import PrivateKey
 from eth_utils.address import to_checksum_address
@@ -32,12 +33,16 @@ def make_settler(
     return settler
 
 
-def tell(settled: Settled, claims: Iterable[Claim]) -> Iterator[str]:
-    """What a settled epoch came to, line by line."""
-    yield f"epoch {settled.epoch} is settled: {r1(settled.minted)} R1 by root 0x{settled.root.hex()[:16]}…"
+def tell(settled: Settled, claims: Iterable[Claim]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What a settled epoch came to: (line for a person, its event, what a program reads), one after the other."""
+    minted, root = settled.minted, settled.root.hex()
+    text = f"epoch {settled.epoch} is settled: {r1(minted)} R1 by root 0x{root[:16]}…"
+    yield text, "epoch_settled", {"epoch": settled.epoch, "minted_wei": str(minted), "root": f"0x{root}"}
     for device in settled.frauds:
         who = to_checksum_address(device)
-        yield f"FRAUD {who} signed what is not so, its deed earned nothing: tinyren work --epoch {settled.epoch}"
+        text = f"FRAUD {who} signed what is not so, its deed earned nothing: tinyren work --epoch {settled.epoch}"
+        yield text, "fraud", {"device": who, "epoch": settled.epoch}
     for claim in claims:
         what = "account" if claim.deed is None else f"deed {claim.deed}"
-        yield f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}"
+        fields = {"deed": claim.deed, "amount_wei": str(claim.amount_wei), "owner": claim.owner}
+        yield f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}", "claim_paid", fields

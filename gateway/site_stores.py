@@ -76,7 +76,8 @@ class Stores:
         self._events: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
         self._ends = contextlib.ExitStack()
         try:
-            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in (*lending, *options.peer)])
+            peers = (*lending, *(options.peer or ()))
+            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in peers])
             self._ends.callback(self.r1fs.close)
             engine = site_engine(folder, options)
             self._ends.callback(engine.close)

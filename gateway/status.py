@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from gateway.accounts import Accounts
 from gateway.chain import ChainError
 from gateway.dauth import DAuth
 from gateway.epochs import Epochs
+from gateway.history import History
 from gateway.late import Account
 from gateway.ledger import Settled
 from gateway.oracle.rewards import epoch_reward
@@ -51,6 +52,9 @@ class Status:
         started_ms: site time when the boards were started in this run.
         chain_error: why there was no newest block, the last time that there was none.
         rounds: gives EDIL's rounds, oldest first. jobs: Deeploy's. stores: gives what the stores keep, by CID.
+            low: why devices lose work soon (alerts.py), by id.
+        outputs: the last of each device's encoder; name_of: what the operator calls it. details: what one page shows
+            (status_detail.py). oracles: their addresses, and how many sign.
     """
 
     def __init__(self, folder: str, registry: Registry, epochs: Epochs, settlement: Settlement, dauth: DAuth) -> None:
@@ -63,12 +67,19 @@ class Status:
         self.rounds: Callable[[], list[dict[str, Any]]] = list
         self.jobs: Callable[[], list[dict[str, Any]]] = list
         self.stores: Callable[[], dict[str, Any]] = dict
+        self.low: Callable[[], Mapping[str, str]] = dict
+        self.outputs: Callable[[], dict[bytes, tuple[int, bytes, int]]] = dict
+        self.name_of: Callable[[bytes], str] = lambda _: ""
+        self.details: Callable[[str, str], Mapping[str, Any] | None] = lambda what, name: None
+        self.oracles: tuple[list[str], int] = [], 0
+        self.history = History()
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
         self._folder, self._registry, self._epochs = folder, registry, epochs
         self._settlement, self._dauth = settlement, dauth
         self._opened: deque[tuple[int, int]] = deque(maxlen=RECENT_WINDOWS)
         self._answered: dict[bytes, deque[tuple[int, int]]] = {}
         self._first_ms: dict[bytes, int] = {}
+        self._earned_by: dict[bytes, tuple[tuple[int, int], int]] = {}
         self._counts = registry.rejected
         self._told: dict[str, int] = {}
         self._version, self._news = 0, threading.Condition()
@@ -85,6 +96,7 @@ class Status:
         current = windows.epoch, windows.window
         if windows.opened_ms is not None and windows.window >= 0 and current not in self._opened:
             self._opened.append(current)
+            self.history.opened(current)
         for device, progress in self._registry.progress.copy().items():
             answered = self._answered.setdefault(device, deque(maxlen=RECENT_WINDOWS))
             if progress.last_ms >= self.started_ms:
@@ -92,6 +104,12 @@ class Status:
                 place = wire.split_beacon(_claims(progress.frame)[0])
                 if place not in answered:
                     answered.append(place)
+                    is_known = place == current and windows.opened_ms is not None
+                    due_ms = (windows.opened_ms or 0) + windows.window * windows.window_ms
+                    after_ms = max(0, progress.last_ms - due_ms) if is_known else None
+                    self.history.heard(device, place, progress.last_ms, after_ms)
+        for device, told in self.outputs().items():
+            self.history.told(device, *told)
         with self._news:
             self._version += 1
             self._news.notify_all()
@@ -113,6 +131,10 @@ class Status:
         with self._news:
             self._news.wait_for(lambda: self._version > after, timeout_s)
             return self._version
+
+    def detail(self, what: str, name: str = "") -> Mapping[str, Any] | None:
+        """What only one page shows: `details` (status_detail.py)."""
+        return self.details(what, name)
 
     def rpc(self, method: str, params: Any) -> Any:
         """The chain's answer, for oracles and wallets.
@@ -153,6 +175,8 @@ class Status:
             "chain": {"id": self._settlement.chain.chain_id, "block": self.block},
             "notes": list(self.notes),
             "window_ms": self._epochs.windows.window_ms,
+            "windows": self.history.windows(),
+            "oracles": {"addresses": self.oracles[0], "threshold": self.oracles[1]},
             "edil": self.rounds(),
             "jobs": self.jobs(),
         }
@@ -163,7 +187,7 @@ class Status:
             for number, deed in self._dauth.deeds.items()
             for slot, device in enumerate(deed.devices, 1)
         }
-        rows = []
+        rows, low = [], self.low()
         known = sorted(self._registry.devices.copy().items(), key=lambda item: (item[1].board, item[0]))
         for identity, device in known:
             name = to_checksum_address(identity)
@@ -182,12 +206,12 @@ class Status:
                     "slot": slot,
                     "heartbeats": progress.heartbeats if progress else 0,
                     "first_heartbeat_s": None if first_ms is None else round((first_ms - self.started_ms) / 1000, 2),
-                    "offline": self._offline(identity, progress),
+                    "offline": self._offline(identity, progress) | {"low": low.get(name, "")},
                 }
             )
         return rows
 
-    def _offline(self, device: bytes, progress: Progress | None) -> dict[str, int | None]:
+    def _offline(self, device: bytes, progress: Progress | None) -> dict[str, int | str | None]:
         """How long the device can be without us, and what became of the windows in which it was."""
         late = self._registry.late
         account = late.accounts.get(device, Account())
@@ -201,10 +225,11 @@ class Status:
 
     def _live(self, device: bytes) -> dict[str, Any]:
         known, progress = self._registry.devices.get(device), self._registry.progress.get(device)
-        answered = self._answered.get(device, ())
-        windows = [place for place in self._opened if place in answered or place != self._opened[-1]]
+        answered, opened = set(self._answered.get(device, deque()).copy()), self._opened.copy()
+        windows = [place for place in opened if place in answered or place != opened[-1]]
         count = _claims(progress.frame)[4] if progress else 0
         return {
+            "name": self.name_of(device),
             "source": known.source if known else "",
             "last_heartbeat_ms": progress.last_ms if progress else None,
             "inferences": count,
@@ -218,11 +243,15 @@ class Status:
         }
 
     def _earned(self, device: bytes) -> int:
-        slots = next(
-            (deed.slots for deed in self._dauth.deeds.values() if to_checksum_address(device) in deed.devices), 0
-        )
-        shares = (settled.availability.get(device, 0) for settled in self.settled)
-        return sum(epoch_reward(share, slots) for share in shares) if slots else 0
+        name = to_checksum_address(device)
+        slots = next((deed.slots for deed in self._dauth.deeds.values() if name in deed.devices), 0)
+        state = slots, self.settled[-1].epoch if self.settled else 0
+        known = self._earned_by.get(device)
+        if known is None or known[0] != state:
+            shares = [settled.availability.get(device, 0) for settled in self.settled.copy()]
+            known = state, sum(epoch_reward(share, slots) for share in shares) if slots else 0
+            self._earned_by[device] = known
+        return known[1]
 
     def _unsettled(self) -> list[dict[str, Any]]:
         last = self.settled[-1].epoch if self.settled else 0

@@ -11,14 +11,16 @@ from boards.board import DEFAULT_BOARDS, Board, BoardError, agent_board_names, l
 from boards.build import Firmware, build_all
 from boards.emulator import EmulatorError
 from boards.signals import HostSignals, RecordingError, Replay
-from gateway import broker_url, keys, site_file, system
+from gateway import broker_url, configuration, keys, site_file, system
 from gateway.broker import BrokerFailed, BrokerMissing
 from gateway.broker_url import Remote
 from gateway.chain import ChainError
 from gateway.errors import CommandError, Exit
 from gateway.evidence import EvidenceDamaged
+from gateway.listening import refuse_taken
 from gateway.oracle.availability import EvidenceError
 from gateway.progress import Progress
+from gateway.settings import DEFAULT_PORT, MAX_DEVICES, MAX_WINDOW_S
 from gateway.settler import Disagreement
 from gateway.site import RunningSite
 from gateway.site_file import Site
@@ -29,9 +31,6 @@ from gateway.windows import MAX_WINDOWS
 
 T = TypeVar("T")
 
-DEFAULT_PORT = 8420
-MAX_DEVICES = 64
-MAX_WINDOW_S = 86_400
 EPOCHS_TOLD = 10
 
 _CODES: dict[type[Exception], Exit] = {
@@ -65,19 +64,35 @@ def up(arguments: Namespace, progress: Progress) -> dict[str, Any]:
         CommandError: with an exit code of gateway/errors.py.
     """
     folder = Path(arguments.site)
+    arguments, configured = configuration.configured(arguments)
+    progress.style = configured.values["log.format"]
     signals = _told(lambda: Replay(arguments.replay) if arguments.replay else HostSignals())
     site = plan(site_file.read(folder), arguments, folder)
     payer = keys.load(arguments.key) if arguments.key else None
     broker = _broker(arguments)
     if arguments.port:
-        _told(lambda: listen(arguments.port).close())  # before anything is made; another may still be faster
-    by_board = dict(zip(names := list(dict.fromkeys(site.boards)), set_up(progress, names), strict=True))
+        address = configured.values["page.listen"]
+        for listener in _told(lambda: listen(arguments.port, address)):  # another may still be faster
+            listener.close()
+    refuse_taken(configured.values)
+    names = list(dict.fromkeys(site.boards))
+    by_board = dict(zip(names, set_up(progress, names), strict=True)) if names else {}
     set_up_s = progress.elapsed_s()
-    progress.say(f"firmware of {len(names)} boards is ready")
+    if names:
+        progress.say(f"firmware of {len(names)} boards is ready")
     firmwares = [by_board[name] for name in site.boards]
     port = arguments.port or site.page_port or DEFAULT_PORT
     options = Options(
-        arguments, broker, arguments.epochs, payer, arguments.workers, port, bool(arguments.port), set_up_s
+        arguments,
+        broker,
+        arguments.epochs,
+        payer,
+        arguments.workers or 0,
+        port,
+        bool(arguments.port),
+        set_up_s,
+        configured.values,
+        configured.rows(),
     )
     running = RunningSite(folder, site, firmwares, signals, progress, options)
     before = {number: signal.signal(number, lambda *_: running.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -109,7 +124,7 @@ def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
     boards = _chosen_boards(arguments)
     if kept is None:
         site = Site(
-            boards=boards or list(DEFAULT_BOARDS),
+            boards=list(DEFAULT_BOARDS) if boards is None else boards,
             epoch_seconds=arguments.epoch_seconds or 60,
             window_seconds=arguments.window_seconds or 5,
             chain_rpc=arguments.rpc or "",
@@ -126,7 +141,8 @@ def plan(kept: Site | None, arguments: Namespace, folder: Path) -> Site:
     if not 1 <= site.windows <= MAX_WINDOWS:
         raise CommandError(f"got {lengths}; wanted 1 to {MAX_WINDOWS} windows an epoch", Exit.USAGE)
     if site.chain_external and not arguments.key:
-        raise CommandError("--key is missing: on a chain of --rpc somebody has to pay for gas", Exit.USAGE)
+        what = "on a chain of --rpc somebody has to pay for gas; name the key, or set chain.key_file"
+        raise CommandError(f"--key is missing: {what}", Exit.USAGE)
     if arguments.key and not site.chain_external:
         raise CommandError("--key: got one, but this site settles on its embedded chain, without --rpc", Exit.USAGE)
     return site
@@ -141,7 +157,8 @@ def _refuse_changes(kept: Site, arguments: Namespace, boards: list[str] | None, 
     for name, value in wanted.items():
         if value is not None and value != getattr(kept, name):
             got = f"{name}: got {value}, but this site was made with {getattr(kept, name)}"
-            raise CommandError(f"{folder}: {got}; leave it out, or name another --site", Exit.REFUSED)
+            place = arguments.places[f"site.{name}"]
+            raise CommandError(f"{folder}: {got}; take it out of {place}, or name another --site", Exit.REFUSED)
     if arguments.rpc and not kept.chain_external:
         got = "--rpc: this site settles on its embedded chain"
         raise CommandError(f"{folder}: {got}; name another --site", Exit.REFUSED)
@@ -166,12 +183,12 @@ def summary(result: dict[str, Any]) -> str:
 def _chosen_boards(arguments: Namespace) -> list[str] | None:
     if arguments.boards is None and arguments.devices is None:
         return None
-    names = arguments.boards.split(",") if arguments.boards else DEFAULT_BOARDS
+    names = DEFAULT_BOARDS if arguments.boards is None else arguments.boards
     _refuse_kernel_boards(names)
     count = arguments.devices or len(names)
     if count > MAX_DEVICES:
         raise CommandError(f"--devices: got {count}, wanted at most {MAX_DEVICES} emulated ones", Exit.USAGE)
-    return [names[index % len(names)] for index in range(count)]
+    return [names[index % len(names)] for index in range(count)] if names else []
 
 
 def load_boards(names: Sequence[str]) -> list[Board]:

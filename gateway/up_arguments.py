@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.arguments import port, positive, readable
-
-MAX_WORKERS = 8
+from gateway.logs import FORMATS
+from gateway.settings import MAX_WORKERS
 
 
 def add_up(commands: Any, run: Callable[[Namespace], int]) -> None:
@@ -32,10 +32,12 @@ def add_up(commands: Any, run: Callable[[Namespace], int]) -> None:
     up.add_argument("--mqtt-password", type=readable, metavar="FILE", help="with --mqtt: the user's password")
     up.add_argument("--mqtt-ca", type=readable, metavar="FILE", help="with mqtts://: who signed the certificates, PEM")
     up.add_argument(
-        "--workers", type=workers, default=0, metavar="N", help="processes that check heartbeats (default: 0, this one)"
+        "--workers", type=workers, metavar="N", help="processes that check heartbeats (default: 0, this one)"
     )
     _add_stores(up)
     up.add_argument("--port", type=port, metavar="P", help="the page's port (default: 8420, or a free one)")
+    up.add_argument("--serial", metavar="A,B", help="serial ports of boards without a network; auto: all of them")
+    up.add_argument("--log-format", choices=FORMATS, help="a sentence a line, or a JSON object a line (default: text)")
     up.add_argument("--json", action="store_true", help="print one JSON object at the end")
     up.set_defaults(run=run)
 

@@ -73,11 +73,11 @@ class Counting:
 class Bench:
     """An agent whose broker is the test: it is online, and what it publishes is read packet by packet."""
 
-    def __init__(self, now_ms=0, memory=None, source=None, ring=None, journal=None):
+    def __init__(self, now_ms=0, memory=None, source=None, ring=None, journal=None, boot=None):
         self.memory = memory or Ram()
         self.port = VirtualPort(now_ms)
         self.source = source or Counting()
-        kept = {"ring": ring, "journal": journal}
+        kept = {"ring": ring, "journal": journal, "boot": boot}
         self.agent = start(self.port, self.memory, self.source, Model(ARTIFACT), OFFSETS, SHIFTS, **kept)
         self.client = self.agent.client
         self.sent = []

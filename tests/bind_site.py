@@ -31,6 +31,7 @@ class Place:
 
     Attributes:
         signer: the key that the device answers with, None: it is silent. now_s: both clocks; each look takes a second.
+        others: topics of what it was sent besides bind messages.
     """
 
     def __init__(self, folder):
@@ -43,6 +44,7 @@ class Place:
         self.signer, self.now_s, self.changes = DEVICE, 2_000_000_000.0, 0
         self.label = self.labelled(DEVICE)
         self.announce(DEVICE)
+        self.others = []
         self.restart()
 
     def restart(self):
@@ -86,6 +88,9 @@ class Place:
 
     def _publish(self, topic, frame):
         """The device's link and agent: it signs what the fields of the bind message and its own id make."""
+        if not topic.endswith("/bind"):
+            self.others.append(topic)
+            return
         chain_id, contract, deed, owner, board, nonce, deadline = wire.decode_bind(frame)
         device = bytes.fromhex(topic.split("/")[1])
         self.asked.append((device, deed, to_checksum_address(owner)))

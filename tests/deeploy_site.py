@@ -275,6 +275,9 @@ class Quiet:
         time.sleep(min(timeout_s, 0.05))
         return 0
 
+    def detail(self, what, name=""):
+        return None
+
     def rpc(self, method, params):
         raise NotImplementedError
 

@@ -60,6 +60,9 @@ class Page:
     def changed(self, after, timeout_s):
         return 0
 
+    def detail(self, what, name=""):
+        return None
+
     def rpc(self, method, params):
         raise NotImplementedError
 

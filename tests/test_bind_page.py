@@ -7,11 +7,12 @@ import shutil
 
 import pytest
 
+from device.agent import wire
 from gateway.binding import service
 from gateway.binding.pending import read_typed_data
 from gateway.labels import drawing, payload
 from gateway.oracle.epoch import sign_digest
-from tests.bind_site import BOARD, DEVICE, OTHER, OWNER, name
+from tests.bind_site import BOARD, DEVICE, OTHER, OWNER, address, name
 from tests.test_bind_command import Page
 
 lay_out = pytest.importorskip(
@@ -156,6 +157,20 @@ def test_a_wallet_that_refuses_binds_nothing_and_may_be_asked_again(page, phone)
     wallet.refuses = False
     bind(shown)
     says(shown, "is bound to deed 1")
+
+
+def test_the_found_device_blinks_when_the_phone_asks_and_only_one_that_was_heard(page, phone):
+    shown, _ = phone
+    find(shown, payload.manual_code(page.place.label))
+    shown.get_by_role("button", name="Make it blink").click()
+    says(shown, "It blinks for 10 seconds")
+    assert page.place.others == [wire.topic(address(DEVICE), "identify")]
+    shown.get_by_role("button", name="Make it blink").click()
+    says(shown, "ask again in")
+    page.place.devices.clear()
+    find(shown, payload.manual_code(page.place.label))
+    says(shown, "The label is good")
+    assert shown.get_by_role("button", name="Make it blink").is_hidden() and len(page.place.others) == 1
 
 
 @pytest.mark.parametrize(

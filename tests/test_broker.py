@@ -6,20 +6,17 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import paho.mqtt.client as mqtt
 import psutil
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import broker as broker_module
+from gateway import broker_accounts
 from gateway.broker import Broker, BrokerMissing
-from gateway.bus import Bus
+from tests.broker_clients import WAIT_S, Device, Ear
 
 DEVICE, OTHER = "ab" * 20, "cd" * 20
-WAIT_S = 10
 
 
 @pytest.fixture
@@ -30,80 +27,22 @@ def broker(tmp_path):
     made.stop()
 
 
-class Ear:
-    """A bus that remembers what it received, and can be waited on."""
-
-    def __init__(self, broker, account="gateway", topics=("tinyren/#",)):
-        self.heard = []
-        self._arrived = threading.Condition()
-        self.bus = Bus(f"{account}-test", broker.port, broker.account(account), self._receive, lambda: 0)
-        self.bus.subscribe(*topics)
-        self.bus.start()
-        assert self.bus.wait_subscribed(WAIT_S)
-
-    def _receive(self, topic, payload, receipt_ms, token):
-        with self._arrived:
-            self.heard.append((topic, payload))
-            self._arrived.notify_all()
-        self.bus.ack(token)
-
-    def wait_for(self, topic, payload):
-        with self._arrived:
-            return self._arrived.wait_for(lambda: (topic, payload) in self.heard, WAIT_S)
-
-
-class Device:
-    """A client without an account, as a device is one."""
-
-    def __init__(self, port, name=DEVICE):
-        self.heard = []
-        self._arrived = threading.Condition()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, name)
-        self.client.on_message = self._received
-        self.client.on_subscribe = lambda *_: self._tell(("subscribed", b""))
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _received(self, _client, _data, message):
-        self._tell((message.topic, message.payload))
-
-    def _tell(self, what):
-        with self._arrived:
-            self.heard.append(what)
-            self._arrived.notify_all()
-
-    def wait_for(self, topic, payload):
-        with self._arrived:
-            return self._arrived.wait_for(lambda: (topic, payload) in self.heard, WAIT_S)
-
-    def subscribe(self, topic):
-        self.client.subscribe(topic, 1)
-        assert self.wait_for("subscribed", b"")
-
-    def send(self, topic, payload):
-        self.client.publish(topic, payload, 1).wait_for_publish(WAIT_S)
-
-    def end(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
 def test_a_device_may_send_its_own_up_topics_and_no_other(broker):
-    ear, device = Ear(broker), Device(broker.port)
+    ear, device = Ear(broker), Device(broker.port, DEVICE)
     refused = [f"tinyren/{OTHER}/heartbeat", "tinyren/beacon", f"tinyren/{DEVICE}/ack", "tinyren/oracle/table", "other"]
     for topic in refused:
         device.send(topic, b"forged")
-    for name in broker_module.UP:
+    for name in broker_accounts.UP:
         device.send(f"tinyren/{DEVICE}/{name}", name.encode())
-    last = broker_module.UP[-1]
+    last = broker_accounts.UP[-1]
     assert ear.wait_for(f"tinyren/{DEVICE}/{last}", last.encode())
-    assert sorted(ear.heard) == sorted((f"tinyren/{DEVICE}/{n}", n.encode()) for n in broker_module.UP)
+    assert sorted(ear.heard) == sorted((f"tinyren/{DEVICE}/{n}", n.encode()) for n in broker_accounts.UP)
     device.end()
     ear.bus.stop()
 
 
 def test_a_device_may_read_the_beacon_and_its_own_down_topics_and_no_other(broker):
-    ear, device = Ear(broker), Device(broker.port)
+    ear, device = Ear(broker), Device(broker.port, DEVICE)
     device.subscribe("#")
     for topic in (f"tinyren/{OTHER}/ack", "tinyren/oracle/table", f"tinyren/{OTHER}/heartbeat"):
         ear.bus.publish(topic, b"not for you", qos=1)
@@ -123,7 +62,7 @@ def test_a_client_id_with_a_wildcard_opens_nothing(broker, name):
     ear.bus.publish(f"tinyren/{DEVICE}/ack", b"not for you", qos=1)
     assert ear.wait_for(f"tinyren/{DEVICE}/ack", b"not for you")
     assert ear.heard == [(f"tinyren/{DEVICE}/ack", b"not for you")]
-    assert device.heard == [("subscribed", b"")]
+    assert device.heard == [("connected", b""), ("subscribed", b"")]
     device.end()
     ear.bus.stop()
 
@@ -151,7 +90,7 @@ def test_passwords_are_in_files_that_only_their_user_reads(broker):
 
 
 def test_a_megabyte_of_noise_reaches_the_gateway_and_more_than_two_does_not(broker):
-    ear, device = Ear(broker), Device(broker.port)
+    ear, device = Ear(broker), Device(broker.port, DEVICE)
     noise = os.urandom(1 << 20)
     device.send(f"tinyren/{DEVICE}/heartbeat", noise)
     assert ear.wait_for(f"tinyren/{DEVICE}/heartbeat", noise)
@@ -172,7 +111,7 @@ def test_after_kill_9_it_starts_on_the_same_port_and_clients_come_back(broker):
     assert not broker.is_running()
     broker.start()
     assert broker.port == port
-    device = Device(port)
+    device = Device(port, DEVICE)
     device.subscribe("tinyren/beacon")
     ear.bus.publish("tinyren/beacon", b"after", qos=1)
     assert device.wait_for("tinyren/beacon", b"after")
@@ -190,7 +129,7 @@ def test_a_site_started_again_keeps_port_accounts_and_retained_messages(broker):
     again = Broker(broker.folder, oracles=["oracle-1"])
     again.start()
     assert (again.port, again.account()) == before
-    device = Device(again.port)
+    device = Device(again.port, DEVICE)
     device.subscribe("tinyren/beacon")
     assert device.wait_for("tinyren/beacon", b"kept")
     device.end()

@@ -36,6 +36,9 @@ COMMANDS = [
     "flash",
     "logs",
     "shell",
+    "run",
+    "provision",
+    "settings",
     "label",
     "bind",
     "earnings",
@@ -50,7 +53,12 @@ COMMANDS = [
     "deed",
     "vote",
     "work",
+    "release",
+    "identify",
+    "gateway",
+    "config",
 ]
+OF_BOARDS = ["run", "provision", "settings", "label", "bind", "release", "identify"]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
 VERBS += ["earnings explain", "evidence lend", "further init", "further admit", "further run"]
 
@@ -98,7 +106,7 @@ def test_the_commands_are_those_of_the_readme():
     assert not [name for name in verbs() if f"`tinyren {name}" not in readme and f"`{name}" not in readme]
 
 
-OPTIONS = ["up", "bench", "qualify", "flash", "boards", "label", "bind", "audit", "simulate", "relay", *VERBS]
+OPTIONS = ["up", "bench", "qualify", "flash", "boards", "audit", "simulate", "relay", *OF_BOARDS, *VERBS]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -157,7 +165,8 @@ def test_arguments_that_cannot_be_are_a_usage_error(arguments, message, capsys, 
         (["--epoch-seconds", "7"], "got epoch-seconds 7, window-seconds 5; wanted an epoch of whole windows"),
         (["--window-seconds", "61"], "wanted an epoch of whole windows"),
         (["--epoch-seconds", "86400", "--window-seconds", "1"], "wanted 1 to 65535 windows an epoch"),
-        (["--epoch-seconds", "9" * 30, "--window-seconds", "9" * 30], "each of 1 to 86400 s"),
+        (["--epoch-seconds", "9" * 30, "--window-seconds", "9" * 30], "got 9999999999"),
+        (["--epoch-seconds", "86401", "--window-seconds", "86401"], "wanted a whole number from 1 to 86400"),
         (["--rpc", "http://127.0.0.1:1"], "--key is missing"),
         (["--key", __file__], "--key: got one, but this site settles on its embedded chain"),
     ],

@@ -128,3 +128,20 @@ def test_a_second_start_mints_and_binds_nothing_again_and_waits_for_a_new_boot(s
     scene.announce(KEYS[0], boot=2)
     assert scene.dauth.turn([address(KEYS[0])]) == (1, 0)
     assert (scene.bound(), scene.chain.block_number()) == before and scene.published == []
+
+
+def test_a_device_that_was_released_is_not_taken_back_by_the_site_in_this_run_nor_in_the_next(scene):
+    board = [address(KEYS[0])]
+    scene.announce(KEYS[0])
+    scene.dauth.turn(board)
+    scene.answer(KEYS[0])
+    assert scene.dauth.turn(board) == (1, 0) and scene.bound()[1] == (name(KEYS[0]),)
+    scene.chain.pay(name(OWNERS[0]), 10**16, PAYER)
+    owner = settlement.Settlement(scene.chain, scene.contracts.contracts, OWNERS[0])
+    assert owner.release(name(KEYS[0])) and owner.release(name(KEYS[0])) is None
+    for boot in (2, 3):
+        scene.start()
+        scene.announce(KEYS[0], boot)
+        assert scene.dauth.here(board) == board
+        assert scene.dauth.turn(board) == (1, 0) and scene.published == []
+    assert scene.bound() == {1: (), 2: ()}

@@ -128,6 +128,8 @@ ONE_PLACE = {
     "tenseal": "gateway/aggregation/seal.py",
     "segno": "gateway/labels/layout.py",
     "fpdf": "gateway/labels/printing.py",
+    "cryptography": "gateway/tls_certificates.py",
+    "zeroconf": "gateway/mdns.py",
 }
 MPY_BUDGET_BYTES = 96 * 1024
 

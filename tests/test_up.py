@@ -205,7 +205,7 @@ def test_the_second_scorer_agrees_and_notices_a_changed_byte(fresh, folder):
 
 def test_a_second_up_on_the_same_site_is_refused(disturbed, folder):
     assert disturbed.second.returncode == 3
-    assert "another `tinyren up` runs this site" in disturbed.second.stderr.splitlines()[-1]
+    assert "another process runs this site" in disturbed.second.stderr.splitlines()[-1]
 
 
 def test_a_site_has_the_processes_it_says_and_ctrl_c_leaves_none(disturbed):

@@ -1,9 +1,9 @@
-"""The page over a made-up site: what it shows, what it refuses, how it follows changes and how its server ends."""
+"""The pages over a made-up site: how they are served and what is refused; what each shows is in test_pages*.py."""
 
+import hashlib
 import json
 import re
-import socket
-import threading
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.web import app as web
-from gateway.web import view
 from gateway.web.rpc import BODY_LIMIT_BYTES
-from gateway.web.serve import PortInUse, Server, serve
-from tests.web_demo import BOARDS, NOW_MS, DemoSource, empty_snapshot, settled_snapshot
+from gateway.web.serve import Server, serve
+from tests.web_demo import BOARDS, JOB, NOW_MS, ROUND, DemoSource, empty_snapshot, settled_snapshot
 
 GOOD_CALL = {"jsonrpc": "2.0", "id": 1, "method": "echo"}
 HERE = Path(web.__file__).parent
@@ -53,80 +52,111 @@ def call(client: httpx.Client, body: object, **headers: str) -> httpx.Response:
     return client.post("/rpc", content=content, headers={"content-type": "application/json", **headers})
 
 
-def test_the_page_shows_devices_epochs_owners_and_what_was_rejected(client: httpx.Client) -> None:
-    page = client.get("/")
-    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page.text))
-    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
-    for text in ("0x7E5F…5Bdf", "qemu_virt_rv32", "reads tmp105+lsm303dlhc", "1 248", "stale beacon", "2.9170"):
-        assert text in shown
-    assert "Epoch 4, window 7 of 12" in shown and "emulated by QEMU" in shown
-    assert 'aria-label="answered 19 of the last 24 windows"' in page.text
-    assert f'data-copy="{BOARDS[0][0]}"' in page.text
+EVERY = ["/", "/fleet", f"/fleet/{BOARDS[0][0]}", "/earnings", "/epochs", "/rollouts", "/rollouts/quiet", "/rounds",
+         "/storage", "/settings"]  # fmt: skip
 
 
-def test_the_page_names_no_other_host_and_runs_no_inline_code() -> None:
-    for path in [*HERE.glob("templates/*"), *HERE.glob("static/*")]:
+def timeless(html: str) -> str:
+    return re.sub("[0-9]+", "", html).strip()
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_every_page_is_answered_whole_and_its_main_part_alone(client: httpx.Client, path: str) -> None:
+    whole, part = client.get(path), client.get(path, headers={"HX-Request": "true"})
+    assert whole.status_code == part.status_code == 200
+    assert whole.headers["content-type"].startswith("text/html") and "HX-Request" in whole.headers["vary"]
+    assert timeless(part.text) in timeless(whole.text) and "<html" in whole.text and "<html" not in part.text
+    assert whole.text.count("<h1") == 1 and whole.text.count('aria-current="page"') == 1
+    restored = client.get(path, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert "<html" in restored.text
+
+
+MISSING = ["/fleet/0x" + "0" * 40, "/fleet/nobody", "/rollouts/none", "/rollouts/%3Cscript%3E"]
+
+
+@pytest.mark.parametrize("path", MISSING)
+def test_an_address_that_names_nothing_says_so_and_leads_back(client: httpx.Client, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 404 and "There is no such" in page.text and "See every" in page.text
+    assert "<script>" not in page.text
+
+
+def test_no_page_names_another_host_or_runs_inline_code() -> None:
+    for path in [*HERE.glob("templates/*"), *HERE.glob("static/*.*")]:
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|url\(|[\"']//", text), path.name
         assert not re.search(r"\son[a-z]+=\"|\sstyle=\"|<style", text), path.name
-    assert len((HERE / "static/page.js").read_text().splitlines()) < 150
 
 
-def test_a_site_without_a_heartbeat_shows_three_steps(client: httpx.Client, source: DemoSource) -> None:
-    source.set(**empty_snapshot())
-    page = client.get("/").text
-    assert "Waiting for the first heartbeat" in page and page.count("<li class=") == 3 and "<table" not in page
-    waiting = {"id": BOARDS[0][0], "board": "qemu_mps2_an385", "deed": None}
-    source.set(devices=[waiting])
-    assert '<li class="done"><b>Boards start' in client.get("/").text
-    source.set(devices=[{**waiting, "deed": 1}])
-    assert '<li class="done"><b>Deeds are bound' in client.get("/").text
+def test_what_is_vendored_is_what_its_list_says() -> None:
+    rows = re.findall(r"([0-9a-f]{64})\W+([\w.-]+\.js)", (HERE / "static/vendor/README.md").read_text())
+    files = [(hashlib.sha256(path.read_bytes()).hexdigest(), path.name) for path in HERE.glob("static/vendor/*.js")]
+    assert sorted(rows) == sorted(files) and len(files) == 3
+
+
+def test_the_first_page_with_all_that_it_needs_is_at_most_100_kb(client: httpx.Client) -> None:
+    page = client.get("/")
+    needed = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+    sizes = {path: len(client.get(path).content) for path in needed}
+    assert len(sizes) >= 7 and len(page.content) + sum(sizes.values()) < 105_000
+
+    def sent(path: str) -> int:
+        with client.stream("GET", path) as answer:
+            return sum(map(len, answer.iter_raw()))
+
+    assert sum(map(sent, ["/", *sizes])) < 50_000
+
+
+def test_static_files_are_asked_for_by_their_tag_and_pages_are_never_kept(client: httpx.Client) -> None:
+    first = client.get("/static/page.css")
+    again = client.get("/static/page.css", headers={"If-None-Match": first.headers["etag"]})
+    assert first.headers["cache-control"] == "no-cache" and again.status_code == 304
+    assert client.get("/").headers["cache-control"] == "no-store"
 
 
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.seen: set[str] = set()
+        self.seen: Counter[str] = Counter()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.add(tag)
+        self.seen[tag] += 1
         assert not any(name.startswith("on") for name, _ in attributes)
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.text(max_size=60) | st.sampled_from(["<img src=x onerror=alert(1)>", '"><script>', "a\rdata: x"]))
-def test_what_a_device_calls_itself_stays_text(client: httpx.Client, source: DemoSource, name: str) -> None:
-    device = {**settled_snapshot()["devices"][0], "board": name, "core": name, "source": name}
-    source.set(devices=[device], rejected={name: 1}, notes=[name])
-    page = client.get("/")
-    tags = Tags()
-    tags.feed(page.text)
-    assert page.status_code == 200 and not tags.seen & {"iframe", "object", "style"}
-    assert page.text.count("<script") == 1 and page.text.count("<img") == 1
+EVIL = st.text(max_size=60) | st.sampled_from(
+    ["<img src=x onerror=alert(1)>", '"><script>', "a\rdata: x", "' onload='"]
+)
 
 
-def test_a_snapshot_with_nothing_optional_is_shown(client: httpx.Client, source: DemoSource) -> None:
+@settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=EVIL)
+def test_what_devices_and_files_say_stays_text_on_every_page(
+    client: httpx.Client, source: DemoSource, text: str
+) -> None:
+    known = settled_snapshot()
+    device = known["devices"][0] | dict.fromkeys(["board", "core", "source", "name", "firmware", "ren", "model"], text)
+    device["journals"] = [{"boot": 1, "reason": text, "lines": [text], "received_ms": NOW_MS}]
+    job = JOB | {"why": text, "document": text, "state": text, "counts": {text: 1}}
+    edil = ROUND | {"why": text, "state": text, "said": {"1": text}, "digest": text}
+    evil = {"devices": [device], "jobs": [job], "edil": [edil], "rejected": {text: 1}, "notes": [text], "site": text}
+    source.set(**evil)
+    for path in EVERY:
+        page, tags = client.get(path), Tags()
+        tags.feed(page.text)
+        assert page.status_code == 200 and not tags.seen.keys() & {"iframe", "object", "style", "embed"}
+        assert tags.seen["script"] == (6 if path.startswith("/fleet") else 5) and tags.seen["img"] == 1
+
+
+@pytest.mark.parametrize("path", [path for path in EVERY if "rollouts/" not in path])
+def test_a_snapshot_with_nothing_optional_is_shown(client: httpx.Client, source: DemoSource, path: str) -> None:
     device = {"id": BOARDS[0][0], "deed": None, "last_heartbeat_ms": NOW_MS}
     source.set(**empty_snapshot() | {"devices": [device], "epochs": [{"epoch": 1, "windows": 12}], "owners": [{}]})
-    page = client.get("/")
-    assert page.status_code == 200 and "not bound" in page.text
+    assert client.get(path).status_code == 200
 
 
 def test_state_json_is_the_snapshot(client: httpx.Client, source: DemoSource) -> None:
     assert client.get("/state.json").json() == source.snapshot()
-
-
-AMOUNTS = [("0", "0.0000"), ("9" * 14, "0.0000"), ("1458508188386985115", "1.4585"), ("1" + "0" * 22, "10,000.0000")]
-
-
-def test_amounts_are_shown_in_r1_rounded_down() -> None:
-    assert [view.r1(wei) for wei, _ in AMOUNTS] == [shown for _, shown in AMOUNTS]
-    assert view.r1(None) == "–"
-
-
-def test_availability_is_the_mean_of_the_settled_epochs() -> None:
-    devices = view.view(settled_snapshot(), NOW_MS)["devices"]
-    assert [device["availability"] for device in devices] == [255, 212, 170]
 
 
 HOSTS = [("127.0.0.1:{}", 200), ("localhost:{}", 200), ("[::1]:{}", 200), ("LOCALHOST:{}", 200), ("127.0.0.1", 421),
@@ -136,7 +166,7 @@ HOSTS = [("127.0.0.1:{}", 200), ("localhost:{}", 200), ("[::1]:{}", 200), ("LOCA
 @pytest.mark.parametrize(("host", "status"), HOSTS)
 def test_only_this_servers_own_host_is_answered(client: httpx.Client, host: str, status: int) -> None:
     host = host.format(client.base_url.port)
-    for path in ("/", "/state.json", "/static/page.js"):
+    for path in ("/", "/fleet", "/state.json", "/static/page.js"):
         assert client.get(path, headers={"host": host}).status_code == status
     assert call(client, GOOD_CALL, host=host).status_code == status
 
@@ -184,84 +214,3 @@ def test_a_body_over_the_limit_and_another_content_type_are_refused(client: http
     assert call(client, padded.ljust(BODY_LIMIT_BYTES + 1)).status_code == 413
     assert client.post("/rpc", content=padded, headers={"content-type": "text/plain"}).status_code == 415
     assert client.get("/rpc").status_code == 405
-
-
-def next_event(lines: Iterator[str]) -> dict:
-    return json.loads(next(line for line in lines if line.startswith("data: "))[6:])
-
-
-def test_a_change_reaches_an_open_page(server: Server, source: DemoSource) -> None:
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        assert "stale beacon" in next_event(lines)["html"]
-        source.set(rejected={"noise": 7})
-        event = next_event(lines)
-        assert "noise" in event["html"] and "stale beacon" not in event["html"] and event["now_ms"] > NOW_MS
-
-
-def test_a_quiet_stream_is_kept_alive_with_comments(source: DemoSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "KEEPALIVE_S", 0.05)
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        assert any(line == ": still here" for line in answer.iter_lines())
-    server.stop()
-
-
-def test_one_page_too_many_is_refused_and_a_closed_one_makes_room(
-    source: DemoSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(web, "MAX_CLIENTS", 2)
-    monkeypatch.setattr(web, "KEEPALIVE_S", 0.05)
-    server = serve(web.app(source))
-    url = server.url + "events"
-    with httpx.stream("GET", url) as first, httpx.stream("GET", url) as second:
-        streams = [first.iter_lines(), second.iter_lines()]
-        assert all(next_event(lines)["html"] for lines in streams)
-        with httpx.stream("GET", url) as refused:
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-    status = 503
-    while status == 503:
-        with httpx.stream("GET", url) as freed:
-            status = freed.status_code
-    assert status == 200
-    server.stop()
-
-
-def test_a_source_that_fails_ends_the_streams_of_open_pages() -> None:
-    source = DemoSource(settled_snapshot())
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        next_event(lines)
-        source.set(devices=[{"id": 7, "heartbeats": "not a number"}])
-        assert not [line for line in lines if line.startswith("data")]
-    server.stop()
-
-
-def test_stopping_ends_open_streams_the_thread_and_the_port(source: DemoSource) -> None:
-    server = serve(web.app(source))
-    with httpx.stream("GET", server.url + "events", timeout=10) as answer:
-        lines = answer.iter_lines()
-        next_event(lines)
-        server.stop()
-        assert not [line for line in lines if line.startswith("data")]
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", server.port)) != 0
-    assert sum(thread.name == "page" for thread in threading.enumerate()) == 1
-    server.stop()
-
-
-def test_a_port_in_use_is_named_with_what_to_do(server: Server, source: DemoSource) -> None:
-    with pytest.raises(PortInUse, match=rf"port {server.port} of 127\.0\.0\.1: .*choose another port"):
-        serve(web.app(source), server.port)
-    assert httpx.get(server.url).status_code == 200
-
-
-def test_a_stopped_servers_port_can_be_taken_again_at_once(source: DemoSource) -> None:
-    first = serve(web.app(source))
-    assert httpx.get(first.url).status_code == 200
-    first.stop()
-    second = serve(web.app(source), first.port)
-    assert httpx.get(second.url).status_code == 200 and second.port == first.port
-    second.stop()

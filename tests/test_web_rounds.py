@@ -1,30 +1,12 @@
-"""The page's section of EDIL rounds: who can read what, what devices said, and gateway-trusted rounds in red."""
+"""The page of EDIL rounds: who can read what, what devices said, and gateway-trusted rounds in red."""
 
-import re
-
-from jinja2 import Environment, FileSystemLoader
-
-from gateway.web import view
-from gateway.web.app import HERE
-from tests.web_demo import NOW_MS, settled_snapshot
-
-ROUND = {
-    "digest": "ab" * 32, "round": 7, "kind": 2, "ring": 1024, "windows": 32, "k_min": 8, "state": "closed", "why": "",
-    "confidentiality": "encrypted-on-device", "data_owner": "cd" * 20, "devices": ["11" * 20] * 9, "shares": [1],
-    "said": {"11" * 20: "joined", "22" * 20: "joined", "33" * 20: "model"},
-}  # fmt: skip
-TRUSTED = {
-    "digest": "ef" * 32, "name": "meters", "values": 12, "k_min": 2, "state": "open", "devices": [],
-    "confidentiality": "gateway-trusted",
-}  # fmt: skip
+from tests.web_demo import ROUND, TRUSTED, settled_snapshot, shown, words
 
 
 def render(*rounds):
-    """(HTML of the page's live part, its text)."""
-    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
-    templates.filters |= {name: getattr(view, name) for name in ("r1", "short", "text", "number")}
-    page = templates.get_template("live.html").render(view.view({**settled_snapshot(), "edil": list(rounds)}, NOW_MS))
-    return page, re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
+    """(HTML of the page's main part, its text)."""
+    html = shown("/rounds", {**settled_snapshot(), "edil": list(rounds)})
+    return html, words(html)
 
 
 def test_a_round_says_who_can_read_it_and_what_devices_said():
@@ -32,7 +14,7 @@ def test_a_round_says_who_can_read_it_and_what_devices_said():
     for text in ("EDIL rounds", "Round 7", "closed", "moments, and sums of each class", "32 windows a device"):
         assert text in shown
     assert "0xcdcd…cdcd" in shown and "the sum, with every share-holder; this gateway nothing" in shown
-    assert "9of at least 8" in shown and "2 joined 1 model" in shown and "rusted" not in page
+    assert "9 of at least 8" in shown and "2 joined 1 model" in shown and "rusted" not in page
 
 
 def test_a_gateway_trusted_round_is_marked_loudly_among_others():
@@ -52,8 +34,9 @@ def test_inference_says_that_the_data_owner_reads_each_embedding():
     assert "each embedding; this gateway nothing" in render({**ROUND, "kind": 4})[1]
 
 
-def test_a_site_without_rounds_has_no_such_section():
-    assert "EDIL" not in render()[1]
+def test_the_picture_of_who_reads_what_stands_over_every_list():
+    for page, text in (render(), render(ROUND)):
+        assert page.count('class="blind"') == 2 and "reads the sum, and no single device" in text
 
 
 def test_foreign_text_is_escaped_and_cut():

@@ -1,7 +1,7 @@
 """Runs the agent as a process on CPython: a device of this computer, the same agent as on a board.
 
     python -m device.agent --broker HOST:PORT --store FILE [--source KIND] [--ca FILE] [--board NAME] [--fast]
-        [--vector FILE] [--watchdog S]
+        [--vector FILE] [--watchdog S] [--forget-owner]
 
 FILE of --store keeps key, boot number and owner; beside it, from when it is needed on, FILE.banks what updates
 installed (UPDATE.md), FILE.ring late records (WIRE.md, 10) and FILE.journal the last lines. KIND is where samples come
@@ -9,11 +9,12 @@ from (sources/); without it they are waves that it computes, and says so. With -
 certificate must be by that authority, for HOST. FILE of --vector holds what EDIL's rounds of kind 5 ask for, a JSON
 array of integers, and is read anew for each. With --fast tflite-runtime runs the model: no receipt is signed, count and
 chain of heartbeats stay as at boot. A loop that does not turn for S seconds restarts itself, and so does a device that
-is to try an update: by exec of the same command.
+is to try an update: by exec of the same command. With --forget-owner it only frees the device for another owner:
+whoever can write the store holds the device.
 
-It prints one line of JSON {id, ren, boot, attested} each time it begins, and ends on SIGINT and SIGTERM, without
-DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot run, 2 wrong arguments; the cause is
-one line on stderr.
+It prints one line of JSON {id, ren, boot, attested} each time it begins, {light} while it shows which device it is, and
+ends on SIGINT and SIGTERM, without DISCONNECT, so that the broker tells that it is gone. Exit codes: 0 ended, 1 cannot
+run, 2 wrong arguments; the cause is one line on stderr.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import sys
 from pathlib import Path
 
 from ..native.shared import Model, NativeError
-from . import host, loader, run, safe
+from . import host, loader, owner, run, safe
 from .banks import Banks
 from .boot import Boot, describe
 from .errors import AgentError
@@ -35,6 +36,7 @@ from .phases import MODEL as MODEL_KIND
 from .port import FileMemory, Port
 from .sampling import CHANNELS
 from .sources import KINDS, open_source, short
+from .store import Store
 
 MODEL = Path(__file__).parents[2] / "models" / "host" / "encoder.ren"
 UNATTESTED = ", unattested"
@@ -57,7 +59,10 @@ def parse(arguments):
     parser.add_argument("--watchdog", type=float, default=host.WATCHDOG_S, metavar="S",
                         help="seconds without a turn until it restarts itself (default: %(default)s)")  # fmt: skip
     parser.add_argument("--vector", type=Path, metavar="FILE", help="integers that a round may ask for, a JSON array")
+    parser.add_argument("--forget-owner", action="store_true", help="free the device for another owner, and end")
     options = parser.parse_args(arguments)
+    if options.forget_owner and not Path(options.store).is_file():
+        parser.error(f"--store: got {options.store}, wanted the file that this device runs with")
     name, _, number = options.broker.rpartition(":")
     if not name or not number.isdigit():
         parser.error(f"--broker: got {options.broker}, wanted HOST:PORT")
@@ -170,6 +175,7 @@ def live(options, own, port, memory, boot, kept):
     feed, tell = host.watch(options.watchdog), tell_refusals(port)
     try:
         agent, step = begin(options, own, port, memory, boot, kept)
+        agent.switch = lambda is_on: print(json.dumps({"light": is_on}), flush=True)
         me = agent.identity
         hello = {"id": eip55(me.id, port.keccak256), "ren": me.address, "boot": agent.boot}
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)
@@ -185,6 +191,21 @@ def live(options, own, port, memory, boot, kept):
     host.restart("asked")
 
 
+def forget_owner(memory, banks) -> int:
+    """Forget whose the device is; prints {"forgot"}, an address or null. ValueError: the store holds no key."""
+    store = Store(memory)
+    store.open(refuse_key)
+    was = store.owner
+    if was:
+        owner.forget(store, banks)
+    print(json.dumps({"forgot": was and f"0x{was.hex()}"}), flush=True)
+    return 0
+
+
+def refuse_key():
+    raise ValueError("--forget-owner: got a store without a key, wanted the one that this device runs with")
+
+
 def main(arguments=None) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -195,6 +216,8 @@ def main(arguments=None) -> int:
         memory = FileMemory(options.store)
         area, models, agents = host.open_banks(f"{options.store}.banks")
         banks = Banks(area, () if options.fast else models, agents)
+        if options.forget_owner:
+            return forget_owner(memory, banks)
         reset = host.take_reset()
         ring, journal = f"{options.store}.ring", f"{options.store}.journal"
         kept = {"ring": host.open_ring(ring), "journal": host.open_journal(journal, reset)}

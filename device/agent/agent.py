@@ -3,8 +3,8 @@
 Rules (WIRE.md):
   1. One heartbeat a beacon, and none for a beacon that is not later than the last answered in this boot.
   2. An unacknowledged heartbeat that the broker has is sent again each 1,500 ms, the same bytes, until a newer beacon.
-  3. A binding is signed only for this board, and for the stored owner or, if there is none, the first who asks; the
-     owner is stored before the signature leaves.
+  3. Whom it belongs to is `owner`'s. One that is released begins anew once the broker has its answer, so that nothing
+     of the old owner's is left.
   4. After each connection, and when the samples' source changes, the device announces what it is.
   5. What EDIL.md specifies is `edil`'s, which is loaded by the first message for it: 4 KB of heap that many never need.
      So is what UPDATE.md specifies, `install`'s, unless this device ever took an update, and `reveal`, by the first
@@ -12,6 +12,7 @@ Rules (WIRE.md):
   6. The first ack of a boot tells the core (boot.Boot) that what runs is good.
   7. A window without a beacon leaves a late record, and so does a heartbeat that is given up (late.py), if there is a
      ring for them. What went wrong stands in the journal, which is told after the next connection.
+  8. `light` shows which device this is; what switches it is the core's, who sets `switch` (function of is_on, or None).
 Foreign bytes change nothing but `counts`.
 """
 
@@ -22,13 +23,13 @@ from .late import Late
 from .topics import Topics
 from .version import VERSION
 
-NAMES = ("beacon", "ack", "bind", "samples", "challenge")
 EDIL_NAMES = ("enrol", "round", "label", "taken")
 INSTALL_NAMES = ("trust", "manifest", "chunk")
-LATE_NAMES = ("late_ack",)
+NAMES = (
+    "beacon", "ack", "bind", "release", "account", "samples", "challenge", "identify",
+    "enrol", "round", "label", "taken", "trust", "manifest", "chunk", "late_ack",
+)  # fmt: skip
 RESEND_MS = const(1500)
-
-_NO_OWNER = bytes(20)
 
 
 class Agent:
@@ -61,9 +62,14 @@ class Agent:
         self._packet_id = 0
         self._sent_ms = now_ms
         self._record = None
+        self._released = 0  # packet id of the answer to a release
+        self.light = self.switch = None
         self._acked = 0  # in which session the gateway was last heard
         self._uptime = ticks.Uptime(now_ms)
-        names = NAMES + EDIL_NAMES + (INSTALL_NAMES if boot else ()) + (LATE_NAMES if ring else ())
+        names = NAMES
+        if not (boot and ring):  # else it is the constant, which takes no heap
+            lacks = (() if boot else INSTALL_NAMES) + (() if ring else ("late_ack",))
+            names = tuple([name for name in NAMES if name not in lacks])
         self._topics = topics = Topics(identity.id, names)
         gone = topics.own("gone")
         self.client = mqtt.Client(gone.split("/")[1], gone, topics, self.receive, port.entropy, now_ms)
@@ -105,16 +111,19 @@ class Agent:
             self.journal.tick(self._uptime.s, now_ms, self._acked == self.client.sessions)
         if self.late:
             self._tick_late(now_ms)
+        if self.light:
+            self.light.tick(now_ms)
+        if self._released and self._core and not self.client.is_queued(self._released):
+            self._core.wants_reset = True
 
     def ms_left(self, now_ms: int) -> int:
         """Milliseconds until tick has something to do, at least 0."""
         left = min(self.client.ms_left(now_ms), self._sampler.ms_left(now_ms))
         if self._is_delivered():
             left = min(left, max(0, RESEND_MS - ticks.diff(now_ms, self._sent_ms)))
-        if self.install:
-            left = min(left, self.install.ms_left(now_ms))
-        if self.late:
-            left = min(left, self.late.ms_left(now_ms))
+        for part in (self.install, self.late, self.light):
+            if part:
+                left = min(left, part.ms_left(now_ms))
         return left
 
     def receive(self, topic: bytes, payload, now_ms: int):
@@ -130,12 +139,20 @@ class Agent:
 
     def _take(self, name, payload, now_ms):
         """Take a message on the topic of that name, None for another's. Raises KeyError, and what its receiver does."""
-        if name in EDIL_NAMES:
+        if name == "beacon":
+            self._take_beacon(payload, now_ms)
+        elif name == "ack":
+            self._take_ack(payload)
+        elif name == "samples":
+            self._take_samples(payload)
+        elif name == "late_ack":
+            self.late.take_ack(payload)
+        elif name in EDIL_NAMES:
             self._load_edil().receive(name, payload, now_ms)
         elif name in INSTALL_NAMES:
             self._load_install(now_ms).receive(name, payload, now_ms)
         else:
-            _RECEIVERS[name](self, payload, now_ms)
+            self._take_seldom(name, payload, now_ms)
 
     def _load_edil(self):
         if self.edil is None:
@@ -153,24 +170,24 @@ class Agent:
             self.install = Install(self.identity, self._store, self.client, self._port, self._core, now_ms)
         return self.install
 
+    def _load_revealer(self):
+        if self._revealer is None:
+            from .reveal import Revealer
+
+            self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client)
+        return self._revealer
+
     def _announce(self, now_ms):
         name = self._sampler.source.name
         if self._announced == (self.client.sessions, name):
             return
         self._announced = (self.client.sessions, name)
-        port = self._port
-        frame = wire.sign_announce(
-            self.identity.id,
-            self.identity.sign,
-            port.BOARD,
-            self.boot,
-            VERSION if self._core and self._core.agent else port.VERSION,
-            port.CORE,
-            self._model_cid,
-            self.identity.public_key,
-            name,
-        )
-        self.client.publish(self._topics.own("announce"), frame, now_ms)
+        port, me = self._port, self.identity
+        version = VERSION if self._core and self._core.agent else port.VERSION
+        fields = port.BOARD, self.boot, version, port.CORE, self._model_cid, me.public_key, name
+        self.client.publish(self._topics.own("announce"), wire.sign_announce(me.id, me.sign, *fields), now_ms)
+        if self.client.account:
+            self.client.publish(self._topics.own("entered"), b"", now_ms)
 
     def _take_beacon(self, payload, now_ms):
         beacon, window_ms = wire.decode_beacon(payload)
@@ -198,7 +215,7 @@ class Agent:
         self._send(now_ms)
         self.counts["answered"] += 1
 
-    def _take_ack(self, payload, now_ms):
+    def _take_ack(self, payload):
         if wire.decode_ack(payload) == (self.boot, self.sequence) and self._frame:
             self.client.forget(self._packet_id)
             self._frame = None
@@ -206,39 +223,35 @@ class Agent:
             if self._core:
                 self._core.accept()
 
-    def _take_bind(self, payload, now_ms):
-        chain_id, contract, deed, owner, board, nonce, deadline = wire.decode_bind(payload)
-        if board != self._port.BOARD:
-            raise WireError("malformed", f"board: got {board}, wanted {self._port.BOARD}")
-        if owner == _NO_OWNER or self._store.owner not in (None, owner):
-            raise WireError("malformed", "owner: got another, wanted the stored one, and not zero")
-        if self._store.owner is None:
-            self._store.bind(owner)
-        from . import eip712
+    def _take_seldom(self, name, payload, now_ms):
+        """What comes so seldom that its module is loaded then. Raises KeyError: no name of these."""
+        if name == "identify":
+            from . import light
 
-        digest = eip712.binding_digest(
-            self._port.keccak256, chain_id, contract, deed, self.identity.id, owner, board, nonce, deadline
-        )
-        signature = self.identity.sign(digest)
-        bound = wire.encode_bound(nonce, signature[:64] + bytes([27 + signature[64]]))
-        self.client.publish(self._topics.own("bound"), bound, now_ms)
+            self.light = light.begin(self.light, self.switch, payload, now_ms)
+        elif name == "challenge":
+            self._load_revealer().receive(payload, self.sequence, now_ms)
+        elif name == "account":
+            from . import account
 
-    def _take_samples(self, payload, now_ms):
+            account.enter(self.client, self.identity, payload, now_ms)
+        elif name in ("bind", "release"):
+            from . import owner
+
+            banks = self._core.banks if self._core else None
+            act = owner.release if name == "release" else owner.bind
+            frame = act(self.identity, self._store, self._port, banks, payload)
+            packet_id = self.client.publish(self._topics.own("bound"), frame, now_ms)
+            self._released = packet_id if name == "release" else 0
+        else:
+            raise KeyError(name)
+
+    def _take_samples(self, payload):
         name, samples = wire.decode_samples(payload)
         push = getattr(self._sampler.source, "push", None)
         if push is None:
             raise WireError("malformed", "samples: got some, wanted none: this device has its own sensors")
         push(name, samples)
-
-    def _take_challenge(self, payload, now_ms):
-        if self._revealer is None:
-            from .reveal import Revealer
-
-            self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client)
-        self._revealer.receive(payload, self.sequence, now_ms)
-
-    def _take_late_ack(self, payload, now_ms):
-        self.late.take_ack(payload)
 
     def _send(self, now_ms):
         self._packet_id = self.client.publish(self._topics.own("heartbeat"), self._frame, now_ms)
@@ -286,16 +299,6 @@ class Agent:
         if self.late and self._record:
             self.late.keep(self._record)
             self._record = None
-
-
-_RECEIVERS = {
-    "beacon": Agent._take_beacon,
-    "ack": Agent._take_ack,
-    "bind": Agent._take_bind,
-    "samples": Agent._take_samples,
-    "challenge": Agent._take_challenge,
-    "late_ack": Agent._take_late_ack,
-}
 
 
 def _name(topic):

@@ -9,6 +9,7 @@ from .errors import LocalError
 DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 BINDING_TYPE = b"Binding(uint256 deed,address device,address owner,bytes32 board,uint256 nonce,uint256 deadline)"
 BINDING_NAME = b"tinyren Devices"
+RELEASE_TYPE = b"Release(address device,address owner,uint256 boot)"
 ENROLMENT_TYPE = b"Enrolment(address owner,bytes32 holders,uint256 number)"
 ENROLMENT_NAME = b"tinyren EDIL"
 TRUST_TYPE = b"Trust(address owner,address key,uint256 number)"
@@ -74,6 +75,18 @@ def binding_digest(keccak, chain_id, contract, deed, device, owner, board, nonce
         LocalError: a field does not fit its type.
     """
     struct = hash_struct(keccak, BINDING_TYPE, deed, device, owner, board_word(board), nonce, deadline)
+    return digest(keccak, hash_domain(keccak, BINDING_NAME, chain_id, contract), struct)
+
+
+def release_digest(keccak, chain_id, contract, device, owner, boot) -> bytes:
+    """Digest of a Release (WIRE.md, section 13) -> 32 bytes.
+
+    Args:
+        chain_id, boot: int. contract, device, owner: 20 bytes each.
+    Raises:
+        LocalError: a field does not fit its type.
+    """
+    struct = hash_struct(keccak, RELEASE_TYPE, device, owner, boot)
     return digest(keccak, hash_domain(keccak, BINDING_NAME, chain_id, contract), struct)
 
 

@@ -37,25 +37,17 @@ _QUIET_MS = const(100)
 QUIET_LIMIT_MS = const(2000)
 _BACKOFF_MS = const(500)
 _BACKOFF_LIMIT_MS = const(16000)
+_REENTER_MS = const(1200)  # QEMU takes a second to connect a UART again
 
 _OUT_BYTES = const(704)
 _SUBSCRIBE_TOPICS = const(8)  # a packet: a topic of a device has up to 56 bytes
 _OUT_RESERVE_BYTES = const(64)
-
-
-class Message:
-    """A published message that waits for its PUBACK."""
-
-    def __init__(self, packet_id, packet):
-        self.packet_id = packet_id
-        self.packet = packet
-        self.is_sent = False
-        self.sent_ms = 0
+_NOT_THIS_ACCOUNT = (b"\x00\x04", b"\x00\x05")
 
 
 class Client:
-    """counts (dict of int), sessions (how often ONLINE was reached), state, and cause (which of counts the last failure
-    is in; "" before one).
+    """counts (dict of int), sessions (how often ONLINE was reached), state, cause (which of counts the last failure is
+    in; "" before one) and account (user, password), None for a stranger.
     """
 
     def __init__(self, client_id: str, will_topic: str, topics, deliver, entropy, now_ms: int):
@@ -69,8 +61,11 @@ class Client:
         self.state = WAITING
         self.sessions = 0
         self.cause = ""
-        self.counts = {"connect": 0, "dropped": 0, "lost": 0, "oversize": 0, "protocol": 0, "stuck": 0, "timeout": 0}
-        self._connect = packets.connect(client_id, _KEEPALIVE_S, will_topic)
+        self.counts = {
+            "connect": 0, "dropped": 0, "lost": 0, "oversize": 0, "protocol": 0, "refused": 0, "stuck": 0, "timeout": 0
+        }  # fmt: skip
+        self.account = None
+        self._connect = self._as_stranger = packets.connect(client_id, _KEEPALIVE_S, will_topic)
         self._topics = topics
         self._deliver = deliver
         self._entropy = entropy
@@ -103,7 +98,7 @@ class Client:
         if len(self._queue) == QUEUE:
             self._queue.pop(0)
             self.counts["dropped"] += 1
-        self._queue.append(Message(packet_id, packet))
+        self._queue.append(packets.Message(packet_id, packet))
         self._pump(now_ms)
         return packet_id
 
@@ -119,6 +114,13 @@ class Client:
     def forget(self, packet_id: int):
         """Take a message that is worth nothing any more out of the queue."""
         self._queue = [message for message in self._queue if message.packet_id != packet_id]
+
+    def enter(self, client_id: str, will_topic: str, account, now_ms: int):
+        """Come back as this account, (user, password), from now on; refused, as a stranger again."""
+        self.account = account
+        self._connect = packets.connect(client_id, _KEEPALIVE_S, will_topic, account)
+        self._put(packets.DISCONNECT, now_ms)
+        self._wait(_REENTER_MS, now_ms)
 
     # For the link
 
@@ -188,17 +190,19 @@ class Client:
     def _fail(self, cause, now_ms):
         self.counts[cause] += 1
         self.cause = cause
-        self.state = WAITING
-        self._is_pinging = False
         self._out_start = self._out_end = 0
-        for message in self._queue:
-            if message.is_sent:
-                message.is_sent = False
-                packets.mark_duplicate(message.packet)
         backoff_ms = min(_BACKOFF_LIMIT_MS, _BACKOFF_MS << min(max(self._attempts - 1, 0), 8))
         chance = bytearray(2)
         self._entropy(chance)
-        self._due_ms = ticks.add(now_ms, backoff_ms // 2 + (backoff_ms // 2 * (chance[0] << 8 | chance[1]) >> 16))
+        self._wait(backoff_ms // 2 + (backoff_ms // 2 * (chance[0] << 8 | chance[1]) >> 16), now_ms)
+
+    def _wait(self, pause_ms, now_ms):
+        """Until the next CONNECT."""
+        self.state = WAITING
+        self._is_pinging = False
+        for message in self._queue:
+            message.unsend()
+        self._due_ms = ticks.add(now_ms, pause_ms)
         self._in_ms = now_ms
 
     def _reply_ms_left(self, now_ms):
@@ -226,6 +230,9 @@ class Client:
             self.state = SUBSCRIBING
             self._granted = 0
             self._subscribe(now_ms)
+        elif kind == packets.CONNACK and self.state == CONNECTING and self.account and bytes(body) in _NOT_THIS_ACCOUNT:
+            self.account, self._connect = None, self._as_stranger
+            self._fail("refused", now_ms)
         elif kind == packets.SUBACK and self.state == SUBSCRIBING and self._is_granted(body):
             self._granted += len(body) - 2
             if self._granted < len(self._topics):

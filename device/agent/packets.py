@@ -14,16 +14,20 @@ PUBACK = const(0x40)
 SUBACK = const(0x90)
 PINGRESP = const(0xD0)
 PINGREQ = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"
 
 _DUP = const(0x08)
 _CLEAN_WILL_QOS1 = const(0x0E)
+_USER_PASSWORD = const(0xC0)
 _MAX_REMAINING = const(0x0FFFFFFF)
 
 
-def connect(client_id: str, keepalive_s: int, will_topic: str) -> bytes:
-    """CONNECT with a clean session and an empty will of QoS 1, not retained."""
-    head = b"\x00\x04MQTT\x04" + bytes([_CLEAN_WILL_QOS1]) + keepalive_s.to_bytes(2, "big")
-    return bytes(_packet(0x10, head + _string(client_id) + _string(will_topic) + b"\x00\x00"))
+def connect(client_id: str, keepalive_s: int, will_topic: str, account=()) -> bytes:
+    """CONNECT with a clean session and an empty will of QoS 1, not retained. account: (user, password), () for none."""
+    flags = _CLEAN_WILL_QOS1 | (_USER_PASSWORD if account else 0)
+    head = b"\x00\x04MQTT\x04" + bytes([flags]) + keepalive_s.to_bytes(2, "big")
+    strings = [client_id, will_topic, ""] + list(account)  # MicroPython has no * here
+    return bytes(_packet(0x10, head + b"".join([_string(text) for text in strings])))
 
 
 def subscribe(packet_id: int, topics) -> bytes:
@@ -39,9 +43,20 @@ def publish(topic: str, payload: bytes, packet_id: int) -> bytearray:
     return _packet(PUBLISH | 0x02, _string(topic) + packet_id.to_bytes(2, "big") + payload)
 
 
-def mark_duplicate(packet: bytearray):
-    """Set DUP on a PUBLISH that is sent again."""
-    packet[0] |= _DUP
+class Message:
+    """A published message (bytearray) that waits for its PUBACK; who sends it notes when."""
+
+    def __init__(self, packet_id: int, packet):
+        self.packet_id = packet_id
+        self.packet = packet
+        self.is_sent = False
+        self.sent_ms = 0
+
+    def unsend(self):
+        """The connection on which it was sent is gone: it is to be sent again, and marked as a duplicate then."""
+        if self.is_sent:
+            self.is_sent = False
+            self.packet[0] |= _DUP
 
 
 def puback(packet_id: int) -> bytes:

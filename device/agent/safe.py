@@ -1,13 +1,13 @@
 """The agent of safe mode: it announces itself, takes updates and tells why it is here; it samples and signs no work."""
 
-from . import mqtt, wire
+from . import account, mqtt, wire
 from .errors import StoreError, WireError
 from .identity import Identity, new_secret
 from .install import Install
 from .store import Store
 from .topics import Topics
 
-NAMES = ("trust", "manifest", "chunk")
+NAMES = ("account", "trust", "manifest", "chunk")
 SOURCE = "none: safe mode"
 
 _NO_MODEL = b"\x01\x55\x12\x20" + bytes(32)
@@ -56,7 +56,10 @@ class Safe:
             name = self._topics.name_of(topic)
             if name is None:
                 raise WireError("malformed", "topic: got another, wanted one of this device")
-            self.install.receive(name, payload, now_ms)
+            if name == "account":
+                account.enter(self.client, self.identity, payload, now_ms)
+            else:
+                self.install.receive(name, payload, now_ms)
         except WireError:
             self.counts["refused"] += 1
         except (OSError, StoreError):

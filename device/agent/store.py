@@ -78,11 +78,13 @@ class Store:
         Raises:
             StoreError: it could not be stored; the owner is what it was.
         """
-        before = bytes(self._record)
-        self._record[3] = 1
-        self._record[_OWNER:_NUMBER] = owner
-        self._keep("owner", before)
+        self._put_owner(1, owner)
         self.owner = bytes(owner)
+
+    def release(self):
+        """Forget the owner; raises as bind does."""
+        self._put_owner(0, bytes(20))
+        self.owner = None
 
     def enrol(self, number: int):
         """Store the number of an enrolment (u32, above the stored one), and round 0 with it; raises as bind does."""
@@ -99,6 +101,12 @@ class Store:
         self._keep("round", before)
         self._keep("round", before)
         self.round = round_
+
+    def _put_owner(self, is_owned, owner):
+        before = bytes(self._record)
+        self._record[3] = is_owned
+        self._record[_OWNER:_NUMBER] = owner
+        self._keep("owner", before)
 
     def _keep(self, name, before):
         """Write _record; if it cannot be, what it holds is `before` again."""

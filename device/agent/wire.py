@@ -237,6 +237,20 @@ def decode_bound(frame: bytes) -> tuple[int, bytes]:
     return nonce, signature
 
 
+# Account
+
+
+def encode_account(gateway: bytes) -> bytes:
+    """Message on tinyren/ID/account: the gateway's compressed public key, 33 bytes -> bytes."""
+    return encode_checked([gateway], decode_account)
+
+
+def decode_account(frame: bytes) -> bytes:
+    """Message on tinyren/ID/account -> the gateway's key, 33 bytes, not yet known to be a point. Raises WireError."""
+    (gateway,) = take_fields(cbor.decode(frame, SMALL_MAX_BYTES), "account", (bytes,))
+    return check_bytes(gateway, "key", 33)
+
+
 # Samples
 
 

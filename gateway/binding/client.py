@@ -1,7 +1,7 @@
 """A gateway's binding routes (binding_http.py) for `tinyren bind`; believes nothing that it is told to sign.
 
 The key signs only a Binding of this site's contract, of the deed that was named, of the device on the label,
-and for the key's own address; what differs is refused and nothing is signed.
+and for the key's own address, or a Release of the device that was named; what differs is refused and nothing is signed.
 """
 
 import json
@@ -13,12 +13,15 @@ from coincurve import PrivateKey
 
 from gateway import curve
 from gateway.binding.pending import Binding, Refused, read_typed_data
+from gateway.binding.releasing import Release
 from gateway.edil.client import printable
+from gateway.errors import Exit
 from gateway.labels import payload
 from gateway.oracle.epoch import sign_digest
 
 TIMEOUT_S = 180  # the gateway waits for the device, and up to 120 s for a block
 MAX_ANSWER_BYTES = 64 << 10
+CODES = {"chain": Exit.CHAIN, "silent": Exit.TIMEOUT, "device": Exit.TRUST, "malformed": Exit.TRUST}  # by reason
 
 
 class GatewayAway(Exception):
@@ -40,6 +43,32 @@ def bind(url: str, label: str, deed: int, key: PrivateKey, contract: bytes) -> d
     _compare(binding, label, deed, curve.address_of(key.secret), contract)
     signature = sign_digest(binding.digest(), key)
     return _post(url, "sign", {"token": _text(found, "token"), "signature": "0x" + signature.hex()})
+
+
+def release(url: str, device: bytes, key: PrivateKey, contract: bytes) -> dict[str, Any]:
+    """Have a device that the chain released forget its owner, `key`: {"device", "boot"}.
+
+    Args:
+        url, contract: as of bind. device: 20 bytes.
+    Raises:
+        Refused, GatewayAway: as bind.
+    """
+    named = {"device": "0x" + device.hex(), "owner": "0x" + curve.address_of(key.secret).hex()}
+    typed = _post(url, "release", named)
+    try:
+        chain_id, boot = int(typed["domain"]["chainId"]), int(typed["message"]["boot"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise GatewayAway(f"{url}: wanted a Release to sign") from error
+    wanted = Release(chain_id, contract, device, curve.address_of(key.secret), boot)
+    if typed != wanted.typed_data():
+        raise Refused("malformed", "the gateway wants something else signed than was asked for: nothing was signed")
+    signature = sign_digest(wanted.digest(), key)
+    return _post(url, "released", {**named, "boot": boot, "signature": "0x" + signature.hex()})
+
+
+def identify(url: str, device: bytes, seconds: int) -> None:
+    """Have a device blink; raises as bind."""
+    _post(url, "identify", {"device": "0x" + device.hex(), "seconds": seconds})
 
 
 def _compare(binding: Binding, label: str, deed: int, owner: bytes, contract: bytes) -> None:

@@ -51,24 +51,32 @@ class Binding:
 
     def typed_data(self) -> dict[str, Any]:
         """The JSON that a wallet takes by eth_signTypedData_v4; numbers of the message are decimal text."""
-        return {
-            "types": {"EIP712Domain": _members(eip712.DOMAIN_TYPE), "Binding": _members(eip712.BINDING_TYPE)},
-            "primaryType": "Binding",
-            "domain": {
-                "name": eip712.BINDING_NAME.decode(),
-                "version": eip712.VERSION.decode(),
-                "chainId": self.chain_id,
-                "verifyingContract": _hex(self.contract),
-            },
-            "message": {
-                "deed": str(self.deed),
-                "device": _hex(self.device),
-                "owner": _hex(self.owner),
-                "board": _hex(eip712.board_word(self.board)),
-                "nonce": str(self.nonce),
-                "deadline": str(self.deadline_s),
-            },
+        message = {
+            "deed": str(self.deed),
+            "device": _hex(self.device),
+            "owner": _hex(self.owner),
+            "board": _hex(eip712.board_word(self.board)),
+            "nonce": str(self.nonce),
+            "deadline": str(self.deadline_s),
         }
+        return typed_data_of("Binding", eip712.BINDING_TYPE, self.chain_id, self.contract, message)
+
+
+def typed_data_of(
+    name: str, encoded_type: bytes, chain_id: int, contract: bytes, message: dict[str, str]
+) -> dict[str, Any]:
+    """A struct of the Devices contract's domain as eth_signTypedData_v4 takes it; contract: 20 bytes."""
+    return {
+        "types": {"EIP712Domain": _members(eip712.DOMAIN_TYPE), name: _members(encoded_type)},
+        "primaryType": name,
+        "domain": {
+            "name": eip712.BINDING_NAME.decode(),
+            "version": eip712.VERSION.decode(),
+            "chainId": chain_id,
+            "verifyingContract": _hex(contract),
+        },
+        "message": message,
+    }
 
 
 def read_typed_data(value: Any) -> Binding:

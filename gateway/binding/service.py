@@ -22,7 +22,9 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from device.agent import wire
+from gateway.binding.lights import Lights
 from gateway.binding.pending import VALID_S, Binding, Pending, PendingBindings, Refused
+from gateway.binding.releasing import Releasing
 from gateway.binding.tries import Tries
 from gateway.chain import Chain, ChainError
 from gateway.errors import CommandError
@@ -46,6 +48,9 @@ class BindingService:
         devices: what the registry knows, by id; read at each step.
         publish: (topic, payload). say: tells a person. on_change: called after a binding is on the chain.
         clock_s: seconds, monotonic. wall_s: seconds since 1970.
+
+    Attributes:
+        releasing, lights: of the same devices.
     """
 
     def __init__(
@@ -63,6 +68,8 @@ class BindingService:
         self._publish, self._say, self._on_change = publish, say, on_change
         self._clock_s, self._wall_s = clock_s, wall_s
         self._pending, self._tries = PendingBindings(), Tries()
+        self.releasing = Releasing(settlement, devices, publish, say, on_change, clock_s)
+        self.lights = Lights(devices, publish, clock_s)
         self._codes_lock, self._news = threading.Lock(), threading.Condition()
 
     def find(self, text: str) -> dict[str, Any]:
@@ -121,10 +128,18 @@ class BindingService:
         return self._put_on_chain(binding, signature, self._co_sign(token, binding))
 
     def answer(self, device: bytes, nonce: int, signature: bytes) -> None:
-        """A device answered a bind message."""
+        """A device answered a bind or a release message."""
+        if self.releasing.answer(device, nonce, signature):
+            return
         with self._news:
             if self._pending.answer(device, nonce, signature):
                 self._news.notify_all()
+
+    def show(self, token: str, seconds: int) -> None:
+        """Have the device of `find` blink; raises Refused."""
+        with self._news:
+            device = self._pending.get(token, self._clock_s()).device
+        self.lights.identify(device, seconds)
 
     def _labelled(self, text: str) -> Labelled:
         """The label in our books that a text is of, its code compared."""
@@ -205,7 +220,7 @@ class BindingService:
                 return pending.device_signature
             if pending:
                 raise Refused("device", "the device answers with another key than its label's: do not use it")
-        what = "switch it on and try again; one that was bound to another owner before signs for that owner only"
+        what = "switch it on and try again; one that another owner had before signs for that owner until released"
         raise Refused("silent", f"the device did not answer within {ANSWER_S:g} s: {what}")
 
     def _put_on_chain(self, binding: Binding, owner_signature: bytes, device_signature: bytes) -> dict[str, Any]:

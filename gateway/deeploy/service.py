@@ -144,6 +144,16 @@ class Deeploy:
                 for known in self._known()
             ]
 
+    def updates(self, device: bytes) -> list[dict[str, Any]]:
+        """What a device said last of each kind: kind, sequence, state in a word, reason, when (JSON values)."""
+        with self._lock:
+            seen = self._observed().get(device)
+        return statuses.told(seen) if seen else []
+
+    def outputs(self) -> dict[bytes, tuple[int, bytes, int]]:
+        """The last output that each device told: its number, int8 values, when in ms."""
+        return dict(self._outputs)
+
     def about(self, signer: bytes) -> dict[str, Any]:
         """What a client needs to make documents: domain, keys, the signer's next nonce, sequences, devices, jobs."""
         with self._lock:

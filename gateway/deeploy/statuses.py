@@ -14,6 +14,31 @@ Leading = Mapping[tuple[bytes, int], str]
 KIND_NAMES = {decide.MODEL: "model", decide.AGENT: "agent"}
 
 
+STATE_NAMES = {
+    decide.FETCHING: "fetching",
+    decide.TRYING: "on trial",
+    decide.CONFIRMED: "confirmed",
+    decide.REFUSED: "refused",
+    decide.FAILED: "failed",
+    decide.SAFE: "safe mode",
+}
+
+
+def told(seen: Observed) -> list[dict[str, Any]]:
+    """What a device said last of each kind of manifest, JSON values."""
+    return [
+        {
+            "kind": KIND_NAMES[kind],
+            "sequence": progress.sequence,
+            "state": STATE_NAMES.get(progress.state, "unknown"),
+            "reason": progress.reason,
+            "at_ms": progress.at_ms,
+        }
+        for kind, progress in seen.kinds.items()
+        if progress.sequence
+    ]
+
+
 def phases(job: Desired, leading: Leading, observed: Mapping[bytes, Observed], now_ms: int) -> dict[bytes, str]:
     """The phase of each device that follows a job (reconcile.phase)."""
     followers = decide.led(job, observed, leading)

@@ -168,7 +168,10 @@ class Page:
 
     def changed(self, after: int, timeout_s: float) -> int:
         time.sleep(min(timeout_s, 1.0))
-        return after + 1
+        return max(after + 1, int(time.monotonic()))
+
+    def detail(self, what: str, name: str = "") -> None:
+        return None
 
     def rpc(self, method: str, params: Any) -> Any:
         raise NotImplementedError("the demo has no chain")

@@ -6,9 +6,9 @@ const SCAN_MS = 60_000;
 let found = null;
 
 function say(text, kind = "") {
-  part("said").hidden = false;
-  part("said").className = `card ${kind}`;
-  part("said").textContent = text;
+  part("told").hidden = false;
+  part("told").className = `card ${kind}`;
+  part("told").textContent = text;
 }
 
 async function post(name, body) {
@@ -39,6 +39,7 @@ async function find() {
   found = await post("find", { label: part("label").value.trim() });
   part("device").textContent = found.device;
   part("board").textContent = found.board;
+  part("show").hidden = !found.is_here;
   part("here").textContent = found.is_here ? "It has been heard here." : "It has not been heard here yet: switch it on.";
   part("bind").hidden = false;
   say("The label is good.");
@@ -59,6 +60,11 @@ async function bind() {
   const done = await post("sign", { token: found.token, signature });
   part("find").hidden = part("bind").hidden = true;
   say(`${done.device}\nis bound to deed ${done.deed}. Its label is used up.`, "good");
+}
+
+async function show() {
+  await post("show", { token: found.token });
+  say("It blinks for 10 seconds, if it has a light.", "good");
 }
 
 async function scan() {
@@ -90,6 +96,7 @@ part("find").addEventListener("submit", (event) => {
   event.preventDefault();
   step("Looking for the device…", find);
 });
+part("show").addEventListener("click", () => step("Asking the device to blink…", show));
 part("bind").addEventListener("submit", (event) => {
   event.preventDefault();
   step("Waiting for your wallet…", bind);

@@ -1,90 +1,58 @@
-// Keeps the page in step with /events: changes only the nodes that differ, so that focus and selection stay.
+// What HTMX leaves to do: times that count, the state of the link, and what is said aloud. It decides nothing.
 "use strict";
 
-const live = document.getElementById("live");
-const link = document.getElementById("link");
-const said = document.getElementById("said");
-const RETRY_MS = 5000;
+const KEPT_FIELDS = ["value", "checked", "selected", "open"];
 let clockOffsetMs = 0;
 
-function matchAttributes(old, fresh) {
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-}
+const now = () => document.getElementById("now");
 
-function match(old, fresh) {
-  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
-  if (old.nodeType === Node.TEXT_NODE) {
-    if (old.data !== fresh.data) old.data = fresh.data;
-    return;
-  }
-  if (old.nodeType !== Node.ELEMENT_NODE) return;
-  matchAttributes(old, fresh);
-  matchChildren(old, fresh);
-}
+// A morph brings what the gateway says and leaves what the reader typed, ticked or opened.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+  !(KEPT_FIELDS.includes(name) && ["INPUT", "SELECT", "OPTION", "DETAILS"].includes(node.nodeName));
 
-function matchChildren(old, fresh) {
-  const before = [...old.childNodes], after = [...fresh.childNodes];
-  after.forEach((node, index) => (index < before.length ? match(before[index], node) : old.append(node)));
-  before.slice(after.length).forEach((node) => node.remove());
-}
-
-function ago(seconds) {
-  if (seconds < 90) return `${seconds} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  return `${Math.round(seconds / 3600)} h ago`;
+function duration(seconds) {
+  if (seconds < 120) return `${seconds}\u202fs`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}\u202fmin`;
+  return seconds < 172800 ? `${Math.floor(seconds / 3600)}\u202fh` : `${Math.floor(seconds / 86400)}\u202fdays`;
 }
 
 function tick() {
-  const now = Date.now() + clockOffsetMs;
-  const windowMs = Number(document.getElementById("now").dataset.window);
+  if (!now()) return;
+  const windowMs = Number(now().dataset.window);
   for (const time of document.querySelectorAll("time.ago")) {
-    const ageMs = Math.max(0, now - Number(time.dataset.ms));
-    const text = ago(Math.floor(ageMs / 1000));
+    const ageMs = Math.max(0, Date.now() + clockOffsetMs - Number(time.dataset.ms));
+    const text = ageMs < 1000 ? "now" : `${duration(Math.floor(ageMs / 1000))} ago`;
     if (time.textContent !== text) time.textContent = text;
-    time.classList.toggle("late", ageMs > 2 * windowMs && !time.classList.contains("past"));
+    time.classList.toggle("late", time.classList.contains("live") && ageMs > 2 * windowMs);
   }
 }
 
-function say() {
-  const text = document.getElementById("now").dataset.said;
-  if (said.textContent !== text) said.textContent = text;
-}
-
-function show({ now_ms, html }) {
-  const fresh = document.createElement("template");
-  fresh.innerHTML = html;
-  matchChildren(live, fresh.content);
-  clockOffsetMs = now_ms - Date.now();
-  tick();
-  say();
-}
-
-function setLink(text, lost) {
+function setLink(text, isLost) {
+  const link = document.getElementById("link");
+  if (!link) return;
   if (link.textContent !== text) link.textContent = text;
-  link.classList.toggle("lost", lost);
+  link.classList.toggle("lost", isLost);
 }
 
-function listen() {
-  const events = new EventSource("/events");
-  events.onopen = () => setLink("live", false);
-  events.onmessage = (event) => show(JSON.parse(event.data));
-  events.onerror = () => {
-    setLink("gateway not reached", true);
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
-  };
+function synchronise() {
+  if (!now()) return;
+  clockOffsetMs = Number(now().dataset.now) - Date.now();
+  tick();
+  say(now().dataset.said);
 }
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("button.copy");
-  if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
-  button.classList.add("copied");
-  said.textContent = "copied";
-  setTimeout(() => button.classList.remove("copied"), 1200);
+document.addEventListener("htmx:afterSwap", () => {
+  synchronise();
+  document.dispatchEvent(new Event("shown"));
+});
+document.addEventListener("htmx:sseOpen", () => setLink("live", false));
+for (const name of ["htmx:sseError", "htmx:sendError"]) {
+  document.addEventListener(name, () => setLink("gateway not reached", true));
+}
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.xhr.status === 401) location.assign("/admin");
+  else setLink("what this page showed is gone: reload it", true);
 });
 
-clockOffsetMs = Number(document.getElementById("now").dataset.now) - Date.now();
-tick();
+synchronise();
 setInterval(tick, 1000);
-listen();

@@ -1,0 +1,1 @@
+"""The gateway as a Debian package; `build` makes it, `pages` writes its manual and completion, `files` is data."""

@@ -1,0 +1,1 @@
+"""What each page prints of a snapshot, pure: no clock, no store, no request."""
