@@ -13,14 +13,14 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from device.agent.eip712 import binding_digest
-from gateway import accounts, escrow
-from gateway.chain import Chain, Contract, Receipt, address_of, open_embedded
+from gateway.chain.chain import Chain, Contract, Receipt, address_of, open_embedded
 from gateway.curve import keccak
 from gateway.oracle import merkle
 from gateway.oracle.epoch import root_digest, sign_digest
 from gateway.oracle.statements import Root
-from gateway.settlement import EPOCH_CAP_WEI, NOBODY, Settlement, deploy
-from gateway.settlement_tree import Leaves, add_epoch
+from gateway.settlement import accounts, escrow
+from gateway.settlement.settlement import EPOCH_CAP_WEI, NOBODY, Settlement, deploy
+from gateway.settlement.tree import Leaves, add_epoch
 
 SNAPSHOT = Path(__file__).parent / "gas.json"
 DEADLINE = 2**40

@@ -5,34 +5,34 @@ import json
 import sys
 from pathlib import Path
 
-from gateway.account_commands import add_account
-from gateway.arguments import new_progress, positive, print_json
-from gateway.audit_commands import add_audit
-from gateway.bind_commands import add_bind
-from gateway.config_commands import add_config
-from gateway.conformance_commands import add_conformance
-from gateway.cstore_commands import add_cstore
-from gateway.deed_commands import add_deed
-from gateway.earnings_commands import add_earnings
+from gateway.commands.account import add_account
+from gateway.commands.arguments import new_progress, positive, print_json
+from gateway.commands.audit import add_audit
+from gateway.commands.bind import add_bind
+from gateway.commands.config import add_config
+from gateway.commands.conformance import add_conformance
+from gateway.commands.cstore import add_cstore
+from gateway.commands.deed import add_deed
+from gateway.commands.earnings import add_earnings
+from gateway.commands.escrow import add_escrow
+from gateway.commands.flash import add_flash
+from gateway.commands.further import add_further
+from gateway.commands.gateway import add_gateway
+from gateway.commands.job import add_job
+from gateway.commands.label import add_label
+from gateway.commands.model import add_model
+from gateway.commands.provision import add_provision
+from gateway.commands.r1fs import add_r1fs
+from gateway.commands.relay import add_relay
+from gateway.commands.release import add_release
+from gateway.commands.run import add_run
+from gateway.commands.settings import add_settings
+from gateway.commands.simulate import add_simulate
+from gateway.commands.up_arguments import add_up
+from gateway.commands.vote import add_vote
+from gateway.commands.work import add_work
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
-from gateway.escrow_commands import add_escrow
-from gateway.flash_commands import add_flash
-from gateway.further_commands import add_further
-from gateway.gateway_commands import add_gateway
-from gateway.job_commands import add_job
-from gateway.label_commands import add_label
-from gateway.model_commands import add_model
-from gateway.provision_commands import add_provision
-from gateway.r1fs_commands import add_r1fs
-from gateway.relay_commands import add_relay
-from gateway.release_commands import add_release
-from gateway.run_commands import add_run
-from gateway.settings_commands import add_settings
-from gateway.simulate_commands import add_simulate
-from gateway.up_arguments import add_up
-from gateway.vote_commands import add_vote
-from gateway.work_commands import add_work
 
 VERSION = "0.1.0"
 
@@ -119,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_setup(arguments: argparse.Namespace) -> int:
+    from gateway.commands.up import set_up
     from gateway.system import NEEDS_OF_TESTS, ensure_packages
-    from gateway.up import set_up
 
     progress = new_progress()
     if arguments.tests:
@@ -135,7 +135,7 @@ def run_setup(arguments: argparse.Namespace) -> int:
 
 
 def run_up(arguments: argparse.Namespace) -> int:
-    from gateway.up import summary, up
+    from gateway.commands.up import summary, up
 
     progress = new_progress()
     result = up(arguments, progress)
@@ -148,8 +148,8 @@ def run_up(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    from gateway.verify_report import as_json, report
-    from gateway.verify_site import verify_site
+    from gateway.verify.report import as_json, report
+    from gateway.verify.site import verify_site
 
     result = verify_site(arguments.site, arguments.epoch, arguments.rpc)
     print(as_json(result) if arguments.json else report(result))
@@ -157,15 +157,15 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_emulate(arguments: argparse.Namespace) -> int:
-    from gateway.emulate import emulate
+    from gateway.commands.emulate import emulate
 
     return emulate(arguments, new_progress())
 
 
 def run_bench(arguments: argparse.Namespace) -> int:
-    from gateway.bench import bench
-    from gateway.bench_table import table
-    from gateway.up import set_up
+    from gateway.benchmarks.bench import bench
+    from gateway.benchmarks.table import table
+    from gateway.commands.up import set_up
 
     progress = new_progress()
     result = bench(progress, set_up(progress), arguments.models)

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, TextIO
 
-from gateway import logs
+from gateway.monitoring import logs
 
 BAR_WIDTH = 24
 

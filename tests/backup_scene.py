@@ -5,12 +5,13 @@ from contextlib import closing
 
 from coincurve import PrivateKey
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.edge import backup_file, restore
 from gateway.edge.backup_file import Member, Secret
-from gateway.evidence import Evidence, Window
-from gateway.registry import Registry
-from gateway.site_file import Site
+from gateway.intake.evidence import Evidence, Window
+from gateway.intake.registry import Registry
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from gateway.storage.embedded import Embedded
 
 KEY = Secret(key=PrivateKey(b"\x01" * 32))

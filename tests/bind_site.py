@@ -4,15 +4,16 @@ from coincurve import PrivateKey
 from eth_utils.address import to_checksum_address
 
 from device.agent import eip712, wire
-from gateway import chain as chains
-from gateway import curve, settlement
+from gateway import curve
 from gateway.binding.pending import read_typed_data
 from gateway.binding.service import BindingService
+from gateway.chain import chain as chains
+from gateway.intake.registry import Device
 from gateway.labels import payload
 from gateway.labels.codes import Codes, new_code
 from gateway.labels.payload import Label
 from gateway.oracle.epoch import sign_digest
-from gateway.registry import Device
+from gateway.settlement import settlement
 
 PAYER, OWNER, OTHER, DEVICE, SECOND, *ORACLES = (PrivateKey.from_int(number) for number in range(1, 9))
 BOARD = "cpython"

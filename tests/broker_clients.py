@@ -5,7 +5,7 @@ import threading
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.bus import Bus
+from gateway.broker.bus import Bus
 
 WAIT_S = 10
 

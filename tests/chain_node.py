@@ -4,7 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from gateway.chain import ChainError
+from gateway.chain.chain import ChainError
 
 
 class Node:

@@ -3,7 +3,7 @@
 test_contracts.py runs them on the contracts, test_contract_mutants.py on broken ones, to show that they bite.
 """
 
-from gateway.chain import address_of
+from gateway.chain.chain import address_of
 from tests.contract_scene import (
     ANYONE,
     BINDING,

@@ -12,9 +12,9 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from gateway.chain import Chain, ChainError, Contract, address_of, open_embedded
+from gateway.chain.chain import Chain, ChainError, Contract, address_of, open_embedded
 from gateway.oracle import merkle
-from gateway.settlement import Settlement, deploy
+from gateway.settlement.settlement import Settlement, deploy
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DEADLINE = 2**40

@@ -2,8 +2,10 @@
 
 import json
 
-from gateway import cli, escrow, ledger, site_file
-from gateway.settlement_tree import Leaves, Trees, add_epoch
+from gateway import cli
+from gateway.settlement import escrow, ledger
+from gateway.settlement.tree import Leaves, Trees, add_epoch
+from gateway.site import site_file
 from tests.chain_node import Node
 from tests.contract_scene import ANYONE, OWNERS, PAYER, key, make_scene
 

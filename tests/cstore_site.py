@@ -10,7 +10,7 @@ import pytest
 from coincurve import PrivateKey
 
 from gateway import curve
-from gateway.nats_cluster import NatsCluster, NatsMissing
+from gateway.broker.nats_cluster import NatsCluster, NatsMissing
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_nats_options import parse_url
 from gateway.storage.cstore_record import Access

@@ -8,7 +8,7 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from device.agent import suit
-from gateway import cli, curve, site_file
+from gateway import cli, curve
 from gateway.deeploy import compose, requests, spec
 from gateway.deeploy.deeploy_http import routes
 from gateway.deeploy.desired import DesiredStore
@@ -17,8 +17,9 @@ from gateway.deeploy.requests import Request
 from gateway.deeploy.service import Deeploy
 from gateway.deeploy.trust import Trust
 from gateway.deeploy.workload_jobs import WorkloadJobs
-from gateway.registry import Device
-from gateway.site_file import Site
+from gateway.intake.registry import Device
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_sqlite import SqliteEngine
 from gateway.storage.embedded import Embedded

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gateway.registry import Device
+from gateway.intake.registry import Device
 from tests.edil_rounds import MODEL, Gateway
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ from gateway.aggregation import rings
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.service import Aggregation
 from gateway.edil.keys import derive_device_key
-from gateway.registry import Device
+from gateway.intake.registry import Device
 
 DOMAIN = 31337, bytes(range(20))
 MODEL = bytes.fromhex("01551220") + bytes(32)

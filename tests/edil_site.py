@@ -7,7 +7,7 @@ from gateway import curve
 from gateway.aggregation import messages
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.service import Aggregation
-from gateway.registry import Device
+from gateway.intake.registry import Device
 from tests.edil_scene import CHAIN_ID, CONTRACT, GATEWAY, NOW_MS
 from tests.edil_web import serve_edil
 

@@ -4,13 +4,14 @@ import cbor2
 from coincurve import PrivateKey
 
 from device.agent import wire
-from gateway import curve, windows
-from gateway.bus import Token
-from gateway.epochs import ChainAway, Epochs
-from gateway.evidence import Evidence, heartbeats_path, read
-from gateway.ingest import Ingest
-from gateway.intake import Intake
-from gateway.registry import Registry
+from gateway import curve
+from gateway.broker.bus import Token
+from gateway.intake import windows
+from gateway.intake.epochs import ChainAway, Epochs
+from gateway.intake.evidence import Evidence, heartbeats_path, read
+from gateway.intake.ingest import Ingest
+from gateway.intake.intake import Intake
+from gateway.intake.registry import Registry
 
 MODEL = bytes.fromhex("01551220") + bytes(32)
 BLOCK = 7, bytes(range(32))

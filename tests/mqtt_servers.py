@@ -5,9 +5,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from gateway import broker_url
-from gateway.children import end, end_with
-from gateway.nats_cluster import NatsCluster, _free_ports
+from gateway.broker import broker_url
+from gateway.broker.nats_cluster import NatsCluster, _free_ports
+from gateway.site.children import end, end_with
 
 ENVIRONMENT = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"}
 READY_S = 30

@@ -17,16 +17,19 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from device.agent import eip712, wire
-from gateway import chain as chains
-from gateway import curve, evidence, settlement, site_file
-from gateway.broker import Broker
-from gateway.bus import Bus
+from gateway import curve
+from gateway.broker.broker import Broker
+from gateway.broker.bus import Bus
+from gateway.chain import chain as chains
+from gateway.intake import evidence
 from gateway.oracle import epoch, messages
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rpc import ChainReader
 from gateway.oracle.statements import Close, Commitment, Signature
 from gateway.poai import models
-from gateway.settlement_tree import Leaves, encode_leaves
+from gateway.settlement import settlement
+from gateway.settlement.tree import Leaves, encode_leaves
+from gateway.site import site_file
 from tests.chain_node import Node
 
 ROOT = Path(__file__).parent.parent

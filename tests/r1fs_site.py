@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.r1fs_serve import listen, server
+from gateway.commands.r1fs_serve import listen, server
 from gateway.storage.cid import DAG_PB, cid_of, encode_text
 from gateway.storage.embedded import Embedded
 

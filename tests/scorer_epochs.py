@@ -16,16 +16,16 @@ from typing import Any
 
 import cbor2
 
-from gateway import evidence
+from gateway.intake import evidence
 from gateway.oracle.at_close import AtClose
 from gateway.oracle.epoch import Verdict, verdict
 from gateway.oracle.rewards import Deed
 from gateway.poai import jobs
 from gateway.poai.models import Models
 from gateway.poai.simulated import INPUT_BYTES, KEPT, MODEL, run
-from gateway.settlement_tree import Leaves
-from gateway.verify import Result, verify_epoch
-from gateway.verify_read import Job
+from gateway.settlement.tree import Leaves
+from gateway.verify.read import Job
+from gateway.verify.verify import Result, verify_epoch
 from tests.verify_site import (
     CLOSE_BLOCK,
     IDS,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.chain import address_of
+from gateway.chain.chain import address_of
 from gateway.errors import Exit
-from gateway.settlement_tree import Leaves, add_epoch
+from gateway.settlement.tree import Leaves, add_epoch
 from tests.contract_scene import DEVICES, OWNERS, PAYER, STRANGER, A, B
 from tests.contract_site import R1, Site
 

@@ -14,9 +14,9 @@ from device.agent.errors import WireError
 from device.agent.identity import Identity
 from device.agent.port import Port
 from device.agent.safe import Safe
-from gateway.broker import Broker
-from gateway.device_accounts import POLL_S, DeviceAccounts
-from gateway.registry import Device
+from gateway.broker.broker import Broker
+from gateway.broker.device_accounts import POLL_S, DeviceAccounts
+from gateway.intake.registry import Device
 from tests.broker_clients import Ear
 from tests.test_mqtt_client import CONNACK, SUBACK, drain, online
 

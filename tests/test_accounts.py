@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.accounts import Accounts
-from gateway.chain import address_of
+from gateway.chain.chain import address_of
 from gateway.oracle import merkle
-from gateway.settlement_tree import Leaves, Trees, add_epoch
+from gateway.settlement.accounts import Accounts
+from gateway.settlement.tree import Leaves, Trees, add_epoch
 from tests.contract_scene import ANYONE, OWNERS, A, B, copy_scene, make_scene
 
 RAW = {owner: bytes.fromhex(owner[2:]) for owner in (A, B)}

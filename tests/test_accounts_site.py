@@ -7,7 +7,9 @@ import httpx
 import pytest
 from coincurve import PrivateKey
 
-from gateway import chain, keys, site_file
+from gateway import keys
+from gateway.chain import chain
+from gateway.site import site_file
 from tests.broker_clients import Device
 from tests.up_site import SHORT, Up
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import admin as admins
 from gateway import cli
-from gateway.admin import Admin, open_admin
 from gateway.binding.pending import Refused
 from gateway.binding.tries import FREE
+from gateway.edge import admin as admins
+from gateway.edge.admin import Admin, open_admin
 from gateway.web import app as web
 from gateway.web import sign_in
 from gateway.web.guard import COOKIE, FORWARDED, Guard

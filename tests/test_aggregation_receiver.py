@@ -8,7 +8,7 @@ from ingest_site import Line
 from device.agent import rounds
 from gateway.aggregation import receiver
 from gateway.aggregation.receiver import MAX_PAYLOAD_BYTES, Receiver
-from gateway.bus import Token
+from gateway.broker.bus import Token
 from tests.edil_rounds import DEADLINE_MS, Agent, Gateway
 
 A, B = Agent(1), Agent(2)

@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import agreed, audit_evidence, evidence
+from gateway.audit import evidence as audit_evidence
+from gateway.intake import evidence
 from gateway.oracle import bundles, epoch, messages
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.effects import Fetch
 from gateway.oracle.fetching import Fetching
 from gateway.oracle.statements import Bundle, Close, encode_set, evidence_of
 from gateway.poai import models
-from gateway.settlement_tree import Leaves
+from gateway.settlement import agreed
+from gateway.settlement.tree import Leaves
 from gateway.storage.embedded import Embedded
-from gateway.verify import verify_epoch
+from gateway.verify.verify import verify_epoch
 from tests.test_epoch import CLOSE_BLOCK, DEVICE, HASHES, Chain, SecondScorersChain, any_beat, heartbeat, write
 from tests.test_oracle_bundles import GATEWAY, SECOND, SITE
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import webhook
-from gateway.alerts import HOUR_MS, Heard, Low, judge, news, sentence
-from gateway.webhook import Webhook
+from gateway.monitoring import webhook
+from gateway.monitoring.alerts import HOUR_MS, Heard, Low, judge, news, sentence
+from gateway.monitoring.webhook import Webhook
 
 NOW_MS = 1_000 * HOUR_MS
 

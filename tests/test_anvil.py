@@ -9,10 +9,10 @@ import urllib.request
 
 import pytest
 
-from gateway import sending
-from gateway.chain import ChainError, address_of, connect
+from gateway.chain import sending
+from gateway.chain.chain import ChainError, address_of, connect
 from gateway.oracle import merkle
-from gateway.settlement import Settlement, deploy
+from gateway.settlement.settlement import Settlement, deploy
 from tests.contract_scene import ORACLES, PAYER, A, B, Scene
 
 ANVIL = os.environ.get("TINYREN_ANVIL") or shutil.which("anvil")

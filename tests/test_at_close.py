@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.accounts import Accounts
-from gateway.chain import ChainError
-from gateway.escrow import Escrow
+from gateway.chain.chain import ChainError
 from gateway.oracle.availability import Windows
 from gateway.oracle.rpc import ChainAway, ChainReader, decode_jobs
 from gateway.poai.jobs import MEASURED, VERIFIED
-from gateway.settlement_chain import SettlementChain
+from gateway.settlement.accounts import Accounts
+from gateway.settlement.escrow import Escrow
+from gateway.settlement.read import SettlementChain
 from tests.chain_node import Node
 from tests.contract_scene import OWNERS, A, B, make_scene
 

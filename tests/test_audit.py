@@ -8,15 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import audit_evidence, cli, evidence
-from gateway.audit import Asked, audit, find
-from gateway.audit_evidence import NotHad, fetch, lend
-from gateway.chain import ChainError, address_of
+from gateway import cli
+from gateway.audit import evidence as audit_evidence
+from gateway.audit.audit import Asked, audit, find
+from gateway.audit.evidence import NotHad, fetch, lend
+from gateway.chain.chain import ChainError, address_of
 from gateway.errors import Exit
+from gateway.intake import evidence
 from gateway.oracle import epoch as epochs
 from gateway.oracle.rewards import epoch_reward
-from gateway.settlement import Claim
-from gateway.settlement_tree import Leaves, root_of
+from gateway.settlement.settlement import Claim
+from gateway.settlement.tree import Leaves, root_of
 from gateway.storage.cid import DAG_PB, RAW, cid_from, encode_text
 from gateway.storage.embedded import Embedded
 from gateway.storage.peers import HttpPeer

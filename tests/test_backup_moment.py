@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import evidence
 from gateway.edge import backup, backup_file
 from gateway.errors import CommandError
-from gateway.evidence import Evidence
+from gateway.intake import evidence
+from gateway.intake.evidence import Evidence
 from tests.backup_scene import COSE, KEY, make_site, unpack, window
 
 

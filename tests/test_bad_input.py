@@ -5,13 +5,13 @@ Where the contracts' other tests look closer they are named beside the line.
 
 import pytest
 
-from gateway import escrow
-from gateway.chain import ChainError, address_of
+from gateway.chain.chain import ChainError, address_of
 from gateway.oracle import merkle
 from gateway.oracle.epoch import root_digest, sign_digest, signer_of
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.statements import Root, Signature
-from gateway.settlement_tree import Leaves, Trees
+from gateway.settlement import escrow
+from gateway.settlement.tree import Leaves, Trees
 from tests.contract_scene import (
     ANYONE,
     EVIDENCE,

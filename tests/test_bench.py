@@ -14,9 +14,9 @@ from boards.board import DEFAULT_BOARDS
 from boards.emulator import EmulatorError
 from device.agent import packets, wire
 from gateway import curve
-from gateway.bench import targets
-from gateway.bench_boards import BEATS, check_heartbeat
-from gateway.bench_table import table
+from gateway.benchmarks.bench import targets
+from gateway.benchmarks.boards import BEATS, check_heartbeat
+from gateway.benchmarks.table import table
 from models.qualify import model_name, shipped_models
 
 ROOT = Path(__file__).resolve().parents[1]

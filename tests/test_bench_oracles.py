@@ -1,6 +1,7 @@
 """Messages and bytes of an epoch's agreement on real encodings: they grow as the protocol says, always the same."""
 
-from gateway import bench_oracles, bench_table
+from gateway.benchmarks import oracles as bench_oracles
+from gateway.benchmarks import table as bench_table
 
 
 def test_messages_grow_with_n_and_deliveries_with_its_square(monkeypatch):

@@ -1,6 +1,7 @@
 """The cost of scoring, measured in processes of their own: the work is really done, and shown."""
 
-from gateway import bench_scoring, bench_table
+from gateway.benchmarks import scoring as bench_scoring
+from gateway.benchmarks import table as bench_table
 
 
 def test_each_count_is_measured_in_its_own_process_and_shown(monkeypatch):

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.binding import binding_http, client
 from gateway.binding.pending import Refused
 from gateway.errors import Exit
 from gateway.labels import payload
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from gateway.web.app import app
 from gateway.web.serve import serve
 from tests.bind_site import DEVICE, OTHER, OWNER, Place, name

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gateway import site_file
+from gateway.site import site_file
 from tests.up_site import ROOT, SHORT, Up, tinyren
 
 pytest.importorskip("segno", reason="labels are drawn by the extra `labels`")

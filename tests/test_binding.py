@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.binding import service as service_module
 from gateway.binding import tries
 from gateway.binding.pending import MOST, Binding, PendingBindings, Refused, read_typed_data
-from gateway.chain import Contract
+from gateway.chain.chain import Contract
 from gateway.labels import codes, payload
 from gateway.oracle.epoch import sign_digest
 from tests.bind_site import DEVICE, OTHER, OWNER, PAYER, SECOND, Place, address, name

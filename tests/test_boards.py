@@ -25,8 +25,8 @@ from boards.board import (
 from boards.build import Firmware, build
 from boards.frozen import frozen_files
 from boards.sources import MICROPYTHON, SECP256K1, Source, cache_folder, get_sources, locked
+from gateway.commands.up import plan
 from gateway.errors import CommandError
-from gateway.up import plan
 
 NAME = "qemu_mps2_an385"
 TEXT = (load_board(NAME).folder / "board.toml").read_text()

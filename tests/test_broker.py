@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway import broker as broker_module
-from gateway import broker_accounts
-from gateway.broker import Broker, BrokerMissing
+from gateway.broker import accounts as broker_accounts
+from gateway.broker import broker as broker_module
+from gateway.broker.broker import Broker, BrokerMissing
 from tests.broker_clients import WAIT_S, Device, Ear
 
 DEVICE, OTHER = "ab" * 20, "cd" * 20
@@ -170,7 +170,7 @@ def test_without_mosquitto_one_line_names_the_package(tmp_path, monkeypatch):
 
 def test_it_ends_with_the_gateway_even_after_kill_9(tmp_path):
     program = (
-        "import sys, signal; from pathlib import Path; from gateway.broker import Broker\n"
+        "import sys, signal; from pathlib import Path; from gateway.broker.broker import Broker\n"
         f"broker = Broker(Path({str(tmp_path / 'broker')!r})); broker.start()\n"
         "print(broker.process_id, flush=True); signal.pause()"
     )

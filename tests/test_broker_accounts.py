@@ -15,12 +15,12 @@ from device.agent import account, wire
 from device.agent.errors import WireError
 from device.agent.identity import Identity
 from device.agent.port import Port
-from gateway import broker_accounts
-from gateway.bench_ingest import device_of
-from gateway.broker import Broker
-from gateway.broker_accounts import CONTROL_TOPIC, STRANGER_DOWN, STRANGER_UP, UP
-from gateway.chain import ChainError
-from gateway.device_accounts import POLL_S, DeviceAccounts
+from gateway.benchmarks.ingest import device_of
+from gateway.broker import accounts as broker_accounts
+from gateway.broker.accounts import CONTROL_TOPIC, STRANGER_DOWN, STRANGER_UP, UP
+from gateway.broker.broker import Broker
+from gateway.broker.device_accounts import POLL_S, DeviceAccounts
+from gateway.chain.chain import ChainError
 from tests.broker_clients import Device, Ear
 
 KEYS = [PrivateKey(bytes([number]) * 32) for number in (1, 2)]

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from gateway import site_file
+from gateway.site import site_file
 from tests.mqtt_servers import Mosquitto, mqtt_cluster, wait_for_broker
 from tests.test_broker_url import accounts
 from tests.test_up import evidence_of

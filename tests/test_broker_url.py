@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import broker_url, site_file
-from gateway.broker_url import Remote
-from gateway.bus import Bus
+from gateway.broker import broker_url
+from gateway.broker.broker_url import Remote
+from gateway.broker.bus import Bus
+from gateway.broker.nats_cluster import _free_ports
+from gateway.broker.relay import Relay
 from gateway.errors import CommandError, Exit
-from gateway.nats_cluster import _free_ports
-from gateway.relay import Relay
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from tests.mqtt_servers import READY_S, Mosquitto
 
 SECRET = "pass:w@rd,/ %é"

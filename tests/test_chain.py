@@ -13,9 +13,10 @@ from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import embedded_chain, jsonrpc
-from gateway.chain import ChainError, address_of, connect, open_embedded
-from gateway.settlement import Settlement
+from gateway.chain import embedded as embedded_chain
+from gateway.chain import jsonrpc
+from gateway.chain.chain import ChainError, address_of, connect, open_embedded
+from gateway.settlement.settlement import Settlement
 from tests.chain_node import Node
 from tests.contract_scene import ANYONE, PAYER, A, B, key, make_scene
 
@@ -24,7 +25,7 @@ NOBODY = key("nobody")
 WRITER = """
 import sys
 from pathlib import Path
-from gateway.chain import address_of, open_embedded
+from gateway.chain.chain import address_of, open_embedded
 from tests.contract_scene import PAYER
 chain = open_embedded(Path(sys.argv[1]), (address_of(PAYER),))
 deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
@@ -85,7 +86,7 @@ def test_a_reopened_chain_is_the_same_chain(tmp_path):
 
 
 def test_a_second_process_cannot_open_it(tmp_path, chain):
-    code = "import sys; from pathlib import Path; from gateway.chain import *; open_embedded(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from gateway.chain.chain import *; open_embedded(Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "chain.sqlite"], capture_output=True, text=True)
     assert "ChainError" in done.stderr and "in use by another process" in done.stderr
 

@@ -8,12 +8,12 @@ from ingest_site import WINDOW_MS, Line, Signer, Site
 
 from device.agent import reveal, wire
 from device.agent.sampling import SAMPLE_MS
-from gateway.evidence import heartbeats_path
+from gateway.intake.evidence import heartbeats_path
+from gateway.intake.registry import Device
 from gateway.oracle.availability import EvidenceError
 from gateway.poai import models
 from gateway.poai.challenger import Challenger
 from gateway.poai.check import check_epoch
-from gateway.registry import Device
 
 MODELS = models.load()
 INFERENCES = 3

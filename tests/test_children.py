@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway import children
-from gateway.children import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Backoff, Child, end
+from gateway.site import children
+from gateway.site.children import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Backoff, Child, end
 
 ROOT = Path(__file__).parent.parent
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -93,7 +93,7 @@ def test_a_child_that_does_not_listen_is_killed(monkeypatch):
 def test_a_child_ends_when_its_parent_is_gone(tmp_path, number):
     log = tmp_path / "log"
     script = (
-        "import pathlib, sys; from gateway.children import Child\n"
+        "import pathlib, sys; from gateway.site.children import Child\n"
         f"child = Child('helper', {SLEEPER!r}, pathlib.Path({str(log)!r})); child.start()\n"
         "print(child._process.pid, flush=True); sys.stdin.read()"
     )

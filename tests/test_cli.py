@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from gateway import cli, site_file, system
+from gateway import cli, system
 from gateway.errors import Exit
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from tests.up_site import ROOT, tinyren
 
 SITE = Site(boards=["qemu_virt_rv32"], epoch_seconds=10, window_seconds=5)

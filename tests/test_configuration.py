@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import cli, config_commands, configuration, site_file
+from gateway import cli
+from gateway.commands import config as config_commands
+from gateway.configuration import configuration
+from gateway.configuration.settings import SETTINGS, template
+from gateway.configuration.toml_values import encode
 from gateway.errors import CommandError, Exit
-from gateway.settings import SETTINGS, template
-from gateway.toml_values import encode
+from gateway.site import site_file
 from tests.up_site import ROOT
 
 PORT = "page.port"

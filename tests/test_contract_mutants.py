@@ -11,8 +11,8 @@ import pytest
 
 import contracts
 from contracts import artifact, compile
-from gateway import abi
-from gateway.chain import ChainError
+from gateway.chain import abi
+from gateway.chain.chain import ChainError
 from tests import contract_checks as checks
 from tests.contract_scene import make_scene
 

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from contracts import NAMES, artifact, gas
-from gateway import abi
-from gateway.chain import ChainError, address_of
-from gateway.settlement import deploy
+from gateway.chain import abi
+from gateway.chain.chain import ChainError, address_of
+from gateway.settlement.settlement import deploy
 from tests.contract_checks import CHECKS, R1_CAP_WEI, D
 from tests.contract_scene import ANYONE, DEVICES, ORACLES, OWNERS, PAYER, copy_scene, make_scene
 

@@ -8,7 +8,7 @@ import cstore_site
 import pytest
 from cstore_site import OWNER, Place, address, defined, digest_signer, nats_engine, running_cluster
 
-from gateway.nats_cluster import server_version
+from gateway.broker.nats_cluster import server_version
 from gateway.storage.cstore_nats_options import NatsOptions, login, parse_url, tls_context
 from gateway.storage.cstore_record import Conflict, CstoreError, Refused, Unavailable, sign_record
 

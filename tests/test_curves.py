@@ -10,8 +10,8 @@ from math import floor
 import pytest
 
 from contracts import Artifact, artifact, compile
-from gateway import abi
-from gateway.chain import address_of, open_embedded
+from gateway.chain import abi
+from gateway.chain.chain import address_of, open_embedded
 from tests.contract_scene import PAYER
 
 R1 = 10**18

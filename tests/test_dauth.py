@@ -6,11 +6,12 @@ import pytest
 from coincurve import PrivateKey
 
 from device.agent import eip712, wire
-from gateway import chain as chains
-from gateway import curve, settlement
-from gateway.dauth import DAuth
+from gateway import curve
+from gateway.chain import chain as chains
+from gateway.intake.dauth import DAuth
+from gateway.intake.registry import Device
 from gateway.oracle.epoch import sign_digest
-from gateway.registry import Device
+from gateway.settlement import settlement
 
 PAYER, *OWNERS = (PrivateKey.from_int(number) for number in (1, 2, 3))
 KEYS = [PrivateKey.from_int(number) for number in (11, 12, 13)]

@@ -8,7 +8,7 @@ import pytest
 from boards.ports import Plugged, boards_of_usb, find_plugged, holders
 from gateway import cli
 from gateway.errors import CommandError, Exit
-from gateway.flash_tools import ask_board, check_port
+from gateway.flashing.tools import ask_board, check_port
 
 INFO = "Board-ID: RP2350\n"
 

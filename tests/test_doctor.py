@@ -10,15 +10,17 @@ from contextlib import closing
 import pytest
 from coincurve import PrivateKey
 
-from gateway import chain as chains
-from gateway import cli, settlement, site_file
-from gateway.admin import Admin
+from gateway import cli
+from gateway.chain import chain as chains
+from gateway.configuration.settings import SETTINGS
 from gateway.edge import backup, checks_chain, checks_machine, checks_site, doctor, running
+from gateway.edge.admin import Admin
 from gateway.edge.checks import FAIL, OK, WARN, Gateway
 from gateway.errors import Exit
-from gateway.evidence import Evidence, Window
-from gateway.settings import SETTINGS
-from gateway.site_file import Site
+from gateway.intake.evidence import Evidence, Window
+from gateway.settlement import settlement
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from tests.chain_node import Node
 
 VALUES = {one.name: one.default for one in SETTINGS}

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent import wire
-from gateway import cli, earnings, earnings_page, evidence
-from gateway.earnings import ANSWERED, NOT_OPENED, REFUSED, SILENT, Money, explain
-from gateway.earnings_site import explain_site, explain_with
+from gateway import cli
+from gateway.earnings import earnings
+from gateway.earnings import page as earnings_page
+from gateway.earnings.earnings import ANSWERED, NOT_OPENED, REFUSED, SILENT, Money, explain
+from gateway.earnings.site import explain_site, explain_with
 from gateway.errors import CommandError, Exit
+from gateway.intake import evidence
 from gateway.oracle import availability, rewards
 from gateway.oracle.availability import Heartbeat, Window, Windows
 from gateway.oracle.rewards import Deed, epoch_reward

@@ -4,12 +4,13 @@ import pytest
 from oracle_site import GATEWAY
 
 from device.agent import eip712
-from gateway import chain as chains
-from gateway import curve, settlement
+from gateway import curve
+from gateway.chain import chain as chains
 from gateway.edil import counting, shares
 from gateway.edil.shares import SetRefused
 from gateway.oracle import epoch
 from gateway.oracle.rpc import ChainAway
+from gateway.settlement import settlement
 from tests.chain_node import Node
 from tests.edil_scene import HOLDER, OWNER, Scene, make_device, make_key
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.enrolment import RETRY_S, VALID_S, Enrolment, PlannedDeed, assign, choose_deed, plan_deeds
+from gateway.intake.enrolment import RETRY_S, VALID_S, Enrolment, PlannedDeed, assign, choose_deed, plan_deeds
 
 A, B, C, STRANGER = (bytes([number]) * 20 for number in (1, 2, 3, 9))
 EMPTY = {1: (4, ()), 2: (1, ())}

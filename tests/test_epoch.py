@@ -8,7 +8,8 @@ import pytest
 from coincurve import PrivateKey
 
 from device.agent import cbor, wire
-from gateway import curve, evidence
+from gateway import curve
+from gateway.intake import evidence
 from gateway.oracle import epoch, rewards
 from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import EvidenceError
@@ -18,8 +19,8 @@ from gateway.oracle.rewards import Deed
 from gateway.oracle.rpc import ChainAway
 from gateway.oracle.statements import Bundle
 from gateway.poai import models
-from gateway.settlement_tree import Leaves, root_of
-from gateway.verify import verify_epoch
+from gateway.settlement.tree import Leaves, root_of
+from gateway.verify.verify import verify_epoch
 
 DICE = random.Random(11)
 KEY, OTHER = (PrivateKey(DICE.randbytes(32)) for _ in range(2))

@@ -1,13 +1,13 @@
-"""Jobs that buyers pay for in R1, by gateway/escrow.py on the embedded chain; forge has the contract's own tests."""
+"""Jobs that buyers pay for in R1, by settlement/escrow.py on the embedded chain; forge tests the contract."""
 
 import pytest
 
-from gateway import council, escrow
-from gateway.chain import ChainError, Contract, address_of
+from gateway.chain.chain import ChainError, Contract, address_of
 from gateway.oracle import merkle
 from gateway.poai.jobs import MEASURED, VERIFIED, Job
-from gateway.settlement import EPOCH_CAP_WEI, NOBODY
-from gateway.settlement_tree import Leaves, Trees, add_epoch
+from gateway.settlement import council, escrow
+from gateway.settlement.settlement import EPOCH_CAP_WEI, NOBODY
+from gateway.settlement.tree import Leaves, Trees, add_epoch
 from tests.contract_scene import ANYONE, ORACLES, OWNERS, PAYER, A, B, copy_scene, make_scene
 
 R1 = 10**18

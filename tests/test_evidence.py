@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.evidence import (
+from gateway.intake.evidence import (
     MAX_BATCH_BYTES,
     Evidence,
     EvidenceDamaged,
@@ -25,7 +25,7 @@ from gateway.evidence import (
     read_windows,
     windows_path,
 )
-from gateway.evidence_file import MAX_COSE_BYTES
+from gateway.intake.evidence_file import MAX_COSE_BYTES
 
 T0 = 1_700_000_000_000
 FIRST = [(T0 + n, bytes([n]) * 179) for n in range(3)]

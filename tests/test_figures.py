@@ -4,7 +4,7 @@ was wanted, and at most 0.8 of what TensorFlow Lite Micro takes. ResNet-8 is in 
 import pytest
 
 from boards.board import board_names
-from gateway.bench_models import TFLM, WANTED, WANTED_OF_ANY
+from gateway.benchmarks.models import TFLM, WANTED, WANTED_OF_ANY
 from models.check import check_model
 from models.export import write_chain
 from models.qualify import further_models, shipped_models

@@ -15,7 +15,7 @@ from boards.hardware import load_hardware
 from boards.images import ImageError, check_image, cut_esp, read_hex
 from boards.ports import Plugged
 from gateway.errors import CommandError, Exit
-from gateway.flash import Request, flash
+from gateway.flashing.flash import Request, flash
 from gateway.progress import Progress
 
 S3, C3 = load_hardware("esp32_s3"), load_hardware("esp32_c3")

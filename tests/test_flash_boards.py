@@ -11,8 +11,8 @@ from boards.build import build
 from boards.console import ConsoleError, copy_files, identify, open_console
 from boards.emulator import Emulator
 from gateway.errors import CommandError, Exit
-from gateway.flash import Request, flash
-from gateway.flash_tools import ask_board, check_port
+from gateway.flashing.flash import Request, flash
+from gateway.flashing.tools import ask_board, check_port
 from gateway.progress import Progress
 from tests.up_site import tinyren
 

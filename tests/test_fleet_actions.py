@@ -6,10 +6,10 @@ import httpx
 import pytest
 from coincurve import PrivateKey
 
-from gateway.fleet_actions import Actions, Refused
+from gateway.intake.registry import Device
 from gateway.labels.codes import Codes
-from gateway.names import MOST_CHARACTERS, Names
-from gateway.registry import Device
+from gateway.site.fleet_actions import Actions, Refused
+from gateway.site.names import MOST_CHARACTERS, Names
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import Access
 from gateway.storage.cstore_sqlite import SqliteEngine

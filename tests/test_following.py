@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.epochs import ChainAway, Epochs
-from gateway.evidence import Evidence, read_windows, windows_path
-from gateway.following import Following
-from gateway.ingest import Ingest
+from gateway.intake.epochs import ChainAway, Epochs
+from gateway.intake.evidence import Evidence, read_windows, windows_path
+from gateway.intake.ingest import Ingest
+from gateway.intake.registry import Registry
 from gateway.oracle.statements import Opened
-from gateway.registry import Registry
+from gateway.site.following import Following
 
 WINDOW_MS, COUNT, T0 = 1000, 4, 1_700_000_000_000
 

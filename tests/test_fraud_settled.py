@@ -6,12 +6,14 @@ import json
 import pytest
 
 from device.agent import reveal, wire
-from gateway import cli, evidence, ledger
+from gateway import cli
 from gateway.errors import Exit
+from gateway.intake import evidence
 from gateway.oracle.rewards import epoch_reward
 from gateway.oracle.statements import Close
 from gateway.poai.models import shipped
-from gateway.site_settling import tell
+from gateway.settlement import ledger
+from gateway.site.settling import tell
 from tests.oracle_site import DEVICES, OPENED_MS, WINDOW_MS, WINDOWS, Site, address, sign, text
 from tests.test_settler import Stand
 

@@ -10,9 +10,10 @@ import pytest
 from device.agent import wire
 from device.agent.port import FileMemory
 from device.agent.store import Store
-from gateway import evidence, joining, site_file
+from gateway.intake import evidence
 from gateway.oracle import epoch
 from gateway.oracle.statements import Close, Commitment, Held, Opened, Signature
+from gateway.site import joining, site_file
 from tests.oracle_site import DEVICES, FOUR, Site, address
 from tests.test_several_gateways_running import Agent, Further, free_port
 

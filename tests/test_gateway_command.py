@@ -11,10 +11,13 @@ from contextlib import closing
 import httpx
 import pytest
 
-from gateway import broker_url, cli, configuration, listening, site_file
-from gateway.admin import Admin
-from gateway.edge import status
+from gateway import cli
+from gateway.broker import broker_url
+from gateway.configuration import configuration
+from gateway.edge import listening, status
+from gateway.edge.admin import Admin
 from gateway.errors import Exit
+from gateway.site import site_file
 from tests.test_cli import commands
 from tests.up_site import COMMAND, ROOT, WAIT_S, tinyren
 

@@ -1,6 +1,6 @@
 """What a site remembers for its plots: the last windows, heartbeats and outputs, and no more than that."""
 
-from gateway.history import OUTPUTS, POINTS, History
+from gateway.site.history import OUTPUTS, POINTS, History
 
 A, B = b"a" * 20, b"b" * 20
 

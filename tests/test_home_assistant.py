@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from gateway import home_assistant
-from gateway.broker import Broker
-from gateway.home_assistant import AGAIN_S, EXPIRE_S, messages, topics
-from gateway.outside import GRACE_S, LOOK_S, Outside
+from gateway.broker.broker import Broker
+from gateway.monitoring import home_assistant
+from gateway.monitoring.home_assistant import AGAIN_S, EXPIRE_S, messages, topics
+from gateway.monitoring.outside import GRACE_S, LOOK_S, Outside
 from tests.broker_clients import Device, Ear
 from tests.snapshots import DEVICE, NOW_MS, OTHER, device, offline, snapshot
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from ingest_site import BLOCK, MODEL, WINDOW_MS, A, B, Site, state
 
 from device.agent import wire
-from gateway import curve, windows
-from gateway.bus import Token
-from gateway.evidence import EvidenceDamaged, heartbeats_path, read_windows, windows_path
-from gateway.ingest import Ingest
-from gateway.intake import MAX_QUEUED
-from gateway.registry import Device
+from gateway import curve
+from gateway.broker.bus import Token
+from gateway.intake import windows
+from gateway.intake.evidence import EvidenceDamaged, heartbeats_path, read_windows, windows_path
+from gateway.intake.ingest import Ingest
+from gateway.intake.intake import MAX_QUEUED
+from gateway.intake.registry import Device
 
 ORDER = 2 * curve.HALF_ORDER + 1
 

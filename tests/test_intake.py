@@ -14,11 +14,11 @@ from ingest_site import BLOCK, A
 from paho.mqtt.enums import CallbackAPIVersion
 
 from device.agent import wire
-from gateway import windows
-from gateway.epochs import Clock, Epochs
-from gateway.evidence import Evidence, heartbeats_path, read
-from gateway.ingest import Ingest
-from gateway.registry import Registry
+from gateway.intake import windows
+from gateway.intake.epochs import Clock, Epochs
+from gateway.intake.evidence import Evidence, heartbeats_path, read
+from gateway.intake.ingest import Ingest
+from gateway.intake.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 WAIT_S = 20
@@ -27,14 +27,14 @@ GATEWAY = """
 import signal
 import sys
 from pathlib import Path
-from gateway.broker import Broker
-from gateway.bus import Bus
-from gateway.epochs import Clock, Epochs
-from gateway.evidence import Evidence
-from gateway.ingest import Ingest
-from gateway.intake import TOPICS, Intake, tell_beacon
-from gateway.registry import Registry
-from gateway.windows import Windows
+from gateway.broker.broker import Broker
+from gateway.broker.bus import Bus
+from gateway.intake.epochs import Clock, Epochs
+from gateway.intake.evidence import Evidence
+from gateway.intake.ingest import Ingest
+from gateway.intake.intake import TOPICS, Intake, tell_beacon
+from gateway.intake.registry import Registry
+from gateway.intake.windows import Windows
 
 folder = Path(sys.argv[1])
 broker = Broker(folder / "broker")

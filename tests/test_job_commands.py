@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.deeploy.client import SiteClient
 from gateway.errors import CommandError, Exit
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from tests.deeploy_site import FAILED, ROOT, FakeDevice, open_gateway, serving
 
 

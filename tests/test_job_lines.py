@@ -1,6 +1,6 @@
 """What `tinyren job` prints for a person: a job's devices with why and what they run, or its workload."""
 
-from gateway import job_lines
+from gateway.commands import job_lines
 
 DEVICE = {
     "id": "0x12", "board": "qemu_virt_rv32", "phase": "refused", "reason": "model: \x1b[2Jbroken",

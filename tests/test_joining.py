@@ -5,9 +5,11 @@ import stat
 
 import pytest
 
-from gateway import broker_url, cli, joining, site_file
+from gateway import cli
+from gateway.broker import broker_url
 from gateway.errors import CommandError, Exit
-from gateway.site_file import Site
+from gateway.site import joining, site_file
+from gateway.site.site_file import Site
 
 CONTRACTS = {name: "0x" + digit * 40 for name, digit in (("settlement", "1"), ("devices", "2"), ("r1", "3"))}
 URL = "http://10.0.0.2:8421"

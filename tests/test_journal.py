@@ -8,8 +8,8 @@ from ingest_site import A, B, Site, state
 
 from device.agent import mqtt, reports, wire
 from device.agent.journal import LINES_MAX_BYTES, Journal
-from gateway.late_store import JOURNALS
-from gateway.registry import Registry
+from gateway.intake.late_store import JOURNALS
+from gateway.intake.registry import Registry
 
 BYTES = 512
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from gateway import cli, labels
+from gateway.commands.label import draw
 from gateway.errors import Exit
-from gateway.label_commands import draw
+from gateway.intake.registry import Device, Registry
 from gateway.labels import codes, payload
 from gateway.labels.codes import Codes
 from gateway.labels.payload import Label
-from gateway.registry import Device, Registry
 
 lay_out = pytest.importorskip(
     "gateway.labels.layout", reason="labels are drawn by the extra `labels`", exc_type=ImportError

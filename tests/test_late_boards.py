@@ -16,7 +16,7 @@ from boards.build import build
 from boards.emulator import Emulator
 from device.agent import reports, wire
 from device.agent.ring import Ring
-from gateway.intake import TOPICS
+from gateway.intake.intake import TOPICS
 
 BOARDS = ("qemu_mps2_an385", "qemu_virt_rv32")  # EEPROM and flash
 SHORT_MS, LONG_MS = 10_000, 3_600_000  # of windows: for records to come soon, and for the board to wait for this test

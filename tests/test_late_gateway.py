@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from ingest_site import A, B, Site, state
 
 from device.agent import reports, wire
-from gateway import late_store
-from gateway.evidence import digest
-from gateway.late import MAX_SPANS, Account
-from gateway.registry import Registry
+from gateway.intake import late_store
+from gateway.intake.evidence import digest
+from gateway.intake.late import MAX_SPANS, Account
+from gateway.intake.registry import Registry
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from ingest_site import A, B, Site
 from test_journal import journal_of
 from test_late_gateway import batch
 
-from gateway.status import Status
+from gateway.site.status import Status
 from tests.web_demo import BOARDS, settled_snapshot, shown, words
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import ledger
-from gateway.ledger import Settled
-from gateway.settlement_tree import Leaves
+from gateway.settlement import ledger
+from gateway.settlement.ledger import Settled
+from gateway.settlement.tree import Leaves
 
 WEI = 10**26
 DEVICE = bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")

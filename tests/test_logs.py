@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import logs
+from gateway.monitoring import logs
 from gateway.progress import Progress
 from tests.up_site import SHORT, Up
 

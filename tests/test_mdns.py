@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zeroconf import ServiceInfo
 
-from gateway import cli, mdns
+from gateway import cli
 from gateway.errors import Exit
-from gateway.mdns import KIND, Gateway
+from gateway.lan import mdns
+from gateway.lan.mdns import KIND, Gateway
 
 LOOPBACK = "127.0.0.1"
 TRIES = 20

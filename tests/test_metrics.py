@@ -4,8 +4,8 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import metrics
-from gateway.metrics import MAX_DEVICES, Family, of_site, render
+from gateway.monitoring import metrics
+from gateway.monitoring.metrics import MAX_DEVICES, Family, of_site, render
 from tests.snapshots import DEVICE, NOW_MS, OTHER, device, offline, snapshot
 
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="(\\.|[^"\\\n])*",?)*\})? -?[0-9.e+-]+')

@@ -8,13 +8,14 @@ from coincurve import PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import curve, evidence
+from gateway import curve
+from gateway.intake import evidence
 from gateway.oracle import bundles, epoch, messages
 from gateway.oracle.availability import EvidenceError, Window, Windows, score, score_union
 from gateway.oracle.commitments import GRACE_WINDOWS, Seen, as_ranges, missing_windows
 from gateway.oracle.statements import Bundle, Close, Commitment, digest_of, evidence_of
 from gateway.poai import models
-from gateway.settlement_tree import Leaves
+from gateway.settlement.tree import Leaves
 from gateway.storage.embedded import Embedded
 from tests.test_availability import DEVICE, EPOCH, OTHER, beat, is_signed, make_windows
 from tests.test_epoch import CLOSE_BLOCK, HASHES, OPENED_MS, WINDOW_MS, Chain, heartbeat, write

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway import evidence
-from gateway.epochs import COMMIT_PART
+from gateway.intake import evidence
+from gateway.intake.epochs import COMMIT_PART
 from tests.ingest_site import WINDOW_MS, Signer, Site
 
 

@@ -10,12 +10,12 @@ from oracle_site import DEVICES, FOUR, GATEWAY, ORACLES, ROOT, SERVICE, WAIT_S, 
 
 from device.agent import eip712
 from gateway import curve
-from gateway.chain import Contract, address_of
+from gateway.chain.chain import Contract, address_of
 from gateway.oracle import bundles, epoch, messages, rewards
 from gateway.oracle.rpc import ChainReader
 from gateway.oracle.statements import Bundle, Held, Signature
 from gateway.storage.embedded import Embedded
-from gateway.verify_site import verify_site
+from gateway.verify.site import verify_site
 
 APPOINTMENT = b"Oracles(uint256 number,address[] oracles,uint256 threshold)"
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from device.native.shared import Model
-from gateway import ledger
-from gateway.accounts import Accounts
-from gateway.escrow import Escrow
 from gateway.keys import load
-from gateway.settlement_tree import Trees
+from gateway.settlement import ledger
+from gateway.settlement.accounts import Accounts
+from gateway.settlement.escrow import Escrow
+from gateway.settlement.tree import Trees
 from tests.agent_bench import ARTIFACT
 from tests.test_up import on_chain
 from tests.up_site import Up, tinyren

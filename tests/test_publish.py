@@ -8,8 +8,8 @@ import pytest
 import models
 from device.native.shared import Model
 from gateway.cli import main
+from gateway.commands.publish import publish_model
 from gateway.errors import CommandError
-from gateway.publish import publish_model
 from gateway.storage.cid import MAX_BLOCK_BYTES, encode_text
 from gateway.storage.dag_cbor import Link, decode_node
 from tests.r1fs_site import store_in

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.jsipfs import jsipfs, why_not
+from gateway.benchmarks.jsipfs import jsipfs, why_not
 from gateway.storage import dag_cbor
 from gateway.storage.cid import DAG_CBOR, decode_any, digest_of
 from gateway.storage.errors import Missing, Refused

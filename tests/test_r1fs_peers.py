@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.r1fs_serve import listen, server
+from gateway.commands.r1fs_serve import listen, server
 from gateway.storage.car import write_car
 from gateway.storage.cid import cid_of, decode_any, encode_text
 from gateway.storage.errors import Damaged, Missing, Refused, StoreError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import evidence, ratio1
+from gateway import ratio1
+from gateway.intake import evidence
 from gateway.oracle import bundles, messages
 from gateway.oracle.statements import Close, Message
 from tests.test_oracle_messages import MESSAGES, SITE

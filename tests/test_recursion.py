@@ -20,7 +20,7 @@ thread.join()
 """
 
 
-@pytest.mark.parametrize("module", ["gateway.chain", "gateway.embedded_chain", "gateway.site"])
+@pytest.mark.parametrize("module", ["gateway.chain.chain", "gateway.chain.embedded", "gateway.site.site"])
 def test_json_of_a_million_brackets_is_an_exception_and_not_the_end_of_the_process(module):
     done = subprocess.run(
         [sys.executable, "-c", DECODE.format(imports=f"import {module}")], capture_output=True, text=True, check=False

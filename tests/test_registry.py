@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from ingest_site import MODEL, A, B, Site, state
 
-from gateway.registry import MAX_DEVICES, Device, Registry, RegistryFull
+from gateway.intake.registry import MAX_DEVICES, Device, Registry, RegistryFull
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import cli, ledger, site_file
-from gateway.chain import ChainError, address_of
+from gateway import cli
+from gateway.chain.chain import ChainError, address_of
 from gateway.errors import CommandError, Exit
 from gateway.oracle import merkle
-from gateway.relaying import find_dues, relay
-from gateway.settlement_tree import Leaves
-from gateway.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
+from gateway.settlement import ledger
+from gateway.settlement.relaying import find_dues, relay
+from gateway.settlement.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
+from gateway.settlement.tree import Leaves
+from gateway.site import site_file
 from tests.chain_node import Node
 from tests.contract_scene import ANYONE, PAYER, A, B, make_scene
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from device.agent import light
 from device.agent import owner as device_owner
 from device.agent.errors import LocalError
-from gateway import settlement
 from gateway.binding import releasing
 from gateway.binding.pending import Refused
 from gateway.errors import Exit
 from gateway.oracle.epoch import sign_digest, signer_of
+from gateway.settlement import settlement
 from tests.bind_site import DEVICE, OTHER, OWNER, PAYER, Place, address, name
 from tests.test_bind_command import Page
 

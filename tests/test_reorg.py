@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import ledger, settler, signed_roots
-from gateway import settlement as settlements
-from gateway.chain import Chain, ChainError, open_embedded
-from gateway.jsonrpc import RpcError
+from gateway.chain.chain import Chain, ChainError, open_embedded
+from gateway.chain.jsonrpc import RpcError
 from gateway.oracle.quorum import Settle
 from gateway.oracle.statements import Root, Signature
+from gateway.settlement import ledger, settler, signed_roots
+from gateway.settlement import settlement as settlements
 from tests.oracle_site import DEVICES, GATEWAY, Site
 from tests.test_settler import ALL, WEI, Stand, chain_state
 

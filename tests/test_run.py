@@ -8,10 +8,10 @@ import sys
 import psutil
 import pytest
 
-from gateway import site_file
 from gateway.errors import Exit
 from gateway.labels.codes import Codes
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 from tests.up_site import COMMAND, ROOT, SHORT, WAIT_S, Up, tinyren
 
 BOARD = "qemu_virt_rv32"

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.settlement_tree import Leaves
+from gateway.settlement.tree import Leaves
 from tests.scorer_epochs import VECTORS, both, from_json, make_deeds_only, make_work
 
 EPOCHS = int(os.environ.get("TINYREN_EPOCHS", "200"))

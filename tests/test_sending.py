@@ -8,10 +8,11 @@ from hexbytes import HexBytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import curve, sending
-from gateway.chain import Chain, ChainError, Contract, address_of, open_embedded
-from gateway.jsonrpc import RpcError
-from gateway.sending import BUMP_PERCENT, MOST_TIMES, Fees, fees_at
+from gateway import curve
+from gateway.chain import sending
+from gateway.chain.chain import Chain, ChainError, Contract, address_of, open_embedded
+from gateway.chain.jsonrpc import RpcError
+from gateway.chain.sending import BUMP_PERCENT, MOST_TIMES, Fees, fees_at
 from tests.contract_scene import ANYONE, PAYER, A
 
 PRICE = 10**9

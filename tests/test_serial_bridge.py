@@ -13,9 +13,10 @@ import pytest
 import serial
 
 from device.agent import packets, wire
-from gateway import serial_bridge, settings
-from gateway.broker import Broker
-from gateway.serial_bridge import AUTO, BAUD, SerialBridge, split_port
+from gateway.broker import serial_bridge
+from gateway.broker.broker import Broker
+from gateway.broker.serial_bridge import AUTO, BAUD, SerialBridge, split_port
+from gateway.configuration import settings
 from tests.broker_clients import Ear
 
 WAIT_S = 20

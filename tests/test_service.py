@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.service import Service
+from gateway.edge.service import Service
 
 
 @pytest.fixture(params=["path", "abstract"])

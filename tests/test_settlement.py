@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway import jsonrpc
-from gateway import settlement as settlement_module
-from gateway.chain import Chain, ChainError, address_of, open_embedded
+from gateway.chain import jsonrpc
+from gateway.chain.chain import Chain, ChainError, address_of, open_embedded
 from gateway.oracle import merkle
-from gateway.settlement import Settlement, deploy
+from gateway.settlement import settlement as settlement_module
+from gateway.settlement.settlement import Settlement, deploy
 from tests.contract_scene import BINDING, DEVICES, EVIDENCE, ORACLES, OWNERS, PAYER, A, B, make_scene, sign
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.oracle import merkle
-from gateway.settlement_tree import Leaves, Trees, add_epoch
+from gateway.settlement.tree import Leaves, Trees, add_epoch
 
 A, B, ESCROW = b"a" * 20, b"b" * 20, b"e" * 20
 OWNERS = {1: A, 2: A, 3: B}

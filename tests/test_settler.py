@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
-from gateway import evidence, ledger, settler
+from gateway.intake import evidence
 from gateway.oracle import bundles, epoch, messages, rewards
 from gateway.oracle.statements import Bundle, Root, Signature
-from gateway.settler import Disagreement, Settler
+from gateway.settlement import ledger, settler
+from gateway.settlement.settler import Disagreement, Settler
 from tests.oracle_site import DEVICES, GATEWAY, ORACLES, Site, address
 
 WAIT_S = 20

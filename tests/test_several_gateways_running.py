@@ -13,9 +13,12 @@ from coincurve import PrivateKey
 from device.agent import eip712
 from device.agent.port import FileMemory
 from device.agent.store import Store
-from gateway import agreed, chain, curve, joining, keys, ledger, site_file
+from gateway import curve, keys
+from gateway.chain import chain
 from gateway.oracle.epoch import sign_digest
-from gateway.settlement import Contracts, Settlement
+from gateway.settlement import agreed, ledger
+from gateway.settlement.settlement import Contracts, Settlement
+from gateway.site import joining, site_file
 from tests.up_site import COMMAND, ROOT, WAIT_S, Up, tinyren
 
 SECONDS = ["--epoch-seconds", "5", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]

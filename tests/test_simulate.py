@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import cli
-from gateway.chain import ChainError, Contract, address_of, open_embedded
+from gateway.chain.chain import ChainError, Contract, address_of, open_embedded
 from gateway.economy import curves, report, strategies, world
 from gateway.economy.curves import CAP, NODE_DEEDS, NODE_MOST, R1
 from gateway.economy.strategies import HONEST, STRATEGIES

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import site_file
 from gateway.errors import CommandError
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 
 GOOD = 'boards = ["qemu_virt_rv32"]\nepoch_seconds = 60\n'
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from gateway import mdns, tls
+from gateway.configuration.settings import SETTINGS
 from gateway.errors import CommandError, Exit
-from gateway.settings import SETTINGS
-from gateway.site_lan import Lan
+from gateway.lan import mdns, tls
+from gateway.site.lan import Lan
 from gateway.web.app import app
 from gateway.web.serve import serve
 from tests.test_tls import free_port, other_issuer

@@ -11,10 +11,11 @@ import httpx
 import pytest
 from coincurve import PrivateKey
 
-from gateway import audit_evidence, evidence
+from gateway.audit import evidence as audit_evidence
 from gateway.errors import CommandError
-from gateway.evidence import Evidence
-from gateway.site_stores import Stores
+from gateway.intake import evidence
+from gateway.intake.evidence import Evidence
+from gateway.site.stores import Stores
 from gateway.storage import cstore_backup
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import Access

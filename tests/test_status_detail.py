@@ -8,8 +8,8 @@ from ingest_site import A, B, Site
 from test_late_gateway import batch
 from test_late_page import status_of
 
-from gateway.site_screens import open_screens, told_samples
-from gateway.status_detail import KEYS_COUNTED, Details
+from gateway.site.screens import open_screens, told_samples
+from gateway.site.status_detail import KEYS_COUNTED, Details
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import Access, Unavailable
 from gateway.storage.cstore_sqlite import SqliteEngine

@@ -6,8 +6,9 @@ import tarfile
 
 import pytest
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.edge import bundle
+from gateway.site import site_file
 
 
 @pytest.fixture

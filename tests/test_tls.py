@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import cli, tls
-from gateway import tls_certificates as certificates
-from gateway.broker import Broker, BrokerFailed
-from gateway.bus import Bus
+from gateway import cli
+from gateway.broker.broker import Broker, BrokerFailed
+from gateway.broker.bus import Bus
 from gateway.errors import CommandError, Exit
-from gateway.tls import Wanted, prepare
+from gateway.lan import certificates, tls
+from gateway.lan.tls import Wanted, prepare
 from tests.up_site import ROOT
 
 NAMES = ("gw.example", "gw.local", "localhost", "127.0.0.1")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import tls_certificates as certificates
-from gateway.tls_certificates import CertificateError
+from gateway.lan import certificates
+from gateway.lan.certificates import CertificateError
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 NAMES = ("gateway-1", "gateway-1.local", "localhost", "127.0.0.1", "::1")

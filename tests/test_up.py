@@ -11,7 +11,9 @@ import cbor2
 import pytest
 
 from device.agent import wire
-from gateway import chain, settlement, site_file
+from gateway.chain import chain
+from gateway.settlement import settlement
+from gateway.site import site_file
 from tests import ingest_site
 from tests.up_site import REWARD_WEI, SHORT, Up, heartbeats, open_heartbeat, spying, tinyren
 

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import abi, council
-from gateway.chain import Contract, address_of
+from gateway.chain import abi
+from gateway.chain.chain import Contract, address_of
 from gateway.errors import Exit
-from gateway.settlement import NOBODY, Settlement, deploy
-from gateway.settlement_tree import Leaves, Trees
-from gateway.voting import told
+from gateway.settlement import council
+from gateway.settlement.settlement import NOBODY, Settlement, deploy
+from gateway.settlement.tree import Leaves, Trees
+from gateway.settlement.voting import told
 from tests.contract_scene import ORACLES, OWNERS, PAYER, Scene
 from tests.contract_site import R1, Site
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.windows import Step, Windows, beacon, start_ms
+from gateway.intake.windows import Step, Windows, beacon, start_ms
 
 WINDOW_MS = 1000
 T0 = 1_700_000_000_000

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from gateway import site_file
 from gateway.poai import check, models
 from gateway.poai.verdict import FRAUD, MISSED, SOUND
+from gateway.site import site_file
 from tests.test_up import on_chain
 from tests.up_site import ROOT, Up, tinyren
 

@@ -11,13 +11,15 @@ import pytest
 from coincurve import PrivateKey
 
 from device.agent import wire
-from gateway import bench_ingest, curve, workers
-from gateway.bench_workers import Rig, send
-from gateway.broker_url import Remote
-from gateway.bus import Bus, Token
+from gateway import curve
+from gateway.benchmarks import ingest as bench_ingest
+from gateway.benchmarks.workers import Rig, send
+from gateway.broker.broker_url import Remote
+from gateway.broker.bus import Bus, Token
+from gateway.commands.up_arguments import workers as workers_argument
 from gateway.errors import CommandError, Exit
-from gateway.evidence import heartbeats_path, read
-from gateway.up_arguments import workers as workers_argument
+from gateway.intake.evidence import heartbeats_path, read
+from gateway.site import workers
 from tests.mqtt_servers import mqtt_cluster, wait_for_broker
 
 WAIT_S = 30
@@ -50,7 +52,7 @@ def heartbeats(made, keys=KEYS, sequence=1):
 
 
 def processes():
-    found = [child for child in psutil.Process().children() if "gateway.worker" in child.cmdline()]
+    found = [child for child in psutil.Process().children() if "gateway.site.worker" in child.cmdline()]
     return sorted(found, key=lambda child: child.cmdline()[-1])
 
 
@@ -192,7 +194,7 @@ def test_another_number_of_workers_is_refused(text):
 
 
 def test_a_worker_vouches_only_for_what_it_checked():
-    from gateway.worker import Signatures
+    from gateway.site.worker import Signatures
 
     key, frame = KEYS[0], bench_ingest.heartbeat_of(KEYS[0], 1)[1]
     signatures = Signatures()

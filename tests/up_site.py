@@ -20,8 +20,8 @@ import psutil
 from coincurve import PublicKey
 from Crypto.Hash import keccak
 
-from gateway import site_file
-from gateway.bus import Bus
+from gateway.broker.bus import Bus
+from gateway.site import site_file
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "gateway.cli"]

@@ -9,8 +9,8 @@ from coincurve import PrivateKey
 from Crypto.Hash import keccak
 
 from gateway.poai.simulated import INPUT_BYTES, MODEL, run
-from gateway.verify import EPOCH_REWARD_WEI, Result, verify_epoch
-from gateway.verify_read import Job, Models
+from gateway.verify.read import Job, Models
+from gateway.verify.verify import EPOCH_REWARD_WEI, Result, verify_epoch
 
 KEYS = [PrivateKey.from_int(number) for number in (1, 2, 3, 4)]
 OWNER = bytes(range(20))

@@ -14,8 +14,8 @@ from collections import Counter
 
 from device.agent import rounds
 from gateway.aggregation.service import Aggregation
-from gateway.bus import Bus
-from gateway.inbox import Inbox
+from gateway.broker.bus import Bus
+from gateway.intake.inbox import Inbox
 
 TOPICS = ("tinyren/+/update", "tinyren/+/part", "tinyren/+/edil")
 NAMES = tuple(topic.rsplit("/", 1)[1] for topic in TOPICS)

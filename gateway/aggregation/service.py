@@ -36,7 +36,7 @@ from gateway.aggregation.known import Known, describe
 from gateway.aggregation.rounds_store import CLOSED, ENDED, FAILED, PART, Answer, Ciphertext, RoundsStore, StoreFull
 from gateway.aggregation.trusted import TrustedRounds
 from gateway.aggregation.updates import Item, Round, Taken, Updates
-from gateway.registry import Device
+from gateway.intake.registry import Device
 
 
 class Aggregation:

@@ -24,7 +24,7 @@ from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.known import MAX_OPEN, ROUNDS_KEPT
 from gateway.aggregation.messages import GATEWAY_TRUSTED, TrustedSet
 from gateway.aggregation.rounds_store import CLOSED, FAILED, OPEN, RoundsStore, StoredTrusted, StoreFull
-from gateway.registry import Device
+from gateway.intake.registry import Device
 
 if TYPE_CHECKING:
     from gateway.aggregation.seal import CkksSum

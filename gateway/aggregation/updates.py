@@ -30,8 +30,8 @@ from device.agent import rounds
 from device.agent.errors import WireError
 from gateway import curve
 from gateway.aggregation.messages import WEIGHTS_MAX, Enrolment, Update, open_update
-from gateway.ingest import Rejected, split_topic
-from gateway.registry import Device
+from gateway.intake.ingest import Rejected, split_topic
+from gateway.intake.registry import Device
 
 STORED = "stored"
 MAX_UPLOADS = 1024

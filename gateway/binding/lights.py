@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from device.agent import light, wire
 from gateway.binding.pending import Refused
-from gateway.registry import Device
+from gateway.intake.registry import Device
 
 REST_S = light.REST_MS / 1000
 

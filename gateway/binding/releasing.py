@@ -21,10 +21,10 @@ from eth_utils.address import to_checksum_address
 from device.agent import eip712, owner, wire
 from gateway import curve
 from gateway.binding.pending import Refused, typed_data_of
-from gateway.chain import ChainError
+from gateway.chain.chain import ChainError
+from gateway.intake.registry import Device
 from gateway.oracle.epoch import signer_of
-from gateway.registry import Device
-from gateway.settlement import Settlement
+from gateway.settlement.settlement import Settlement
 
 RETRY_S = 2.0
 ANSWER_S = 20.0

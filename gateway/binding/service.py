@@ -26,14 +26,14 @@ from gateway.binding.lights import Lights
 from gateway.binding.pending import VALID_S, Binding, Pending, PendingBindings, Refused
 from gateway.binding.releasing import Releasing
 from gateway.binding.tries import Tries
-from gateway.chain import Chain, ChainError
+from gateway.chain.chain import Chain, ChainError
 from gateway.errors import CommandError
+from gateway.intake.registry import Device
 from gateway.labels import codes, payload
 from gateway.labels.codes import Codes, CodesFull, Labelled
 from gateway.labels.payload import Label, LabelError
 from gateway.oracle.epoch import signer_of
-from gateway.registry import Device
-from gateway.settlement import Deed, Settlement
+from gateway.settlement.settlement import Deed, Settlement
 
 RETRY_S = 2.0
 ANSWER_S = 20.0

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
 
-from gateway import cli, settings
+from gateway import cli
+from gateway.configuration import settings
 from gateway.errors import Exit
 
 VERSION = cli.VERSION

@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 from coincurve import PrivateKey
 
-from gateway import curve, site_file
+from gateway import curve
+from gateway.commands.job_lines import printable
 from gateway.deeploy import requests
 from gateway.deeploy.requests import Refused, Request
 from gateway.errors import CommandError, Exit
-from gateway.job_lines import printable
+from gateway.site import site_file
 
 TIMEOUT_S = 10
 VALID_S = 120

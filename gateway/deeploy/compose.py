@@ -165,7 +165,7 @@ def _model_file(path: Path) -> tuple[bytes, dict[str, Any]]:
     beside = path.with_name(path.resolve().parent.name + ".json")
     try:
         if path.suffix == ".tflite":
-            from gateway.model import compiled
+            from gateway.commands.model_verbs import compiled
 
             content = compiled(path)[1]
         else:

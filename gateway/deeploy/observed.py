@@ -15,8 +15,8 @@ from device.agent import suit, wire
 from device.agent.errors import WireError
 from gateway import curve
 from gateway.deeploy.reconcile import AGENT, FETCHING, KINDS, MODEL, Observed, Progress
-from gateway.registry import Device
-from gateway.registry import Progress as Heartbeat
+from gateway.intake.registry import Device
+from gateway.intake.registry import Progress as Heartbeat
 
 
 class Rejected(Exception):

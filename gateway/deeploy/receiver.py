@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from device.agent import suit
-from gateway.bus import Bus
+from gateway.broker.bus import Bus
 from gateway.deeploy.service import Deeploy
-from gateway.inbox import Inbox
+from gateway.intake.inbox import Inbox
 from gateway.storage.cstore_record import CstoreError
 from gateway.storage.errors import StoreError
 

@@ -27,10 +27,10 @@ from gateway.deeploy.requests import Refused, Request
 from gateway.deeploy.targets import Known, match
 from gateway.deeploy.trust import Trust
 from gateway.deeploy.workload_jobs import WorkloadJobs
-from gateway.ingest import Rejected as BadTopic
-from gateway.ingest import split_topic
-from gateway.registry import Device
-from gateway.registry import Progress as Heartbeat
+from gateway.intake.ingest import Rejected as BadTopic
+from gateway.intake.ingest import split_topic
+from gateway.intake.registry import Device
+from gateway.intake.registry import Progress as Heartbeat
 from gateway.storage.cid import encode_text
 from gateway.storage.cstore_record import CstoreError
 from gateway.storage.errors import StoreError

@@ -1,1 +1,1 @@
-"""A gateway as its operator has it: made, looked after, saved and restored. The site that runs is gateway/site.py."""
+"""A gateway as its operator has it: made, looked after, saved and restored. What runs is site/site.py."""

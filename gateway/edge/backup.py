@@ -22,13 +22,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway import evidence, site_file
-from gateway.configuration import files, folder_of
+from gateway.configuration.configuration import files, folder_of
 from gateway.edge import running
 from gateway.edge.backup_file import Member, pieces
 from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
-from gateway.site_file import Site
+from gateway.intake import evidence
+from gateway.site import site_file
+from gateway.site.site_file import Site
 
 TRIES = 20
 STATE, CHAIN, WINDOWS = "state.sqlite", "chain.sqlite", ".windows.cborseq"

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.chain import Chain, ChainError
+from gateway.chain.chain import Chain, ChainError
 from gateway.edge.backup import CHAIN_COPY
 
 

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway import cli, configuration, site_file
+from gateway import cli
+from gateway.configuration import configuration
+from gateway.configuration.settings import SETTINGS
 from gateway.edge import doctor, status
 from gateway.errors import CommandError
-from gateway.settings import SETTINGS
+from gateway.site import site_file
 
 LOG_BYTES = 256 << 10
 JOURNAL_LINES = 2000

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.site_file import Site
+from gateway.site.site_file import Site
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 

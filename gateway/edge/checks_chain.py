@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from gateway import evidence
-from gateway.chain import Chain, ChainError, address_of, connect
+from gateway.chain.chain import Chain, ChainError, address_of, connect
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway
+from gateway.intake import evidence
 from gateway.keys import load
-from gateway.settlement import Contracts, Settlement
-from gateway.site_file import Site
+from gateway.settlement.settlement import Contracts, Settlement
+from gateway.site.site_file import Site
 
 LEAST_WEI = 10**16  # some hundred roots at 10^9 wei a gas
 CLOCK_S = 300

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 
 import gateway as package
-from gateway import settings
+from gateway.configuration import settings
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway, size
-from gateway.listening import PLACES, bind_error
+from gateway.edge.listening import PLACES, bind_error
 from gateway.system import SBIN
 
 LEAST_BYTES, FEW_BYTES = 200 << 20, 2 << 30

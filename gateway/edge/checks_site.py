@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from gateway import admin, evidence, evidence_file, tls
-from gateway.edge import backup, running
+from gateway.configuration.settings import LOOPBACK
+from gateway.edge import admin, backup, running
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway
 from gateway.errors import CommandError
-from gateway.evidence import EvidenceDamaged
-from gateway.settings import LOOPBACK
+from gateway.intake import evidence, evidence_file
+from gateway.intake.evidence import EvidenceDamaged
+from gateway.lan import tls
 
 EPOCHS_READ = 3
 EPOCHS_BEHIND = 2

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway import configuration, site_file
+from gateway.configuration import configuration
 from gateway.edge import checks_chain, checks_machine, checks_site, running
 from gateway.edge.checks import FAIL, OK, WARN, Check, Finding, Gateway
 from gateway.errors import CommandError, Exit
+from gateway.site import site_file
 
 CHECKS: dict[str, Check] = {
     "disk": checks_machine.disk,

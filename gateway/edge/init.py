@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from eth_utils.address import to_checksum_address
 
-from gateway import configuration, curve, keys, settings, site_file
-from gateway.admin import LOST, Admin
-from gateway.admin import NAME as ADMIN
+from gateway import curve, keys
+from gateway.configuration import configuration, settings
 from gateway.database import open_or_say
+from gateway.edge.admin import LOST, Admin
+from gateway.edge.admin import NAME as ADMIN
 from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
+from gateway.site import site_file
 
 PAYER = "deployer.key"
 EVERYWHERE = "0.0.0.0"

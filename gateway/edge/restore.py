@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.edge import backup_file, running
 from gateway.edge.backup_file import Secret
 from gateway.edge.ownership import hand_over
 from gateway.errors import CommandError, Exit
+from gateway.site import site_file
 from gateway.storage.errors import Refused
 
 

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import evidence
-from gateway.site_file import Site
+from gateway.intake import evidence
+from gateway.site.site_file import Site
 
 TIMEOUT_S = 5
 MAX_ANSWER_BYTES = 16 << 20

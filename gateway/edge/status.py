@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from gateway import cli, site_file
+from gateway import cli
 from gateway.edge import running
-from gateway.site_file import Site
+from gateway.site import site_file
+from gateway.site.site_file import Site
 
 
 def gather(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gateway.arguments import positive
+from gateway.commands.arguments import positive
 from gateway.edil.publish import add_publish
 from gateway.errors import CommandError, Exit
 

@@ -17,7 +17,7 @@ from device.agent import rounds
 from device.agent.errors import WireError
 from device.native.shared import NativeError
 from gateway import keys
-from gateway.broker import BrokerFailed, BrokerMissing
+from gateway.broker.broker import BrokerFailed, BrokerMissing
 from gateway.edil import counting, fit, owner, plan
 from gateway.edil.cli import URL
 from gateway.edil.client import Gateway, GatewayAway, GatewayRefused

@@ -16,13 +16,13 @@ from boards.board import Board
 from boards.build import Firmware
 from device.agent import statistics
 from device.agent.rounds import Manifest
+from gateway.commands.up import load_boards, set_up
 from gateway.edil.demo_devices import BoardDevice, Device, HostDevice, LiarDevice, count_instructions
 from gateway.edil.demo_result import describe
 from gateway.edil.demo_round import DemoRound
 from gateway.edil.demo_site import DemoSite
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
-from gateway.up import load_boards, set_up
 
 WINDOWS = 8
 DROPPED = 3

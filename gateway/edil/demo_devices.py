@@ -20,9 +20,9 @@ from device.agent.run import READ_BYTES, start, step
 from device.agent.sampling import LinkSource
 from device.native import edil
 from device.native.shared import Model
-from gateway.children import end_with
 from gateway.edil.demo_signals import FOLDER
 from gateway.errors import CommandError
+from gateway.site.children import end_with
 
 REPL_S = 60.0
 IDLE_MS = 50

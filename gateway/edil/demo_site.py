@@ -23,14 +23,14 @@ from gateway.aggregation.receiver import NAMES, TOPICS, Receiver
 from gateway.aggregation.rounds_store import RoundsStore
 from gateway.aggregation.service import Aggregation
 from gateway.aggregation.updates import Round, Updates
-from gateway.broker import Broker
-from gateway.bus import Bus, Token
-from gateway.children import Child
+from gateway.broker.broker import Broker
+from gateway.broker.bus import Bus, Token
 from gateway.edil.edil_http import routes
 from gateway.errors import CommandError, Exit
-from gateway.ingest import Ingest
+from gateway.intake.ingest import Ingest
+from gateway.intake.registry import Registry
 from gateway.progress import Progress
-from gateway.registry import Registry
+from gateway.site.children import Child
 from gateway.web.app import app
 from gateway.web.serve import serve
 

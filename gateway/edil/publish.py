@@ -5,8 +5,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from gateway.commands.r1fs import Meter, add_verb, open_store
 from gateway.errors import CommandError, Exit
-from gateway.r1fs_commands import Meter, add_verb, open_store
 
 
 def add_publish(verbs: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cbor2
 
 from device.agent import cbor
-from gateway import evidence, evidence_file
+from gateway.intake import evidence, evidence_file
 from gateway.oracle import availability, commitments, messages
 from gateway.oracle import epoch as epochs
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows

@@ -7,7 +7,7 @@ cannot be decoded counts for nobody; damaged files, or windows that contradict t
 Availability is what was measured. A device that signed what is not so (poai/verdict.py) costs its deed the epoch's
 reward and units all the same. Work is looked at only of devices that revealed something: the others have no units.
 
-Source: the files are those of gateway/evidence.py; Root is the struct that contracts/src/Settlement.sol verifies.
+Source: the files are those of intake/evidence.py; Root is the struct that contracts/src/Settlement.sol verifies.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -19,7 +19,8 @@ from coincurve import PrivateKey, PublicKey
 
 from device.agent import eip712, wire
 from device.agent.errors import WireError
-from gateway import curve, evidence
+from gateway import curve
+from gateway.intake import evidence
 from gateway.oracle import availability, rewards
 from gateway.oracle.at_close import Chain
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
@@ -30,7 +31,7 @@ from gateway.poai.draw import turns
 from gateway.poai.models import Models
 from gateway.poai.score import Heard
 from gateway.poai.verdict import Checked, Work
-from gateway.settlement_tree import Leaves, add_epoch, root_of
+from gateway.settlement.tree import Leaves, add_epoch, root_of
 
 ROOT_TYPE = b"Root(uint256 epoch,bytes32 root,uint256 total,bytes32 evidence)"
 ROOT_NAME = b"tinyren Settlement"

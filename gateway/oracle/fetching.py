@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway import evidence
+from gateway.intake import evidence
 from gateway.oracle import bundles
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.effects import Fetch

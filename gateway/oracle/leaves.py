@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.rpc import ChainReader
-from gateway.settlement_tree import Leaves, decode_leaves, root_of
+from gateway.settlement.tree import Leaves, decode_leaves, root_of
 
 
 def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:

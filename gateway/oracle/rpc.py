@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from gateway import curve, jsonrpc
+from gateway import curve
+from gateway.chain import jsonrpc
 from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import Windows
 from gateway.oracle.rewards import Deed

@@ -20,8 +20,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gateway import broker_url, curve, keys, site_file
-from gateway.bus import Bus, Token
+from gateway import curve, keys
+from gateway.broker import broker_url
+from gateway.broker.bus import Bus, Token
 from gateway.errors import CommandError, Exit
 from gateway.oracle import choices, epoch, messages
 from gateway.oracle.availability import EvidenceError
@@ -35,6 +36,7 @@ from gateway.oracle.statements import Close, Commitment, Opened, Root, Said, evi
 from gateway.oracle.witness import Witness
 from gateway.poai import models
 from gateway.ratio1 import MessageRefused
+from gateway.site import site_file
 
 POLL_S = 0.25
 CHAIN_POLL_MS = 1_000

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device.agent import reveal, wire
-from gateway import evidence, evidence_file
-from gateway.evidence_file import EpochWindows, EvidenceDamaged
-from gateway.ingest import Challenge
+from gateway.intake import evidence, evidence_file
+from gateway.intake.evidence_file import EpochWindows, EvidenceDamaged
+from gateway.intake.ingest import Challenge
 from gateway.oracle.availability import Windows
 from gateway.poai.claims import Claim, Counts
 from gateway.poai.draw import CHALLENGES, draw, turns

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
-from gateway import evidence
+from gateway.intake import evidence
 from gateway.oracle import availability, epoch
 from gateway.oracle.availability import EvidenceError, Heartbeat
 from gateway.oracle.epoch import SignerKeys, Source

@@ -20,8 +20,8 @@ from device.agent import wire
 from device.agent.errors import WireError
 from gateway import curve
 from gateway.errors import CommandError
-from gateway.flash import Request, flash
-from gateway.flash_tools import check_port
+from gateway.flashing.flash import Request, flash
+from gateway.flashing.tools import check_port
 from gateway.progress import Progress
 from gateway.provisioning.batch import Row
 

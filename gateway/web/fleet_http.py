@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.fleet_actions import Actions, Refused
+from gateway.site.fleet_actions import Actions, Refused
 from gateway.web.posted import BadRequest, read_object
 
 BODY_LIMIT_BYTES = 256 << 10

@@ -5,7 +5,7 @@ Rules:
    foreign web page cannot reach it under a name of its own (DNS rebinding).
 2. Origin, if there is one, must be this server's too.
 3. Programs of this machine need no session: both ends are loopback, Host says so, and no proxy passed it on. All others
-   need one (gateway/admin.py), but to sign in and for static files, which tell nothing of the site.
+   need one (gateway/edge/admin.py), but to sign in and for static files, which tell nothing of the site.
 """
 
 import ipaddress

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.admin import SESSION_S, Admin
 from gateway.binding.pending import Refused
+from gateway.edge.admin import SESSION_S, Admin
 from gateway.errors import CommandError
 from gateway.web import render
 from gateway.web.guard import COOKIE

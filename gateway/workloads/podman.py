@@ -22,7 +22,7 @@ from podman import PodmanClient
 from podman.errors import APIError, PodmanError
 from requests import RequestException
 
-from gateway.children import Child
+from gateway.site.children import Child
 from gateway.workloads.errors import Unavailable, WorkloadError
 
 CALL_S = 30.0

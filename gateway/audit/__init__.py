@@ -1,0 +1,1 @@
+"""An epoch rebuilt from the chain and R1FS alone."""

@@ -1,0 +1,1 @@
+"""`make bench`: measures, and prints beside what it compares with."""

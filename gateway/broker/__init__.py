@@ -1,0 +1,1 @@
+"""The MQTT broker, its accounts, and what speaks with it."""

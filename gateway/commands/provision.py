@@ -1,0 +1,141 @@
+"""`tinyren provision`: many boards through the factory, and whether a manifest is what the factory signed."""
+
+import os
+import sys
+from argparse import ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.commands.arguments import new_progress, positive, print_json, readable
+from gateway.errors import CommandError, Exit
+
+if TYPE_CHECKING:
+    from gateway.progress import Progress
+    from gateway.provisioning.batch import Row
+    from gateway.provisioning.factory import Outcome
+    from gateway.provisioning.station import Station
+
+MOST_JOBS = 4  # a board that boots takes half a second of a core
+FACTORY_KEY = Path("keys", "factory.key")
+
+
+def add_provision(commands: Any) -> None:
+    """The command `provision`."""
+    text = "test and label many boards, and sign which left the factory"
+    command = commands.add_parser("provision", help=text, description=text)
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--batch", type=_batch, metavar="N|FILE.csv", help="so many emulated boards, or those of a list")
+    what.add_argument("--verify", type=readable, metavar="FILE", help="check a manifest, and provision nothing")
+    command.add_argument("--board", default="qemu_mps2_an385", metavar="B", help="with N: which (default: %(default)s)")
+    command.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="knows the labels then")
+    command.add_argument("--out", type=Path, default=Path("provision"), metavar="DIR", help="(default: %(default)s)")
+    command.add_argument("--jobs", type=positive, metavar="N", help="boards at once (default: as cores, at most 4)")
+    command.add_argument("--firmware", type=readable, metavar="FILE", help="write this to boards at a port")
+    command.add_argument("--files", type=Path, metavar="DIR", help="copy these files to boards at a port")
+    command.add_argument("--factory", metavar="ADDRESS", help="with --verify: whose signature it must be")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(run=run_provision)
+
+
+def run_provision(arguments: Namespace) -> int:
+    return _verify(arguments) if arguments.verify else _provision(arguments)
+
+
+def _batch(text: str) -> int | Path:
+    if text.isascii() and text.isdigit():
+        return positive(text)
+    if not Path(text).is_file():
+        raise ArgumentTypeError(f"got {text!r}, wanted a number of boards or a list that is there")
+    return Path(text)
+
+
+def _provision(arguments: Namespace) -> int:
+    from boards.board import agent_board_names
+    from boards.hardware import hardware_names
+    from gateway import curve, keys
+    from gateway.labels.codes import Codes, CodesFull
+    from gateway.provisioning.batch import plan
+    from gateway.provisioning.factory import Factory
+    from gateway.provisioning.journal import Journal
+
+    progress, emulated = new_progress(), agent_board_names()
+    rows = _rows(arguments)
+    journal = Journal(arguments.out)
+    to_do, before, refused = plan(rows, emulated, hardware_names(), journal.done())
+    key = keys.load_or_make(arguments.site / FACTORY_KEY)
+    codes = Codes(arguments.site)
+    factory = Factory(journal, _station(arguments, to_do, progress), codes, key, progress)
+    try:
+        outcome = factory.run(to_do, before, refused, arguments.jobs or min(MOST_JOBS, os.cpu_count() or 1))
+        factory.write(arguments.out)
+    except CodesFull as error:
+        raise CommandError(str(error)) from error
+    finally:
+        codes.close()
+        journal.close()
+    total_s = round(progress.elapsed_s(), 1)
+    if arguments.json:
+        paths = {"out": str(arguments.out), "factory": "0x" + curve.address_of(key.secret).hex()}
+        print_json({**vars(outcome), **paths, "total_s": total_s})
+    return _end(outcome, arguments.out, total_s)
+
+
+def _rows(arguments: Namespace) -> "list[Row]":
+    from gateway.provisioning.batch import ListError, numbered, read_list
+
+    if isinstance(arguments.batch, int):
+        return numbered(arguments.batch, arguments.board)
+    try:
+        return read_list(arguments.batch.read_text())
+    except (ListError, UnicodeDecodeError) as error:
+        raise CommandError(f"{arguments.batch}: {error}; nothing was done", Exit.USAGE) from error
+
+
+def _station(arguments: Namespace, rows: "list[Row]", progress: "Progress") -> "Station":
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("mpremote", "serial")):
+        raise CommandError("mpremote: not installed; run: pip install 'tinyren[flash]'", Exit.USAGE)
+    from gateway.commands.up import set_up
+    from gateway.provisioning.station import Station
+
+    names = sorted({row.board for row in rows if not row.port})
+    firmwares = dict(zip(names, set_up(progress, names), strict=True)) if names else {}
+    return Station(arguments.out / "boards", firmwares, progress, arguments.firmware, arguments.files)
+
+
+def _end(outcome: "Outcome", out: Path, total_s: float) -> Exit:
+    is_good = outcome.done or outcome.before
+    is_bad = outcome.failed or outcome.refused
+    code = (Exit.PARTLY if is_good else Exit.FAILED) if is_bad else Exit.OK if outcome.done else Exit.NOTHING_TO_DO
+    counts = " ".join(f"{name}={len(rows)}" for name, rows in vars(outcome).items())
+    if is_bad:
+        print(f"mend what is said above and run the same command: it goes on with the rest; see {out}", file=sys.stderr)
+    print(f"RESULT: {'OK' if code in (Exit.OK, Exit.NOTHING_TO_DO) else code.name} {counts} out={out} total={total_s}s",
+          file=sys.stderr)  # fmt: skip
+    return code
+
+
+def _verify(arguments: Namespace) -> int:
+    from gateway.provisioning.manifest import MAX_BYTES, ManifestError, verify
+
+    with arguments.verify.open("rb") as file:
+        frame = file.read(MAX_BYTES + 1)
+    try:
+        factory, entries = verify(frame)
+    except ManifestError as error:
+        raise CommandError(f"{arguments.verify}: {error}; get it from the factory again", Exit.TRUST) from error
+    signer = "0x" + factory.hex()
+    if arguments.factory and arguments.factory.lower() != signer:
+        wanted = f"wanted {arguments.factory}: it is another factory's"
+        raise CommandError(f"{arguments.verify}: signed by {signer}, {wanted}", Exit.TRUST)
+    if arguments.json:
+        rows = [{name: part.hex() if isinstance(part, bytes) else part for name, part in vars(entry).items()}
+                for entry in entries]  # fmt: skip
+        print_json({"factory": signer, "entries": rows})
+    else:
+        for entry in entries:
+            device = f"0x{entry.device.hex()}" if entry.device else "-"
+            print(f"{entry.serial:<16} {device:<42} {entry.result}")
+        print(f"{len(entries)} boards, signed by {signer}", file=sys.stderr)
+    return Exit.OK

@@ -1,0 +1,1 @@
+"""Why a deed earned what it did."""

@@ -1,0 +1,261 @@
+"""Writes a board: finds it, refuses what does not fit, runs one tool, asks the board, brings files. Never compiles.
+
+What a board keeps (files, settings, so its identity) stays unless `erase`. Everything that can be refused is refused
+before the first octet is written: exit code 3 for another board's image, 6 for a port that is not there or in use.
+"""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boards.board import BoardError
+from boards.console import ConsoleError, copy_files, identify, open_console
+from boards.drive import DriveError, WrongImage, choose_image, read_drive, write_drive
+from boards.flashing import dfu_commands, esptool_commands, openocd_commands, pyocd_commands, ssh_commands
+from boards.hardware import NOT_PINNED, Flash, Hardware, load_hardware
+from boards.images import ImageError, check_image, cut_esp
+from boards.ports import Plugged, find_plugged
+from boards.uf2 import FAMILIES
+from gateway.errors import CommandError, Exit
+from gateway.flashing.tools import ask_board, check_port, read_files, run_commands
+from gateway.progress import Progress
+
+SERIAL_TOOLS = ("esptool",)
+BACK_S = 20.0
+LOOK_S = 0.25
+
+Look = Callable[[], list[Plugged]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. target: a board's name or a port; port: a port, drive, probe's serial number or USER@HOST."""
+
+    target: str
+    port: str = ""
+    firmware: Path | None = None
+    files: Path | None = None
+    tool: str = ""
+    erase: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Result:
+    """What was done, for --json."""
+
+    board: str
+    port: str = ""
+    sha256: str = ""
+    commands: list[list[str]] = field(default_factory=list)
+    written: bool = False
+    identity: dict[str, str] | None = None
+    files_sent: list[str] = field(default_factory=list)
+    total_s: float = 0.0
+
+
+def flash(request: Request, progress: Progress, look: Look = find_plugged, back_s: float = BACK_S) -> Result:
+    """Do it.
+
+    Args:
+        look: tells what is plugged in.
+        back_s: how long a board may take to come back after it was written.
+    Raises:
+        CommandError: with the exit code of gateway.errors, and what to do next.
+    """
+    found = look()
+    files = read_files(request.files)
+    if not request.firmware and not files:
+        raise CommandError("got nothing to write; name a file by --firmware, a folder by --files, or both", Exit.USAGE)
+    board = None if "/" in request.target and not request.firmware else _board(request.target, found)
+    result = Result(board.name if board else "", request.port)
+    if board and board.kind == "computer":
+        _to_computer(board, request, files, result, progress)
+    else:
+        port = request.target if "/" in request.target else request.port
+        if board and request.firmware:
+            _write(board, request, request.firmware, found, result, progress)
+            port = _ask_back(board, look, back_s, result, progress) if result.written else port
+        if files:
+            _bring(port or _serial_port(board, found), board, files, request, result, progress)
+    result.total_s = round(progress.elapsed_s(), 1)
+    return result
+
+
+def _board(target: str, found: list[Plugged]) -> Hardware:
+    name = target
+    if "/" in target:
+        names = [name for item in found if item.place == target for name in item.boards]
+        if len(names) != 1:
+            got = ", ".join(names) or "no board that is known"
+            raise CommandError(f"{target}: got {got}; run: tinyren flash BOARD --port {target}", Exit.USAGE)
+        name = names[0]
+    try:
+        return load_hardware(name)
+    except BoardError as error:
+        raise CommandError(str(error), Exit.USAGE) from error
+
+
+def _way(board: Hardware, tool: str) -> Flash:
+    for way in board.flash:
+        if tool in ("", way.tool):
+            return way
+    wanted = " or ".join(way.tool for way in board.flash)
+    raise CommandError(f"--tool: got {tool}, wanted {wanted} for {board.name}", Exit.USAGE)
+
+
+def _read_image(board: Hardware, way: Flash, path: Path, result: Result, progress: Progress) -> bytes:
+    file = path.read_bytes()
+    result.sha256 = hashlib.sha256(file).hexdigest()
+    if way.sha256 not in (NOT_PINNED, result.sha256):
+        raise CommandError(f"{path}: got SHA-256 {result.sha256}, wanted {way.sha256} ({way.file})", Exit.REFUSED)
+    try:
+        if way.tool == "uf2":
+            choose_image(file, FAMILIES[way.family])
+        else:
+            check_image(board, way, file)
+    except (ImageError, WrongImage) as error:
+        raise CommandError(f"{path}: {error}", Exit.REFUSED) from error
+    progress.say(f"image {path.name}: fits {board.name}, SHA-256 {result.sha256}")
+    return file
+
+
+def _write(board: Hardware, request: Request, path: Path, found: list[Plugged], result: Result, progress: Progress
+           ) -> None:  # fmt: skip
+    way = _way(board, request.tool)
+    file = _read_image(board, way, path, result, progress)
+    port = result.port = request.target if "/" in request.target else request.port or _place(board, way, found)
+    if "/" in port:
+        _refuse_another(board, port, found)
+    if way.tool == "uf2":
+        _to_drive(way, Path(port), file, request, result, progress)
+        return
+    if way.tool in SERIAL_TOOLS and not request.dry_run:
+        check_port(port)
+    with tempfile.TemporaryDirectory(prefix="tinyren-") as folder:
+        result.commands = _commands(board, way, file, Path(folder), port, request.erase)
+        run_commands(result.commands, request.dry_run, progress)
+    result.written = not request.dry_run
+
+
+def _commands(board: Hardware, way: Flash, file: bytes, folder: Path, port: str, erase: bool) -> list[list[str]]:
+    """The commands, and the files that they name in folder: copies of what was checked."""
+    if way.tool == "esptool":
+        parts = [(0, file)] if erase else cut_esp(board, file)
+        named = [(address, folder / f"{address:06x}.bin", content) for address, content in parts]
+        for _, part, content in named:
+            part.write_bytes(content)
+        return esptool_commands(way, port, [(address, str(part)) for address, part, _ in named], erase)
+    image = folder / f"firmware{Path(way.file).suffix}"
+    image.write_bytes(file)
+    if way.tool == "dfu-util":
+        return dfu_commands(str(image), port, erase)
+    return (openocd_commands if way.tool == "openocd" else pyocd_commands)(way, str(image), port, erase)
+
+
+def _to_drive(way: Flash, path: Path, file: bytes, request: Request, result: Result, progress: Progress) -> None:
+    drive = read_drive(path)
+    if drive is None:
+        raise CommandError(f"{path}: got no drive of a UF2 bootloader; run: tinyren devices", Exit.PORT)
+    if drive.board_id != way.drive:
+        raise CommandError(f"{path}: got a drive of {drive.board_id}, wanted {way.drive}", Exit.REFUSED)
+    if request.erase:
+        raise CommandError("--erase: a UF2 drive only writes; first copy the maker's erasing UF2 onto it", Exit.USAGE)
+    result.commands = [["cp", str(request.firmware), str(path)]]
+    if request.dry_run:
+        return run_commands(result.commands, True, progress)
+    try:
+        write_drive(drive, file, FAMILIES[way.family], progress.step)
+    except DriveError as error:
+        raise CommandError(str(error)) from error
+    result.written = True
+
+
+def _to_computer(board: Hardware, request: Request, files: dict[str, bytes], result: Result, progress: Progress
+                 ) -> None:  # fmt: skip
+    if request.firmware or not files:
+        raise CommandError(f"{board.name}: it has no firmware; name the files it is to have by --files", Exit.USAGE)
+    if not request.port or request.port.startswith("-"):
+        raise CommandError(f"{board.name}: got --port {request.port!r}, wanted USER@HOST", Exit.USAGE)
+    sums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    result.commands = ssh_commands(request.port, sums, str(request.files), request.erase)
+    run_commands(result.commands, request.dry_run, progress)
+    result.written = not request.dry_run
+
+
+def _ask_back(board: Hardware, look: Look, back_s: float, result: Result, progress: Progress) -> str:
+    """Ask the board which it is now; its port, or "" where none shows in time, which is told and no error."""
+    deadline_s = time.monotonic() + back_s
+    while True:
+        ports = [item.place for item in look() if item.kind == "serial" and board.name in item.boards]
+        if len(ports) == 1:
+            break
+        if time.monotonic() > deadline_s:
+            progress.say(f"written; the board was not asked: got {len(ports)} ports of it, wanted one")
+            return ""
+        time.sleep(LOOK_S)
+    who = ask_board(ports[0])
+    result.identity = vars(who)
+    if who.board != board.name:
+        raise CommandError(f"{ports[0]}: got {who.board or who.machine} after writing, wanted {board.name}", Exit.TRUST)
+    progress.say(f"{board.name} is back: {who.firmware} {who.version}")
+    return ports[0]
+
+
+def _bring(port: str, board: Hardware | None, files: dict[str, bytes], request: Request, result: Result,
+           progress: Progress) -> None:  # fmt: skip
+    result.port = port
+    if request.dry_run:
+        progress.say(f"would copy to {port}: {', '.join(files)}")
+        return
+    check_port(port)
+    try:
+        with open_console(port) as repl:
+            who = identify(repl)
+            result.identity = vars(who)
+            if board and board.name != who.board:
+                got = who.board or who.machine
+                raise CommandError(f"{port}: got {got}, wanted {board.name}; nothing was copied", Exit.REFUSED)
+            result.board = result.board or who.board
+            result.files_sent = copy_files(repl, files, progress.step)
+    except ConsoleError as error:
+        raise CommandError(str(error), Exit.TIMEOUT if "timeout" in str(error) else Exit.FAILED) from error
+    except ValueError as error:
+        raise CommandError(f"--files: {error}", Exit.USAGE) from error
+
+
+def _place(board: Hardware, way: Flash, found: list[Plugged]) -> str:
+    """Where the board is: a port, a drive, or a probe's serial number; only if there is exactly one."""
+    if way.tool == "uf2":
+        places = [item.place for item in found if item.kind == "drive" and board.name in item.boards]
+    elif way.tool in SERIAL_TOOLS:
+        return _serial_port(board, found)
+    else:
+        runs = "bootloader" if way.tool == "dfu-util" else "probe"
+        places = [item.serial for item in found if board.name in item.boards and item.runs == runs]
+    return _only(board, places)
+
+
+def _serial_port(board: Hardware | None, found: list[Plugged]) -> str:
+    if board is None:
+        raise CommandError("--port: got none, wanted the board's; run: tinyren devices", Exit.USAGE)
+    return _only(board, [item.place for item in found if item.kind == "serial" and board.name in item.boards])
+
+
+def _only(board: Hardware, places: list[str]) -> str:
+    if len(places) == 1:
+        return places[0]
+    if not places:
+        raise CommandError(f"{board.name}: got none plugged in; {board.bootloader}; or name it by --port", Exit.PORT)
+    raise CommandError(
+        f"{board.name}: got {len(places)} ({', '.join(places)}), wanted one; name it by --port", Exit.USAGE
+    )
+
+
+def _refuse_another(board: Hardware, port: str, found: list[Plugged]) -> None:
+    for item in found:
+        if item.place == port and item.boards and board.name not in item.boards:
+            raise CommandError(f"{port}: got {' or '.join(item.boards)}, wanted {board.name}", Exit.REFUSED)

@@ -1,0 +1,1 @@
+"""From devices' messages to evidence, windows and epochs."""

@@ -1,0 +1,1 @@
+"""What a gateway tells the world: metrics, logs, alerts, Home Assistant."""

@@ -1,0 +1,1 @@
+"""From verdicts to R1: roots, trees, claims, accounts, escrow, votes."""

@@ -1,0 +1,1 @@
+"""A site: what is started in which order, watched and told."""

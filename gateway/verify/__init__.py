@@ -1,0 +1,1 @@
+"""The second scorer: shares no code with the first."""
