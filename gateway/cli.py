@@ -16,7 +16,6 @@ from gateway.commands.deed import add_deed
 from gateway.commands.earnings import add_earnings
 from gateway.commands.escrow import add_escrow
 from gateway.commands.flash import add_flash
-from gateway.commands.further import add_further
 from gateway.commands.gateway import add_gateway
 from gateway.commands.job import add_job
 from gateway.commands.label import add_label
@@ -104,7 +103,6 @@ def parser() -> argparse.ArgumentParser:
     add_earnings(commands)
     add_audit(commands)
     add_conformance(commands)
-    add_further(commands)
     add_simulate(commands)
     add_relay(commands)
     add_escrow(commands)

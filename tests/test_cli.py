@@ -46,7 +46,6 @@ COMMANDS = [
     "audit",
     "evidence",
     "conformance",
-    "further",
     "simulate",
     "relay",
     "escrow",
@@ -61,7 +60,7 @@ COMMANDS = [
 ]
 OF_BOARDS = ["run", "provision", "settings", "label", "bind", "release", "identify"]
 VERBS = ["model compile", "model check", "model bench", "model train", "model export", "model publish"]
-VERBS += ["earnings explain", "evidence lend", "further init", "further admit", "further run"]
+VERBS += ["earnings explain", "evidence lend"]
 
 
 def commands(parser=None):
@@ -71,8 +70,8 @@ def commands(parser=None):
 
 
 def verbs():
-    """Those of models, earnings, evidence and further gateways, by both words."""
-    firsts = {first: commands(commands()[first]) for first in ("model", "earnings", "evidence", "further")}
+    """Those of models, earnings and evidence, by both words."""
+    firsts = {first: commands(commands()[first]) for first in ("model", "earnings", "evidence")}
     return {f"{first} {name}": parser for first, found in firsts.items() for name, parser in found.items()}
 
 

@@ -83,26 +83,24 @@ def run(capsys, *arguments):
 
 
 def test_the_commands_say_what_to_do_next(home, tmp_path, capsys):
-    code, out, _ = run(capsys, "further", "init", tmp_path / "edge")
+    code, out, _ = run(capsys, "gateway", "join", tmp_path / "edge")
     address = out.split()[0]
-    assert code == 0 and f"tinyren further admit {address} http://" in out
+    assert code == 0 and f"tinyren gateway admit {address} http://" in out
     paper = tmp_path / "invitation.json"
-    code, out, _ = run(capsys, "further", "admit", address, URL, "--site", home, "-o", paper)
-    assert code == 0 and "tinyren further run DIR --invitation invitation.json" in out and "Start the site again" in out
+    code, out, _ = run(capsys, "gateway", "admit", address, URL, "--site", home, "-o", paper)
+    assert code == 0 and "tinyren gateway join DIR --invitation invitation.json" in out and "the site again" in out
     assert stat.S_IMODE(paper.stat().st_mode) == 0o600 and set(json.loads(paper.read_text())) == set(joining.FIELDS)
+    code, out, _ = run(capsys, "gateway", "join", tmp_path / "edge", "--invitation", paper)
+    assert code == 0 and f"tinyren gateway up {tmp_path / 'edge'}" in out and site_file.read(tmp_path / "edge").home
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "see docs/gateways.md"), ("{", "wanted an invitation"), ("[]", "wanted an invitation"),
-     ("{}", "home, password")],
-)  # fmt: skip
-def test_what_is_no_further_gateway_is_not_run_and_leaves_nothing(tmp_path, capsys, content, words):
-    more = []
-    if content is not None:
-        (tmp_path / "paper").write_text(content)
-        more = ["--invitation", tmp_path / "paper"]
-    code, out, err = run(capsys, "further", "run", tmp_path / "edge", *more)
+    [("{", "wanted an invitation"), ("[]", "wanted an invitation"), ("{}", "home, password")],
+)
+def test_what_is_no_invitation_makes_no_further_gateway_and_leaves_nothing(tmp_path, capsys, content, words):
+    (tmp_path / "paper").write_text(content)
+    code, out, err = run(capsys, "gateway", "join", tmp_path / "edge", "--invitation", tmp_path / "paper")
     assert (code, out, err.count("\n")) == (Exit.USAGE, "", 1) and words in err
     assert not (tmp_path / "edge").exists()
 

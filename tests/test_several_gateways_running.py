@@ -71,7 +71,7 @@ class Further:
     def __init__(self, folder):
         self.folder, self.log = folder, folder / "gateway.log"
         with self.log.open("ab") as log:
-            command = [*COMMAND, "further", "run", str(folder)]
+            command = [*COMMAND, "gateway", "up", str(folder)]
             self.child = subprocess.Popen(command, cwd=ROOT, stderr=log)
 
     def wait_ready(self):

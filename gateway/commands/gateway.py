@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.commands.arguments import new_progress, print_json, readable
 from gateway.commands.backup import add_backup
+from gateway.commands.join import add_join
 from gateway.commands.mdns import add_find
 from gateway.commands.tls import add_tls
 from gateway.configuration.configuration import default_site, made_site
@@ -36,6 +37,7 @@ def add_gateway(commands: Any) -> None:
     add_backup(verbs)
     code = _verb(verbs, "admin-code", "a new admin code; the one before is void", run_admin_code)
     code.add_argument("--end-sessions", action="store_true", help="also sign out everybody")
+    add_join(verbs)
     add_tls(verbs)
     add_find(verbs)
 
@@ -85,9 +87,14 @@ def run_init(arguments: Namespace) -> int:
 def run_gateway(arguments: Namespace) -> int:
     from gateway.commands.up import summary, up
     from gateway.edge.ownership import refuse_foreign
+    from gateway.site import site_file
+    from gateway.site.further import serve
 
     folder = made_site(arguments.site)
     refuse_foreign(folder)
+    if (site := site_file.read(folder)) is not None and site.home:
+        serve(folder)
+        return Exit.OK
     unset = dict.fromkeys(one.option for one in SETTINGS if one.option)
     progress = new_progress()
     given = Namespace(**unset | {"site": folder, "set": arguments.set, "epochs": None, "devices": None})
