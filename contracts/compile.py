@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contracts import NAMES
+from contracts import COMPARED, NAMES
 
 HERE = Path(__file__).parent
 SETTINGS = {
@@ -53,8 +53,9 @@ def compile_artifacts(files: dict[str, str]) -> dict[str, str]:
     Raises:
         CompileError: an error or a warning.
     """
-    compiled = compile_sources(files, [f"{name}.sol" for name in NAMES])
-    return {name: json.dumps(compiled[f"{name}.sol"][name], indent=1, sort_keys=True) + "\n" for name in NAMES}
+    paths = {name: f"{name}.sol" for name in NAMES} | {name: f"comparison/{name}.sol" for name in COMPARED}
+    compiled = compile_sources(files, list(paths.values()))
+    return {name: json.dumps(compiled[path][name], indent=1, sort_keys=True) + "\n" for name, path in paths.items()}
 
 
 def compile_sources(

@@ -1,4 +1,5 @@
-"""`python -m contracts.gas [--write]`: gas of each contract call on the embedded chain, beside contracts/gas.json.
+"""`python -m contracts.gas [--write]`: gas of each contract call on the embedded chain, beside contracts/gas.json, and of
+a claim of Ratio1's shape in the same run (contracts/src/comparison).
 
 Keys and values are fixed: the figures are the same on every machine. A claim's gas grows with the depth of the tree; a
 million leaves are 20 deep, and the tree of the other kind of leaves is one sibling more.
@@ -26,6 +27,8 @@ SNAPSHOT = Path(__file__).parent / "gas.json"
 DEADLINE = 2**40
 PAYER, OWNER, DEVICE, *ORACLES = (PrivateKey(hashlib.sha256(bytes([i])).digest()) for i in range(8))
 MILLION = 20
+EPOCHS = (1, 30, 365)
+DEVICES, OWNERS, EVERY = 1_000, 10, 30
 
 
 def main(arguments: list[str]) -> int:
@@ -67,6 +70,12 @@ def _measure(chain: Chain) -> dict[str, int]:
         proof = merkle.proof(hashes, 0)
         found[f"claim of {claim}"] = chain.send(contract, "claim", 1, cumulative, proof, key=PAYER).gas
     found |= _network(chain, oracles)
+    found |= _ratio1(chain, oracles)
+    ours = found["post a root, 3 of 5"] * EVERY + OWNERS * found["claim of an account for 100 deeds, 1,000,000 leaves"]
+    theirs = found[f"Ratio1's shape: claim of a node, {EVERY} epochs"]
+    name = f"{DEVICES:,} devices of {OWNERS} owners who claim each {EVERY} epochs, a device and epoch"
+    found[name] = -(-ours // (DEVICES * EVERY))
+    found["  in Ratio1's shape"] = -(-theirs // EVERY)
     return found
 
 
@@ -109,6 +118,24 @@ def _network(chain: Chain, oracles: list[PrivateKey]) -> dict[str, int]:
     many = (leaves, siblings + proof, flags + [False] * len(proof))
     found["claim of 10 deeds at once, 1,000,000 leaves"] = chain.send(contract, "claimMany", *many, key=PAYER).gas
     return found | _escrow(settlement, oracles[:3])
+
+
+def _ratio1(chain: Chain, oracles: list[PrivateKey]) -> dict[str, int]:
+    """A node's claims with signatures of three oracles of five, its first claim left out."""
+    contract, _ = chain.deploy("Ratio1Claim", [address_of(key) for key in oracles], 3, key=PAYER)
+    node, found = address_of(DEVICE), dict[str, int]()
+    chain.send(contract, "link", 1, node, key=PAYER)
+    raw, first = bytes.fromhex(node[2:]), 1
+    for count in (1, *EPOCHS):
+        epochs = list(range(first, first + count))
+        words = b"".join(number.to_bytes(32, "big") for number in epochs) + (255).to_bytes(32, "big") * count
+        digest = keccak(b"\x19Ethereum Signed Message:\n32" + keccak(raw + words))
+        signatures = [sign_digest(digest, key) for key in oracles[:3]]
+        claim = ((1, node, epochs, [255] * count), signatures)
+        gas = chain.send(contract, "claimRewards", *claim, key=PAYER).gas
+        found[f"Ratio1's shape: claim of a node, {count:,} epochs"] = gas
+        first += count
+    return found
 
 
 def _escrow(settlement: Settlement, oracles: list[PrivateKey]) -> dict[str, int]:

@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--models", type=Path, metavar="DIR",
                        help="a folder of further .tflite files (default: those of TINYREN_MLPERF_TINY)")  # fmt: skip
+    bench.add_argument("--quick", action="store_true", help="only the smallest of what grows with a number")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
@@ -166,7 +167,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     from gateway.commands.up import set_up
 
     progress = new_progress()
-    result = bench(progress, set_up(progress), arguments.models)
+    result = bench(progress, set_up(progress), arguments.models, arguments.quick)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     progress.say(f"written to {arguments.out}")

@@ -29,6 +29,8 @@ from gateway.benchmarks import cstore as bench_cstore
 from gateway.benchmarks import deeploy as bench_deeploy
 from gateway.benchmarks import edil as bench_edil
 from gateway.benchmarks import edil_device as bench_edil_device
+from gateway.benchmarks import first_run as bench_first_run
+from gateway.benchmarks import gateway as bench_gateway
 from gateway.benchmarks import ingest as bench_ingest
 from gateway.benchmarks import models as bench_models
 from gateway.benchmarks import oracles as bench_oracles
@@ -47,11 +49,14 @@ MODEL = bytes.fromhex("01551220") + bytes(32)
 QEMU = "qemu-system-arm"
 
 
-def bench(progress: Progress, firmwares: list[Firmware], models: Path | None = None) -> dict[str, Any]:
+def bench(
+    progress: Progress, firmwares: list[Firmware], models: Path | None = None, is_quick: bool = False
+) -> dict[str, Any]:
     """Measure everything, the agent on these boards, models on all; what `--out` gets.
 
     Args:
         models: a folder of models to measure beside the shipped ones (bench_models.measure).
+        is_quick: of what grows with a number only the smallest, and one board's first run.
     Raises:
         CommandError: a board or the chain failed, or mpremote or a package of models/ is not installed.
     """
@@ -74,12 +79,17 @@ def bench(progress: Progress, firmwares: list[Firmware], models: Path | None = N
         result["r1fs"] = bench_r1fs.measure(Path(folder))
         progress.say("a new encoder to the emulated boards and to agents on this computer")
         result["deeploy"] = bench_deeploy.measure(firmwares, progress)
+        progress.say("a gateway with 1,000 devices: start and memory")
+        result["edge"] = bench_gateway.measure(Path(folder))
+        progress.say("from a bare emulated board to a paid claim, and a batch of boards")
+        some, batch = (firmwares[:1], 2) if is_quick else (firmwares, bench_first_run.BATCH)
+        result["first_run"] = bench_first_run.measure(some, Path(folder), batch)
         progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
         result["edil"] = _told(bench_edil.measure, Path(folder))
         progress.say("messages of oracles that agree on an epoch")
         result["oracles"] = bench_oracles.measure()
         progress.say("scoring of 1,000 to 1,000,000 devices")
-        result["scoring"] = bench_scoring.measure()
+        result["scoring"] = bench_scoring.measure(bench_scoring.COUNTS[: 1 if is_quick else None])
         progress.say("gas of the contracts' calls")
         result["gas"] = _told(gas.measure, Path(folder))
         progress.say("transactions of the embedded chain")
@@ -139,6 +149,9 @@ def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "edil_instructions": (max(encrypts, default=0), 800_000),
         "edil_ram_bytes": (max(board["edil"]["ram_bytes"]["1024"] for board in boards), 10_752),
         "deeploy_s": (result["deeploy"]["agents"]["seconds"], 60),
+        "ready_s": (result["edge"]["ready_s"], 3),
+        "gateway_pss": (result["edge"]["pss_bytes"], 150_000_000),
+        "first_run_s": (max(board["total_s"] for board in result["first_run"]["boards"].values()), 60),
     }
     for name, (ratios, limit) in bench_models.to_tflm(result["models"]).items():
         if ratios:

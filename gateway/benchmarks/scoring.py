@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from coincurve import PrivateKey
@@ -29,11 +29,11 @@ WINDOWS, WINDOW_MS = 4, 60_000
 SAMPLE = 2_000
 
 
-def measure() -> dict[str, Any]:
+def measure(counts: Sequence[int] = COUNTS) -> dict[str, Any]:
     """{"windows", "decode_us", "verify_us", "1000": {"score_s", "tree_s", "total_s", "peak_bytes"}, ...}."""
     decode_us, verify_us = measure_heartbeat()
     found: dict[str, Any] = {"windows": WINDOWS, "decode_us": decode_us, "verify_us": verify_us}
-    for count in COUNTS:
+    for count in counts:
         command = [sys.executable, "-m", "gateway.benchmarks.scoring", str(count)]
         found[str(count)] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found

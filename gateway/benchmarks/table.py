@@ -104,7 +104,19 @@ DEEPLOY_ROWS: tuple[tuple[str, Path], ...] = (
     ("  bytes down, MQTT payloads", ("deeploy", "agents", "bytes_down")),
     ("  bytes up", ("deeploy", "agents", "bytes_up")),
 )
+EDGE_ROWS: tuple[tuple[str, Path], ...] = (
+    ("A GATEWAY WITH 1,000 DEVICES", ()),
+    ("first start, contracts deployed: ready after, s", ("edge", "first_ready_s")),
+    ("next start: ready after, s", ("edge", "ready_s")),
+    ("  computed by the gateway itself, s", ("edge", "ready_cpu_s")),
+    ("memory of the gateway (PSS), bytes", ("edge", "pss_bytes")),
+    ("  of broker and oracles", ("edge", "children_pss_bytes")),
+    ("state of all devices as JSON, ms", ("edge", "state_ms")),
+    ("FROM A BARE EMULATED BOARD TO A PAID CLAIM, seconds", ()),
+)
 TARGETS: dict[Path, str] = {
+    ("edge", "ready_s"): "ready_s",
+    ("edge", "pss_bytes"): "gateway_pss",
     ("heartbeat_bytes", "worst"): "heartbeat_bytes",
     ("mpy_bytes", "all"): "mpy_bytes",
     ("gateway", "share"): "gateway_share",
@@ -139,8 +151,14 @@ def table(result: dict[str, Any]) -> str:
         lines.append("".join([f"{label:<{LABEL}}", *cells, judged.get(BOARD_TARGETS.get(path, ""), "")]).rstrip())
     lines += _models(result, judged)
     width = LABEL + CELL * (len(boards) - 1)
-    places = [*ROWS, *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS), *DEEPLOY_ROWS]
+    places = [
+        *ROWS,
+        *((label, ("edil", *path) if path else ()) for label, path in EDIL_ROWS),
+        *DEEPLOY_ROWS,
+        *EDGE_ROWS,
+    ]
     rows = [(label, _at(result, path) if path else None, path) for label, path in places]
+    rows += _first_run(result)
     rows += [("ORACLES, an epoch: published, delivered", None, ()), *_oracles(result)]
     rows += [("SCORING of one epoch, seconds and peak memory", None, ()), *_scoring(result)]
     rows += [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
@@ -148,6 +166,16 @@ def table(result: dict[str, Any]) -> str:
         cell = "" if value is None else f"{_shown(value, path[-1:] == ('share',)):>{CELL}}"
         lines.append(f"{label:<{width}}{cell}{judged.get(TARGETS.get(path, ''), '')}".rstrip())
     return "\n".join(lines)
+
+
+def _first_run(result: dict[str, Any]) -> list[tuple[str, float, Path]]:
+    """Each board's first run with its stages, and the batch; the slowest board is judged."""
+    found, rows = result["first_run"], list[tuple[str, float, Path]]()
+    for name, board in found["boards"].items():
+        rows.append((name, board["total_s"], ("first_run", name)))
+        rows += [(f"  {stage}", seconds, ()) for stage, seconds in board.items() if stage != "total_s"]
+    batch = found["batch"]
+    return [*rows, (f"{batch['boards']} boards tested, labelled and in a manifest", batch["seconds"], ())]
 
 
 def _oracles(result: dict[str, Any]) -> list[tuple[str, int, Path]]:
