@@ -1,5 +1,5 @@
-"""`python -m contracts.gas [--write]`: gas of each contract call on the embedded chain, beside contracts/gas.json, and of
-a claim of Ratio1's shape in the same run (contracts/src/comparison).
+"""`python -m contracts.gas [--write]`: gas of each contract call on the embedded chain, beside contracts/gas.json, and
+of a claim of Ratio1's shape in the same run (contracts/src/comparison).
 
 Keys and values are fixed: the figures are the same on every machine. A claim's gas grows with the depth of the tree; a
 million leaves are 20 deep, and the tree of the other kind of leaves is one sibling more.
