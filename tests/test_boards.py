@@ -108,7 +108,7 @@ def test_a_wrong_field_is_named_with_what_was_wanted(old, new, message):
 
 def test_a_site_refuses_a_board_that_cannot_run_the_agent_by_its_name():
     with pytest.raises(CommandError, match="qemu_microbit: got one that runs the kernels alone, wanted one of"):
-        plan(None, Namespace(boards="qemu_virt_rv32,qemu_microbit", devices=None), Path("site"))
+        plan(None, Namespace(boards=["qemu_virt_rv32", "qemu_microbit"], devices=None), Path("site"))
 
 
 def test_a_board_of_kernels_needs_neither_source_nor_store():

@@ -54,7 +54,7 @@ class Sender:
         self._waiting: set[tuple[str, int]] = set()
 
     def send(self, message: dict[str, str], account: Any) -> tuple[str, dict[str, Any]]:
-        """Send {"data", "to" unless it creates}; (hash, receipt) of the version that is in a block, however it ended.
+        """Send {"to" unless it creates, "data", "value"}; (hash, receipt) of the version in a block, however it ended.
 
         Raises:
             RpcError: it would revert, is refused, is in no block after WITHIN_S, or its nonce went to another.
@@ -63,7 +63,7 @@ class Sender:
             # On the newest block, for what waits in the pool may be what this displaces.
             gas = self._number("eth_estimateGas", {**message, "from": account.address}, "latest")
             nonce = self._nonce(account.address)
-            fields = {**message, "gas": gas, "nonce": nonce, "chainId": self._chain_id, "value": 0}
+            fields = {"value": "0x0", **message, "gas": gas, "nonce": nonce, "chainId": self._chain_id}
             tx, fees = self._offer(fields, account, self._fees())
             self._waiting.add((account.address, nonce))
         try:
