@@ -59,12 +59,18 @@ def holders(device: str, proc: Path = PROC) -> tuple[str, ...]:
     wanted, found = os.path.realpath(device), []
     for folder in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
-            opened = {os.readlink(link) for link in (folder / "fd").iterdir()}
-            if wanted in opened and int(folder.name) != os.getpid():
+            if int(folder.name) != os.getpid() and any(_leads_to(wanted, link) for link in (folder / "fd").iterdir()):
                 found.append(f"{(folder / 'comm').read_text().strip()} (process {folder.name})")
         except OSError:
             continue  # it has ended, or is another user's
     return tuple(found)
+
+
+def _leads_to(wanted: str, link: Path) -> bool:
+    try:
+        return os.readlink(link) == wanted
+    except OSError:
+        return False  # it was closed just now
 
 
 def _of_port(port: Any) -> Plugged:

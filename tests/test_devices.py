@@ -52,6 +52,7 @@ def test_this_process_is_no_holder_and_what_is_not_readable_is_left_out(tmp_path
         (tmp_path / pid / "fd").mkdir(parents=True)
         (tmp_path / pid / "comm").write_text(comm + "\n")
         (tmp_path / pid / "fd" / "0").symlink_to(target)
+    (tmp_path / "7" / "fd" / "1").touch()  # as one that was closed after it was listed, no link to read
     (tmp_path / "9").mkdir()
     (tmp_path / str(os.getpid()) / "fd").mkdir(parents=True)
     (tmp_path / str(os.getpid()) / "fd" / "5").symlink_to("/dev/ttyX")

@@ -174,13 +174,16 @@ def test_a_board_that_vanishes_in_mid_copy_is_told_with_what_to_do(one, folder):
         flash(Request(one.pty, files=folder), Pull(), look=list)
 
 
-def test_a_port_that_another_process_holds_is_refused_with_its_name(one, folder):
-    with subprocess.Popen(["cat", one.pty], stdout=subprocess.DEVNULL) as other:
-        with open(f"/proc/{other.pid}/stat") as stat:
-            while os.path.realpath(f"/proc/{other.pid}/fd/3") != one.pty:
-                assert stat.read(1) or other.poll() is None
+def test_a_port_that_another_process_holds_is_refused_with_its_name(one):
+    port = os.open(one.pty, os.O_RDWR | os.O_NOCTTY)
+    try:
+        other = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=[port])
+    finally:
+        os.close(port)
+    with other:  # leaving closes its input, by which it ends
+        other.stdin.write(b"\n")
+        assert other.stdout.readline() == b"\n"
         with pytest.raises(CommandError, match=rf"in use by cat \(process {other.pid}\); end it") as caught:
             check_port(one.pty)
-        other.terminate()
     assert caught.value.code == Exit.PORT
     check_port(one.pty)

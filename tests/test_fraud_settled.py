@@ -66,7 +66,8 @@ def test_the_deed_of_the_liar_earned_nothing_and_the_other_what_it_would_have(si
     assert settled.leaves.deeds == ((1, epoch_reward(255, 4)), (2, 0)) and settled.leaves.work == ()
     assert settled.frauds == (address(LIAR),) and dict(settled.units) == {address(HONEST): WINDOWS - 1}
     assert settled.availability[address(LIAR)] == 255
-    assert [line.split()[1].lower() for line in tell(settled, []) if "FRAUD" in line] == [text(LIAR)]
+    ((line, fields),) = [(line, fields) for line, event, fields in tell(settled, []) if event == "fraud"]
+    assert line.lower().startswith(f"fraud {text(LIAR)} ") and fields["device"].lower() == text(LIAR)
 
 
 def test_explain_work_and_verify_say_so_and_what_to_do(site, capsys):

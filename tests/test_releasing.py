@@ -5,7 +5,7 @@ from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.agent import light
+from device.agent import light, mqtt
 from device.agent import owner as device_owner
 from device.agent.errors import LocalError
 from gateway.binding import releasing
@@ -22,7 +22,7 @@ class Scene(Place):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.asked_release, self.sent = [], []
+        self.asked_release, self.sent, self.back_s = [], [], 0.0
         self.bind()
         self.chain.pay(name(OWNER), 10**16, PAYER)
 
@@ -45,7 +45,7 @@ class Scene(Place):
             chain_id, contract, boot, signature = device_owner.decode_release(frame)
             release = releasing.Release(chain_id, contract, address(DEVICE), address(OWNER), boot)
             self.asked_release.append(signature)
-            if self.signer:
+            if self.signer and self.now_s >= self.back_s:
                 self.service.answer(address(DEVICE), boot, sign_digest(release.digest(), self.signer))
 
 
@@ -90,6 +90,12 @@ def test_a_device_that_does_not_answer_with_its_key_is_waited_for_and_may_be_tri
     assert len(scene.asked_release) > 1
     scene.signer = DEVICE
     assert scene.sign()["boot"] == 1
+
+
+def test_a_device_that_lost_its_account_and_two_connects_is_asked_until_it_is_back(scene):
+    scene.free()
+    scene.back_s = scene.now_s + (mqtt.PING_MS + 3 * mqtt.REPLY_MS) / 1000
+    assert scene.sign()["boot"] == 1 and scene.now_s >= scene.back_s
 
 
 def test_an_answer_that_nobody_waits_for_changes_nothing(scene):

@@ -8,47 +8,20 @@ import subprocess
 import sys
 
 import pytest
-from coincurve import PrivateKey
 
-from device.agent import eip712
-from device.agent.port import FileMemory
-from device.agent.store import Store
-from gateway import curve, keys
-from gateway.chain import chain
-from gateway.oracle.epoch import sign_digest
 from gateway.settlement import agreed, ledger
-from gateway.settlement.settlement import Contracts, Settlement
 from gateway.site import joining, site_file
+from tests.bound_devices import IDS, bind
 from tests.up_site import COMMAND, ROOT, WAIT_S, Up, tinyren
 
 SECONDS = ["--epoch-seconds", "5", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]
 WINDOWS = 5
-OWNER, *DEVICES = (PrivateKey(bytes(31) + bytes([number])) for number in (9, 10, 11, 12))
-HERE, THERE, ROAMING = (curve.address_of(key.secret) for key in DEVICES)
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def bind(folder, stores):
-    """Mint a deed for each device, and bind it; make the devices' stores. The last one's deed."""
-    site = site_file.read(folder)
-    with contextlib.closing(chain.open_embedded(folder / "chain.sqlite")) as opened:
-        settlement = Settlement(opened, Contracts(**site.contracts), keys.load(folder / "keys" / "deployer.key"))
-        contract = bytes.fromhex(site.contracts["devices"][2:])
-        for deed, (key, store) in enumerate(zip(DEVICES, stores, strict=True), len(settlement.bindings()) + 1):
-            memory = FileMemory(store)
-            Store(memory).open(lambda secret=key.secret: secret)
-            memory.close()
-            fields = (deed, curve.address_of(key.secret), curve.address_of(OWNER.secret), "cpython", 0, 1 << 40)
-            digest = eip712.binding_digest(curve.keccak, opened.chain_id, contract, *fields)
-            both = [sign_digest(digest, signer) for signer in (OWNER, key)]
-            settlement.mint_deed(deed, chain.address_of(OWNER), 1)
-            settlement.bind(deed, chain.address_of(key), "cpython", 1 << 40, *both)
-    return deed
 
 
 class Agent:
@@ -91,7 +64,7 @@ def wait_window(site, epoch, least):
 
 def scores(folder, epoch):
     found = ledger.read(folder / "settlement", epoch).availability
-    return [found.get(device, 0) for device in (HERE, THERE, ROAMING)]
+    return [found.get(device, 0) for device in IDS]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from device.agent import light
 from gateway.binding.pending import Refused
 from gateway.binding.service import BindingService
 from gateway.web import render
-from gateway.web.posted import BadRequest, read_object
+from gateway.web.posted import BadRequest, bytes_of, read_object
 
 BODY_LIMIT_BYTES = 16 << 10
 TEXT_LIMIT = 256
@@ -46,7 +46,7 @@ def routes(service: BindingService) -> list[Route]:
         Route("/bind", page),
         _post("/binding/find", lambda body: service.find(_text(body, "label"))),
         _post("/binding/ask", lambda body: service.ask(_text(body, "token"), _number(body, "deed", MOST_DEED))),
-        _post("/binding/sign", lambda body: service.sign(_text(body, "token"), _bytes(body, "signature"))),
+        _post("/binding/sign", lambda body: service.sign(_text(body, "token"), bytes_of(body, "signature"))),
         _post("/binding/show", lambda body: _show(service, body)),
         _post("/binding/identify", lambda body: _identify(service, body)),
         _post("/binding/release", lambda body: service.releasing.ask(*_addresses(body)).typed_data()),
@@ -79,7 +79,7 @@ def _identify(service: BindingService, body: Mapping[str, Any]) -> dict[str, Any
 
 def _released(service: BindingService, body: Mapping[str, Any]) -> dict[str, Any]:
     boot = _number(body, "boot", MOST_BOOT)
-    return service.releasing.sign(*_addresses(body), boot, _bytes(body, "signature"))
+    return service.releasing.sign(*_addresses(body), boot, bytes_of(body, "signature"))
 
 
 def _addresses(body: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -87,7 +87,7 @@ def _addresses(body: Mapping[str, Any]) -> tuple[bytes, bytes]:
 
 
 def _address(body: Mapping[str, Any], name: str) -> bytes:
-    value = _bytes(body, name)
+    value = bytes_of(body, name)
     if len(value) != ADDRESS_BYTES:
         raise BadRequest(f"{name}: got {len(value)} bytes, wanted an address of {ADDRESS_BYTES}")
     return value
@@ -105,16 +105,6 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.isascii() or not 1 <= len(value) <= TEXT_LIMIT:
         raise BadRequest(f"{name}: wanted 1 to {TEXT_LIMIT} characters of ASCII")
     return value.strip()
-
-
-def _bytes(body: Mapping[str, Any], name: str) -> bytes:
-    value = body.get(name)
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        return bytes.fromhex(value.removeprefix("0x"))
-    except ValueError:
-        raise BadRequest(f"{name}: wanted bytes in hex") from None
 
 
 def _error(status: int, reason: str, message: str) -> Response:

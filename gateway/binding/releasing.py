@@ -7,6 +7,8 @@ Rules (WIRE.md, 13):
 2. The device alone knows its owner and decides; what is sent to it is only what carries a good signature of whoever
    says that it is the owner.
 3. A signature is for one boot of the device. One that began anew since needs another.
+4. The release on the chain takes the device's account too. On a UART it finds out by a missing PINGRESP (12.5 s), is
+   refused with the account, and may lose its next CONNECT (5 s): it is asked until it is back.
 Called by the page's threads, `answer` by the intake's.
 """
 
@@ -27,7 +29,7 @@ from gateway.oracle.epoch import signer_of
 from gateway.settlement.settlement import Settlement
 
 RETRY_S = 2.0
-ANSWER_S = 20.0
+ANSWER_S = 45.0  # twice what a device takes that has just lost its account
 WAITING_MOST = 64
 
 

@@ -24,7 +24,7 @@ from eth_utils.address import to_checksum_address
 from device.agent import wire
 from gateway.binding.lights import Lights
 from gateway.binding.pending import VALID_S, Binding, Pending, PendingBindings, Refused
-from gateway.binding.releasing import Releasing
+from gateway.binding.releasing import ANSWER_S, Releasing
 from gateway.binding.tries import Tries
 from gateway.chain.chain import Chain, ChainError
 from gateway.errors import CommandError
@@ -36,7 +36,6 @@ from gateway.oracle.epoch import signer_of
 from gateway.settlement.settlement import Deed, Settlement
 
 RETRY_S = 2.0
-ANSWER_S = 20.0
 TOKEN_BYTES = 16
 _ERC1271 = bytes.fromhex("1626ba7e")  # isValidSignature(bytes32,bytes), and its answer
 

@@ -10,7 +10,6 @@ What the service refuses is 409 with {"error": reason, "message"}, no such job 4
 store does not answer. Requests are signed; to read is for whoever reaches the page, which is on loopback.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,15 +22,12 @@ from gateway.deeploy.requests import ACTIONS, NONCE_MAX, SIGNATURE_BYTES, Refuse
 from gateway.deeploy.service import Deeploy
 from gateway.storage.cstore_record import CstoreError
 from gateway.storage.errors import StoreError
+from gateway.web.posted import BadRequest, bytes_of, parse_object
 
 BODY_LIMIT_BYTES = 4096
 TAIL_MAX = 10_000
 _BYTES = {"contract": 20, "job": 32, "signature": SIGNATURE_BYTES}
 _NUMBERS = {"chain_id": (1 << 53) - 1, "action": max(ACTIONS.values()), "nonce": NONCE_MAX, "deadline": (1 << 53) - 1}
-
-
-class BadRequest(ValueError):
-    """A request that is not what the route takes."""
 
 
 def routes(service: Deeploy) -> list[Route]:
@@ -47,7 +43,7 @@ def routes(service: Deeploy) -> list[Route]:
         return await _answer(lambda: {"lines": service.logs(request.path_params["name"], _tail(request))})
 
     async def about(request: HttpRequest) -> Response:
-        return await _answer(lambda: service.about(_hex("signer", request.query_params.get("signer"), 20)))
+        return await _answer(lambda: service.about(bytes_of(request.query_params, "signer", 20)))
 
     async def ask(request: HttpRequest) -> Response:
         body = bytearray()
@@ -69,18 +65,13 @@ def routes(service: Deeploy) -> list[Route]:
 
 def read_request(kind: str, body: bytes) -> Request:
     """The request in a POST of this content type. Raises BadRequest."""
-    if kind.split(";")[0].strip().lower() != "application/json":
-        raise BadRequest("the content type is not application/json")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON") from None
-    if not isinstance(value, dict) or set(value) != {*_BYTES, *_NUMBERS}:
+    value = parse_object(kind, body)
+    if set(value) != {*_BYTES, *_NUMBERS}:
         raise BadRequest(f"the body: wanted an object of {', '.join([*_NUMBERS, *_BYTES])}")
     for name, most in _NUMBERS.items():
         if type(value[name]) is not int or not 0 <= value[name] <= most:
             raise BadRequest(f"{name}: got {str(value[name])[:20]}, wanted 0..{most}")
-    contract, job, signature = (_hex(name, value[name], size) for name, size in _BYTES.items())
+    contract, job, signature = (bytes_of(value, name, size) for name, size in _BYTES.items())
     return Request(value["chain_id"], contract, job, value["action"], value["nonce"], value["deadline"], signature)
 
 
@@ -89,16 +80,6 @@ def _tail(request: HttpRequest) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= TAIL_MAX):
         raise BadRequest(f"tail: got {text[:20]!r}, wanted 1..{TAIL_MAX}")
     return int(text)
-
-
-def _hex(name: str, value: object, size: int) -> bytes:
-    try:
-        found = bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else b""
-    except ValueError:
-        found = b""
-    if len(found) != size:
-        raise BadRequest(f"{name}: got {str(value)[:20]!r}, wanted {size} bytes in hex")
-    return found
 
 
 async def _answer(call: Callable[[], Any]) -> Response:

@@ -27,13 +27,14 @@ from gateway.site.children import end_with
 REPL_S = 60.0
 IDLE_MS = 50
 
-# Runs among the globals of boards/qemu_main.py, whose agent was interrupted.
+# Runs among the globals of boards/qemu_main.py, whose agent was interrupted and whose core was forgotten.
 _NAME = "print(hexlify(agent.identity.id).decode())"
 _START = """
-agent = None
+agent = model = None
 import core, gc
 gc.collect()
-agent = firmware.start(_tinyren, core.open_memory(), core.LinkSource(), model, *wants)
+model, *wants = core.open_model(boot)
+agent = firmware.start(_tinyren, core.open_regions()["store"], core.LinkSource(), model, *wants)
 firmware.run(agent, _tinyren)
 """
 

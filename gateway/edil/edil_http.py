@@ -33,7 +33,7 @@ from device.agent.errors import WireError
 from gateway.aggregation.aggregate import Refused
 from gateway.aggregation.messages import GATEWAY_TRUSTED
 from gateway.aggregation.service import Aggregation
-from gateway.web.posted import BadRequest, read_object
+from gateway.web.posted import BadRequest, bytes_of, read_object
 
 BODY_LIMIT_BYTES = 2 << 20
 ROUND = "/edil/rounds/{manifest}"
@@ -70,14 +70,14 @@ def routes(service: Aggregation) -> list[Route]:
         post("/edil/rounds", lambda body, _: _open(service, body)),
         post(ROUND + "/close", lambda body, manifest: service.close_round(manifest)),
         post(ROUND + "/merge", lambda body, manifest: _merge(service, body, manifest)),
-        post("/edil/enrolments", lambda body, _: service.enrol(_bytes(body, "owner"), _bytes(body, "enrol")).hex()),
-        post("/edil/shares", lambda body, _: service.give_share(_bytes(body, "share"))),
-        post("/edil/heads", lambda body, _: service.tell_head(_bytes(body, "head"))),
-        post("/edil/labels", lambda body, _: service.label(_bytes(body, "device"), _class(body))),
+        post("/edil/enrolments", lambda body, _: service.enrol(bytes_of(body, "owner"), bytes_of(body, "enrol")).hex()),
+        post("/edil/shares", lambda body, _: service.give_share(bytes_of(body, "share"))),
+        post("/edil/heads", lambda body, _: service.tell_head(bytes_of(body, "head"))),
+        post("/edil/labels", lambda body, _: service.label(bytes_of(body, "device"), _class(body))),
         get("/edil/trusted", lambda _: {"rounds": service.trusted.rounds()}),
         get("/edil/trusted/{manifest}/closed", lambda digest: _closed_trusted(service, digest)),
         post("/edil/trusted", lambda body, _: service.trusted.open(body).hex()),
-        post("/edil/trusted/values", lambda body, _: service.trusted.give(_bytes(body, "plain"))),
+        post("/edil/trusted/values", lambda body, _: service.trusted.give(bytes_of(body, "plain"))),
     ]
 
 
@@ -85,8 +85,8 @@ def _open(service: Aggregation, body: Mapping[str, Any]) -> str:
     weights, part = body.get("weights", {}), body.get("part", False)
     if not isinstance(weights, dict) or not all(type(weight) is int for weight in weights.values()):
         raise BadRequest("weights: wanted an object of device and 1..4")
-    by_device = {_bytes({"device": device}, "device"): weight for device, weight in weights.items()}
-    return service.open_round(_bytes(body, "manifest"), by_device, part is True).hex()
+    by_device = {bytes_of({"device": device}, "device"): weight for device, weight in weights.items()}
+    return service.open_round(bytes_of(body, "manifest"), by_device, part is True).hex()
 
 
 def _closed(service: Aggregation, manifest: bytes) -> dict[str, str]:
@@ -103,8 +103,8 @@ def _merge(service: Aggregation, body: Mapping[str, Any], manifest: bytes) -> No
     parts = body.get("parts")
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise BadRequest("parts: wanted a list of objects")
-    taken = [(_bytes(part, "set"), _bytes(part, "aggregate")) for part in parts]
-    service.merge(manifest, taken, [_bytes(part, "gateway") for part in parts])
+    taken = [(bytes_of(part, "set"), bytes_of(part, "aggregate")) for part in parts]
+    service.merge(manifest, taken, [bytes_of(part, "gateway") for part in parts])
 
 
 def _answers(service: Aggregation, manifest: bytes) -> dict[str, Any]:
@@ -124,18 +124,8 @@ def _class(body: Mapping[str, Any]) -> int | None:
     return value
 
 
-def _bytes(body: Mapping[str, Any], name: str) -> bytes:
-    value = body.get(name)
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        return bytes.fromhex(value.removeprefix("0x"))
-    except ValueError:
-        raise BadRequest(f"{name}: got {str(value)[:20]!r}, wanted hex") from None
-
-
 def _manifest(request: Request) -> bytes:
-    return _bytes(request.path_params, "manifest") if "manifest" in request.path_params else b""
+    return bytes_of(request.path_params, "manifest") if "manifest" in request.path_params else b""
 
 
 async def _answer(call: Callable[[], Any]) -> Response:

@@ -53,10 +53,10 @@ class Service:
         self.folder, self.index = folder, index
         self.key = keys.load(folder / "keys" / f"oracle-{index}.key")
         self.me = curve.address_of(self.key.secret)
-        self.gateway = _address(site.gateway)
-        settlement = _address(site.contracts["settlement"])
-        escrow = _address(site.contracts["escrow"]) if site.contracts.get("escrow") else b""
-        self.chain = ChainReader(site.chain_rpc, settlement, _address(site.contracts["devices"]), escrow)
+        self.gateway = site_file.address_bytes(site.gateway)
+        settlement = site_file.address_bytes(site.contracts["settlement"])
+        escrow = site_file.address_bytes(site.contracts["escrow"]) if site.contracts.get("escrow") else b""
+        self.chain = ChainReader(site.chain_rpc, settlement, site_file.address_bytes(site.contracts["devices"]), escrow)
         self.stop = stop
         chain_id, settled, (self.number, oracles, threshold) = _wait_for_chain(self.chain, stop)
         if self.me not in oracles:
@@ -65,7 +65,7 @@ class Service:
         self.place = messages.Site(chain_id, settlement)
         self.store = folder / "oracles" / str(index)
         self.witness = Witness(self.store / "commitments", self.place)
-        self.gateways = [self.gateway, *(_address(address) for address in site.gateways)]
+        self.gateways = [self.gateway, *(site_file.address_bytes(address) for address in site.gateways)]
         self.is_judging = bool(site.gateways or faults_of(len(oracles)))
         self.fetching = Fetching(
             folder,
@@ -247,16 +247,6 @@ def _wait_for_chain(
             if stop() or time.monotonic() > end_s:
                 raise CommandError(f"{chain.url}: {error}", Exit.CHAIN) from error
             time.sleep(POLL_S)
-
-
-def _address(text: str) -> bytes:
-    try:
-        value = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        value = b""
-    if len(value) != curve.ADDRESS_BYTES:
-        raise CommandError(f"{site_file.NAME}: address {text!r}, wanted 0x and 40 hex digits", Exit.USAGE)
-    return value
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvicorn
 
-from gateway import curve, keys
+from gateway import keys
 from gateway.broker.broker import Broker, BrokerFailed, BrokerMissing
 from gateway.broker.bus import Bus, Token
 from gateway.commands import r1fs_serve
@@ -55,8 +55,8 @@ class Further:
         self.folder, self._stop, self._said = folder, stop, ""
         self.site = _read_site(folder)
         self._key = keys.load(folder / "keys" / "gateway.key")
-        settlement, devices = (_address(self.site.contracts[name]) for name in ("settlement", "devices"))
-        self._home_gateway = _address(self.site.home_gateway)
+        settlement, devices = (site_file.address_bytes(self.site.contracts[name]) for name in ("settlement", "devices"))
+        self._home_gateway = site_file.address_bytes(self.site.home_gateway)
         self._chain = rpc.ChainReader(self.site.chain_rpc, settlement, devices)
         self._place = messages.Site(self._wait_for_chain(), settlement)
         self._following, self._clock = Following(), Clock()
@@ -208,16 +208,6 @@ def _read_site(folder: Path) -> Site:
     if site is None or not site.home:
         raise CommandError(f"{folder}: wanted the folder of a further gateway; see docs/gateways.md", Exit.USAGE)
     return site
-
-
-def _address(text: str) -> bytes:
-    try:
-        value = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        value = b""
-    if len(value) != curve.ADDRESS_BYTES:
-        raise CommandError(f"{site_file.NAME}: address {text!r}, wanted 0x and 40 hex digits", Exit.USAGE)
-    return value
 
 
 def serve(folder: Path) -> None:

@@ -4,7 +4,7 @@
                                  ▲ beacons                 └─▶ chain ─▶ R1 with the deeds' owners
 
 Six threads beside this one: the intake (devices), EDIL's receiver, Deeploy's, the settler (epochs), the stores (what
-R1FS is to keep), the page. This one starts and watches the processes (site_processes.py), which end with this process.
+R1FS is to keep), the page. This one starts and watches the processes (processes.py), which end with this process.
 """
 
 import threading
@@ -17,29 +17,24 @@ from starlette.routing import BaseRoute
 
 from boards.build import Firmware
 from boards.signals import HostSignals, Replay
-from gateway.aggregation import receiver
 from gateway.binding import binding_http
 from gateway.binding.service import open_binding
-from gateway.broker.accounts import RESPONSE_TOPIC
-from gateway.broker.bus import Bus, Token
+from gateway.broker.bus import Bus
 from gateway.broker.device_accounts import DeviceAccounts
 from gateway.chain.chain import ChainError
 from gateway.configuration.settings import split_listen
 from gateway.database import open_or_say
 from gateway.deeploy import deeploy_http
-from gateway.deeploy import receiver as deeploy_receiver
 from gateway.earnings import page as earnings_page
 from gateway.earnings.site import explain_with
 from gateway.edge import backup_http
 from gateway.edge.service import Service
 from gateway.edil import edil_http
-from gateway.errors import CommandError, Exit
 from gateway.intake import intake
 from gateway.intake.dauth import DAuth
 from gateway.intake.epochs import ChainAway, Clock, Epochs
 from gateway.intake.evidence import Evidence
 from gateway.intake.ingest import Ingest
-from gateway.intake.intake import Intake
 from gateway.intake.registry import Registry
 from gateway.intake.windows import Windows
 from gateway.progress import Progress
@@ -50,13 +45,15 @@ from gateway.site import site_file
 from gateway.site.aggregation import make_aggregation
 from gateway.site.chain import open_chain, owners
 from gateway.site.deeploy import make_deeploy
+from gateway.site.hearing import Hearing
 from gateway.site.lan import Lan
+from gateway.site.milestones import Milestones
 from gateway.site.options import Options
 from gateway.site.outside import open_bridge, open_outside
 from gateway.site.page import open_page
 from gateway.site.processes import Processes
 from gateway.site.readiness import Readiness
-from gateway.site.settling import make_settler, tell
+from gateway.site.settling import make_settler
 from gateway.site.site_file import Site
 from gateway.site.status import Status
 from gateway.site.stores import Stores
@@ -65,8 +62,6 @@ from gateway.site.work import make_challenger
 from gateway.site.workers import Workers
 
 WATCH_S = 0.1
-SUBSCRIBE_S = 10
-ORACLE_PREFIX = "tinyren/oracle/"
 
 
 class RunningSite:
@@ -87,9 +82,8 @@ class RunningSite:
     ) -> None:
         self.folder, self.site, self.progress = folder, site, progress
         self._firmwares, self._signals = firmwares, signals
-        self._options, self._wanted = options, options.epochs
+        self._options = options
         self._stopping, self._service = threading.Event(), Service()
-        self._settled_now = 0
 
     def stop(self) -> None:
         """Ask `run` to return."""
@@ -138,26 +132,24 @@ class RunningSite:
         self.processes = Processes(self.folder, self.site, lambda topic, frame: self.bus.publish(topic, frame), ends)
         listen = self._options.settings["broker.listen"]
         self.accounts = DeviceAccounts(
-            self._gateway_key,
-            self.registry.devices,
-            self.dauth.read_bound,
-            self._publish_state,
+            self._gateway_key, self.registry.devices, self.dauth.read_bound, self._publish_state
         )
         self._lan = Lan(self.folder, self._options.settings, self.processes.reload_broker)
         place, account = self.processes.start_broker(
             self._options.broker, split_listen(listen) if listen else None, self.accounts.at_start, self._lan.tls
         )
-        self.bus = Bus("gateway", place, account, self._received, self.clock)
+        self.bus = Bus("gateway", place, account, lambda *message: self.hearing.received(*message), self.clock)
         self.progress.say(f"broker on {self.processes.broker}")
 
     def _start_intake(self, ends: ExitStack) -> None:
         chain, tellers = (self.settlement, self._gateway_key, self.stores), (self._publish, self._notice)
         self.settler = make_settler(self.folder, self.site, *chain, *tellers, self._on_settled)
-        self._first_epoch = self.settlement.epoch() + 1
+        first_epoch = self.settlement.epoch() + 1
         devices = self.registry.devices
         self.dauth.mint_deeds(len(self.site.boards))
         binds = not self._options.settings["binding.by_label"]
-        self._readiness = Readiness(self.dauth, self.progress, len(self.site.boards), self._is_waiting, binds)
+        accounts = self.accounts if self._options.broker is None else None
+        readiness = Readiness(self.dauth, self.progress, len(self.site.boards), accounts, binds)
         self.workers = Workers(self._options.workers, self.bus, self.folder, self.clock.at, devices)
         ingest = Ingest(devices, self.registry.progress, self.workers.is_checked)
         self.challenger = make_challenger(self.folder, self.chain, self._publish, ingest, self.progress.say)
@@ -170,34 +162,27 @@ class RunningSite:
             self._newest_block,
             self._tell_beacon,
             self._on_closed,
-            self._may_open,
+            lambda epoch: self.milestones.may_open(epoch),
             self.settler.state,
         )
         self.status = Status(str(self.folder), self.registry, self.epochs, self.settlement, self.dauth)
         self.status.timings.setup = self._options.set_up_s
         self.status.stores = self.stores.told
-        self.status.load(self.folder / "settlement", self._first_epoch)
-        known, publish, clock = (self.registry, self.dauth), self._publish, self.clock
-        self.aggregation, self.receiver = make_aggregation(
-            self.folder, self._gateway_key, *known, publish, clock, self.progress.say, ends
+        self.status.load(self.folder / "settlement", first_epoch)
+        self.milestones = Milestones(
+            self.status, self.epochs, readiness, self.progress, first_epoch, self._options.epochs, self._notice
         )
+        known, publish, clock = (self.registry, self.dauth), self._publish, self.clock
+        edil = make_aggregation(self.folder, self._gateway_key, *known, publish, clock, self.progress.say, ends)
+        self.aggregation, _ = edil
         self.status.rounds = lambda: self.aggregation.rounds() + self.aggregation.trusted.rounds()
         self.jobs = make_deeploy(self.folder, self.stores, *known, publish, clock, self._notice)
         self.status.jobs = self.jobs.deeploy.jobs
         self.binding = ends.enter_context(
             open_binding(self.folder, self.settlement, devices, publish, self.progress.say, self.dauth.read_deeds)
         )
-        self.intake = Intake(self._bound, self.jobs.deeploy.gone, self._on_announced, self.accounts.entered)
-        self.workers.subscribe(*intake.TOPICS)
-        self.bus.subscribe(*receiver.TOPICS, *deeploy_receiver.TOPICS, ORACLE_PREFIX + "#")
-        if self._options.broker is None:
-            self.bus.subscribe(RESPONSE_TOPIC)
-        self.bus.publish(intake.BEACON_TOPIC, b"", qos=1, retain=True)
-        self.bus.start()
-        ends.callback(self.bus.stop)
-        if not self.bus.wait_subscribed(SUBSCRIBE_S):  # boards announce themselves once: somebody has to listen by then
-            got = f"the broker on {self.processes.broker} granted no subscription within {SUBSCRIBE_S} s"
-            raise CommandError(f"{got}; see its log, and whether the gateway may read tinyren/#", Exit.TIMEOUT)
+        self.hearing = Hearing(self.bus, self.settler, self.accounts, edil, self.jobs, self.dauth, self.binding)
+        self.hearing.listen(self.workers, self.processes.broker, self._options.broker is None, ends)
         self.epochs.resume()
         if cut_bytes := self.epochs.evidence.cut_bytes:
             self._notice(f"a crash had torn the end of the evidence: {cut_bytes} bytes of no whole item are cut")
@@ -206,14 +191,8 @@ class RunningSite:
         self.threads.start("stores", self.stores)
         self.stores.settled(self.settlement.epoch())
         self.threads.start("settler", self.settler)
-        self.threads.start("intake", self.intake, self.workers, self.epochs)
-        self.threads.start("edil", self.receiver, self.bus)
-        self.threads.start("deeploy", self.jobs, self.bus)
+        self.hearing.start(self.threads, self.workers, self.epochs)
         self.threads.start("challenger", self.challenger)
-
-    def _bound(self, device: bytes, nonce: int, signature: bytes) -> None:
-        self.dauth.answer(device, nonce, signature)
-        self.binding.answer(device, nonce, signature)
 
     def _start_page(self, ends: ExitStack) -> None:
         self._bridge = open_bridge(self._options, lambda: self.processes.link, self.threads)
@@ -252,7 +231,7 @@ class RunningSite:
 
     def _start_workers(self, ends: ExitStack) -> None:
         ends.callback(self.workers.stop)
-        self.workers.start(self.intake.offer, self._workers_before)
+        self.workers.start(self.hearing.intake.offer, self._workers_before)
 
     def _start_fleet(self, ends: ExitStack) -> None:
         if self.site.boards:
@@ -266,7 +245,6 @@ class RunningSite:
             self.progress.say(f"  {self._signals.description}")
 
     def _watch(self) -> None:
-        timings = self.status.timings
         self._service.ready(f"page on port {self.site.page_port}, broker on {self.processes.broker}")
         while not self._stopping.wait(WATCH_S):
             self._service.alive()
@@ -275,38 +253,17 @@ class RunningSite:
                 self._notice(said)
             self.outside.turn()
             self.threads.watch()
-            self._bind_devices()
-            if self._options.broker is None:
-                for said in self.accounts.turn():
-                    self._notice(said)
+            refused = self.accounts.turn() if self._options.broker is None else []
             self.status.follow()
-            for said in self.status.troubles():
+            for said in refused + self.status.troubles():
                 self._notice(said)
-            if timings.first_heartbeat is None and self.status.heard():
-                timings.first_heartbeat = self.progress.elapsed_s()
-                self.progress.say("the first heartbeat is verified and stored")
-            if self._wanted is not None and self._settled_now >= self._wanted:
+            if self.milestones.turn(self.processes.ids()):
+                self.hearing.intake.wake()
+                self.milestones.tell_ready()
+            if self.milestones.is_over():
                 return
         self._service.stopping()
         self.progress.say("ending")
-
-    def _bind_devices(self) -> None:
-        was_ready = self._readiness.is_ready
-        if self._readiness.turn(self.processes.ids()) and self.status.timings.boot is None:
-            self.status.timings.boot = self.progress.elapsed_s()
-            if self.site.boards:
-                self.progress.say("every board is here")
-        if self._readiness.is_ready and not was_ready:
-            self.intake.wake()
-            self.progress.say(f"{self._readiness.words()}: epoch {self.epochs.windows.epoch}")
-            if self._wanted is None:
-                self.progress.say("Ctrl-C ends it; the same command goes on with it")
-
-    def _is_waiting(self, device: bytes | None) -> bool:
-        return self._options.broker is None and device in self.dauth.owners() and not self.accounts.has_entered(device)
-
-    def _may_open(self, epoch: int) -> bool:
-        return self._readiness.is_ready and (self._wanted is None or epoch < self._first_epoch + self._wanted)
 
     def _newest_block(self) -> tuple[int, bytes]:
         try:
@@ -322,43 +279,19 @@ class RunningSite:
             self.settler.state(self.epochs.opened())
         self.challenger.wake()
 
-    def _received(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
-        if topic.startswith(ORACLE_PREFIX):
-            self.settler.receive(payload)
-            self.bus.ack(token)
-        elif topic == RESPONSE_TOPIC:
-            self.accounts.answered(payload)
-            self.bus.ack(token)
-        elif topic.rpartition("/")[2] in receiver.NAMES:
-            self.receiver.offer(topic, payload, receipt_ms, token)
-        elif topic.rpartition("/")[2] in deeploy_receiver.NAMES:
-            self.jobs.offer(topic, payload, receipt_ms, token)
-        else:
-            self.intake.offer(topic, payload, receipt_ms, token)
-
     def _publish_state(self, topic: str, payload: bytes, is_retained: bool) -> None:
         self.bus.publish(topic, payload, qos=1, retain=is_retained)
 
     def _publish(self, topic: str, payload: bytes) -> None:
         self.bus.publish(topic, payload, qos=1)
 
-    def _on_announced(self, device: bytes) -> None:
-        self.aggregation.greet(device)
-        self.jobs.deeploy.greet(device)
-
     def _on_closed(self, epoch: int) -> None:
         self.settler.closed(epoch)
         self.stores.closed(epoch)
 
     def _on_settled(self, settled: Settled, claims: list[Claim]) -> None:
-        timings = self.status.timings
-        timings.first_root = timings.first_root or self.progress.elapsed_s()
-        self.status.settled.append(settled)
-        self.status.claims += claims
         self.stores.settled(settled.epoch)
-        self._settled_now += 1
-        for text, event, fields in tell(settled, claims):
-            (self._notice if event == "fraud" else self.progress.say)(text, event=event, **fields)
+        self.milestones.settled(settled, claims)
 
     def _notice(self, text: str, event: str = "notice", **fields: Any) -> None:
         self.status.notes.append(text)

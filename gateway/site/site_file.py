@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
+from gateway import curve
 from gateway.configuration import toml_values
 from gateway.errors import CommandError, Exit
 
@@ -105,3 +106,14 @@ def _is_a(value: Any, kind: Any) -> bool:
     """Whether a value of the file is of a field's type: bool, int, str, list[str] or dict[str, str]."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return type(value) is (get_origin(kind) or kind) and all(type(item) is str for item in items)
+
+
+def address_bytes(text: str) -> bytes:
+    """The 20 bytes of an address of site.toml. Raises CommandError: it is none."""
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != curve.ADDRESS_BYTES:
+        raise CommandError(f"{NAME}: address {text!r}, wanted 0x and 40 hex digits", Exit.USAGE)
+    return value
