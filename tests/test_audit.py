@@ -142,16 +142,23 @@ def test_a_root_that_the_evidence_does_not_give_is_found_although_a_quorum_signe
     assert any(f"were signed {total}" in text or f"signed were {total}" in text for text in result["findings"])
 
 
-def test_a_deed_that_was_paid_more_than_its_leaf_is_found(site, lender, tmp_path, monkeypatch):
+def test_a_deed_that_was_paid_more_than_its_leaf_is_found_but_not_what_came_meanwhile(
+    site, lender, tmp_path, monkeypatch
+):
     made = site.contracts.contracts
-    settlement = find(site.chain, Asked(made.settlement, made.devices))
-    for extra, count in ((0, 0), (1, 1)):
-        more = [Claim(2, "0x" + "11" * 20, extra, "0x")] if extra else []
-        monkeypatch.setattr(settlement, "claims", lambda more=more: site.contracts.claims() + more)
-        with contextlib.closing(Embedded(tmp_path / f"r1fs-{extra}", [HttpPeer(lender)])) as store:
-            result = audit(settlement, 2, store, [], tmp_path / str(extra))
+    settlement, now = find(site.chain, Asked(made.settlement, made.devices)), site.chain.block_number()
+    for extra, block, count in ((0, now, 0), (1, now, 1), (1, now + 1, 0)):
+
+        def claims(first=0, last=None, extra=extra, block=block):
+            is_paid = extra and (last is None or block <= last)
+            return site.contracts.claims(first, last) + [Claim(2, "0x" + "11" * 20, extra, "0x")] * is_paid
+
+        monkeypatch.setattr(settlement, "claims", claims)
+        folder = tmp_path / f"{extra}-{block}"
+        with contextlib.closing(Embedded(tmp_path / f"r1fs-{folder.name}", [HttpPeer(lender)])) as store:
+            result = audit(settlement, 2, store, [], folder)
         assert sum("deed 2: it was paid" in text for text in result.findings) == count
-        assert result.ok is (not extra)
+        assert result.ok is (count == 0)
 
 
 def test_lending_twice_keeps_the_same_and_nothing_twice(site, tmp_path):

@@ -67,6 +67,7 @@ def audit(settlement: Settlement, epoch: int, store: Embedded, indexes: Sequence
     Raises:
         NotSettled, NotHad, ChainError.
     """
+    block = settlement.chain.block_number()  # before the roots are asked for: what was paid by then, these roots allow
     posted = {item.epoch: item for item in settlement.roots()}
     if epoch not in posted:
         raise NotSettled(f"epoch {epoch} is not settled on chain; wanted 1 to {max(posted, default=0)}")
@@ -77,14 +78,14 @@ def audit(settlement: Settlement, epoch: int, store: Embedded, indexes: Sequence
     if result.total_wei != signed_wei:
         differences.append(f"epoch {epoch}: the leaves sum to {result.total_wei} wei, signed were {signed_wei}")
     if epoch == max(posted):
-        differences += _overpaid(settlement, result)
+        differences += _overpaid(settlement, result, block)
     return replace(result, ok=result.ok and not differences, findings=(*result.findings, *differences))
 
 
-def _overpaid(settlement: Settlement, result: Result) -> list[str]:
-    """Leaves for which more was paid than they hold; only the newest epoch's bound what was paid until now."""
+def _overpaid(settlement: Settlement, result: Result, block: int) -> list[str]:
+    """Leaves for which more was paid than they hold; only the newest epoch's bound what was paid up to `block`."""
     paid: Counter[str] = Counter()
-    for claim in settlement.claims() + Accounts(settlement).claims():
+    for claim in settlement.claims(last=block) + Accounts(settlement).claims(last=block):
         paid[f"account {claim.owner}" if claim.deed is None else f"deed {claim.deed}"] += claim.amount_wei
     leaves = {f"deed {deed}": wei for deed, wei in result.leaves.items()}
     leaves |= {f"account {owner}": wei for owner, wei in result.accounts.items()}
