@@ -73,7 +73,7 @@ def _measure(chain: Chain) -> dict[str, int]:
     found |= _ratio1(chain, oracles)
     ours = found["post a root, 3 of 5"] * EVERY + OWNERS * found["claim of an account for 100 deeds, 1,000,000 leaves"]
     theirs = found[f"Ratio1's shape: claim of a node, {EVERY} epochs"]
-    name = f"{DEVICES:,} devices of {OWNERS} owners who claim each {EVERY} epochs, a device and epoch"
+    name = f"a device and epoch: {DEVICES:,} of {OWNERS} owners who claim each {EVERY}"
     found[name] = -(-ours // (DEVICES * EVERY))
     found["  in Ratio1's shape"] = -(-theirs // EVERY)
     return found
