@@ -1,4 +1,4 @@
-"""What a device says of one inference when it is challenged (WIRE.md, section 13); of each heartbeat it reveals one.
+"""What a device says of one inference when it is challenged (WIRE.md, section 16); of each heartbeat it reveals one.
 
 A challenge carries no signature, so rules bound what it can ask for:
   1. It names this boot, a heartbeat that was sent, and an inference that the sampler still keeps.

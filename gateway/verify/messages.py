@@ -69,7 +69,7 @@ def read_heartbeat(item: object) -> Heartbeat:
 
 
 def is_reveal(item: object) -> bool:
-    """Whether an item of evidence is meant as an answer to a challenge (WIRE.md, section 13), good or not."""
+    """Whether an item of evidence is meant as an answer to a challenge (WIRE.md, section 16), good or not."""
     match item:
         case [int(), bytes(message)]:
             match decode(message):

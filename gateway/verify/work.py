@@ -1,6 +1,6 @@
 """Checks a second time, for verify.py, what devices worked in an epoch; refuses to take anything from the first check.
 
-Rules (docs/poai.md; device/agent/WIRE.md, section 13; contracts/src/interfaces/IEscrow.sol):
+Rules (docs/poai.md; device/agent/WIRE.md, section 16; contracts/src/interfaces/IEscrow.sol):
 1. A heartbeat that answered a window claims the inferences since the device's last one that did, if that was of the
    same boot and model and had the sequence before; the first of a boot claims those since boot. At most the last
    `kept` count, floor(640 / (16 + input + output bytes)). The claim has a turn if a later window was opened, with a
