@@ -55,14 +55,14 @@ check: .venv/dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/test_rules.py
+	@$(BIN)/python -m pytest tests/project/test_rules.py
 
 mutants: .venv/dev
 	@$(BIN)/python -m contracts.mutants
 	@$(BIN)/python -m gateway.oracle.mutants
 
 schedules: .venv/dev
-	@TINYREN_SCHEDULES=10000 TINYREN_TURNS=3 $(BIN)/python -m pytest -s tests/test_oracle_simulator.py tests/test_oracle_exploration.py
+	@TINYREN_SCHEDULES=10000 TINYREN_TURNS=3 $(BIN)/python -m pytest -s tests/oracle/test_oracle_simulator.py tests/oracle/test_oracle_exploration.py
 
 slither: .venv/dev
 	@$(BIN)/python -m contracts.slither
@@ -73,7 +73,7 @@ bench: .venv/dev
 
 release-check: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/test_qualify.py -o timeout=7200 $(ARGS)
+	@TINYREN_QUALIFY_INPUTS=1000 $(BIN)/python -m pytest tests/models/test_qualify.py -o timeout=7200 $(ARGS)
 
 screenshots: .venv/dev
 	@$(BIN)/tinyren setup

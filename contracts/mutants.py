@@ -1,7 +1,7 @@
 """`python -m contracts.mutants`: breaks the contracts on purpose, one line each, and wants contracts/test to notice.
 
-Those of tests/test_contract_mutants.py are for the checks that run on the embedded chain; these are for forge's. The
-list is contracts/mutants.json: name -> [contract, what stands there once, what stands there instead].
+Those of tests/contracts/test_contract_mutants.py are for the checks that run on the embedded chain; these are for
+forge's. The list is contracts/mutants.json: name -> [contract, what stands there once, what stands there instead].
 """
 
 import json

@@ -2,7 +2,7 @@
 
 import threading
 
-from cstore_site import run_threads, wait_until
+from tests.cstore_site import run_threads, wait_until
 
 WRITERS = 4
 

@@ -4,12 +4,12 @@ import hashlib
 
 import coincurve
 import numpy as np
-from agent_bench import ARTIFACT, CONTRACT, Bench, bind_request
 from eth_hash.auto import keccak
 
 from device.agent import eip712, hkdf, rounds, statistics, wire
 from device.native import edil as native
 from device.native.shared import Model
+from tests.agent_bench import ARTIFACT, CONTRACT, Bench, bind_request
 
 CHAIN_ID = 1337
 MODEL = Model(ARTIFACT)

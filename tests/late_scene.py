@@ -1,11 +1,11 @@
 """A device with a ring on a virtual clock, and a gateway that is away when it is told to be; both are the real ones."""
 
-from agent_bench import Bench, Ram
-from ingest_site import Site
 from test_ring import Chip
 
 from device.agent import mqtt, reports, ticks, wire
 from device.agent.journal import Journal
+from tests.agent_bench import Bench, Ram
+from tests.ingest_site import Site
 
 WINDOW_MS = 60_000
 RING_BYTES = 61_440

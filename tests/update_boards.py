@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from broker_link import Broker
-from update_bench import OWNER, manifest, trust
 
 from boards.board import load_board
 from boards.build import build
@@ -17,6 +15,8 @@ from boards.package import abi_of, build_package
 from device.agent import suit, wire
 from device.agent.banks import AGENT
 from device.agent.cose import open_sign1
+from tests.broker_link import Broker
+from tests.update_bench import OWNER, manifest, trust
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = b"\x0c" * 20

@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Curves} from "../src/Curves.sol";
 
-/// @title Curves as functions that tests/test_curves.py asks on a chain, some of them for a row of values.
+/// @title Curves as functions that tests/contracts/test_curves.py asks on a chain, some of them for a row of values.
 contract CurvesTable {
     function nodeReward(uint256 availability, uint256 earned) external pure returns (uint256) {
         return Curves.nodeReward(availability, earned);

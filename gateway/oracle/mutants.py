@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TESTS = [f"tests/test_{name}.py" for name in ("oracle_exploration", "consensus", "oracle_simulator", "oracle_bundles")]
+TESTS = [
+    f"tests/oracle/test_{name}.py" for name in ("oracle_exploration", "consensus", "oracle_simulator", "oracle_bundles")
+]
 
 # name: (file, what stands there once, what stands there instead)
 MUTANTS = {

@@ -1,7 +1,7 @@
 """What each kind of cheat earns beside honest work, by the oracles' own rules: `python -m gateway.poai.adversaries`.
 
 Every row plays one epoch of 240 windows with real keys, signatures and draws (simulated.py), or oracles that lie
-(oracle/simulator.py), and says what came of it; tests/test_adversary.py states each figure exactly.
+(oracle/simulator.py), and says what came of it; tests/poai/test_adversary.py states each figure exactly.
 """
 
 from collections import Counter

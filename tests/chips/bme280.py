@@ -5,7 +5,7 @@ The words of temperature and pressure are those of Bosch's worked example (BMP28
 are of the usual size.
 """
 
-from chips.bus import RegisterFile, words
+from tests.chips.bus import RegisterFile, words
 
 WORDS = (27504, 26435, -1000, 36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000)
 HUMIDITY = (75, 370, 0, 313, 50, 30)

@@ -1,6 +1,6 @@
 """DS1338: BCD registers and 56 bytes of memory; the clock stands still. At the first power OSF is set."""
 
-from chips.bus import RegisterFile
+from tests.chips.bus import RegisterFile
 
 ABSENT = (0x00, 0x80, 0x80, 0xF8, 0xC0, 0xE0, 0x00, 0x4C)  # bits without memory
 

@@ -1,6 +1,6 @@
 """EMC1413: a read of a high byte holds the low byte that belongs to it, until the next."""
 
-from chips.bus import RegisterFile
+from tests.chips.bus import RegisterFile
 
 LOW = {0x00: 0x29, 0x01: 0x10, 0x23: 0x24}
 

@@ -1,6 +1,6 @@
 """LIS2DH12: the address counts up only when its high bit is set; without power of the axes there are zeros."""
 
-from chips.bus import RegisterFile, words
+from tests.chips.bus import RegisterFile, words
 
 
 class Model:

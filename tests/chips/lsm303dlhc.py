@@ -1,6 +1,6 @@
 """LSM303DLHC's magnetometer: twelve registers, big-endian x, z, y; one register a write."""
 
-from chips.bus import RegisterFile, words
+from tests.chips.bus import RegisterFile, words
 
 
 class Model:

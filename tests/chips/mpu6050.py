@@ -1,6 +1,6 @@
 """MPU-6050: asleep at reset, when it measures nothing; ranges other than the finest scale the results down."""
 
-from chips.bus import RegisterFile, words
+from tests.chips.bus import RegisterFile, words
 
 
 class Model:

@@ -1,6 +1,6 @@
 """TMP421: a read at a temperature's high byte gives its low byte next; faults are in the low bytes."""
 
-from chips.bus import RegisterFile
+from tests.chips.bus import RegisterFile
 
 
 class Model:
