@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from gateway.commands import reference
 from gateway.commands.account import add_account
 from gateway.commands.arguments import new_progress, positive, print_json
 from gateway.commands.audit import add_audit
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; every option has its help text here and in README.md."""
+    """The whole command line; every option has its help text here, from which docs/commands.md is written."""
     root = argparse.ArgumentParser(
         prog="tinyren", description="A Ratio1 Edge Node out of a microcontroller and its gateway."
     )
@@ -114,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     add_release(commands)
     add_gateway(commands)
     add_config(commands)
+    root.format_help = lambda: reference.overview(root)  # type: ignore[method-assign]
     return root
 
 

@@ -47,7 +47,7 @@ NEEDS = (
     Need("make", "make"),
     Need("xz", "xz-utils"),
 )
-# What no site needs: to check models as programs for 64-bit Arm, CSTORE on a cluster, and container jobs.
+# What no site needs: to check models as programs for 64-bit Arm, CSTORE on a cluster, container jobs, and flashing.
 NEEDS_OF_TESTS = (
     Need("qemu-aarch64", "qemu-user"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
@@ -56,6 +56,8 @@ NEEDS_OF_TESTS = (
     Need("podman", "podman"),
     Need("runc", "runc"),
     Need("busybox", "busybox-static"),
+    Need("dfu-util", "dfu-util"),
+    Need("openocd", "openocd"),
 )
 
 

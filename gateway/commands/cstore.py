@@ -19,7 +19,7 @@ def add_cstore(commands: Any) -> None:
         metavar="VERB", required=True
     )
     define_ = _verb(verbs, "define", "make a bucket, or replace its lists", define)
-    define_.add_argument("bucket", metavar="BUCKET")
+    define_.add_argument("bucket", metavar="BUCKET", help="name of the bucket")
     define_.add_argument("--reader", action="append", default=[], metavar="ADDRESS", help="may read; may be repeated")
     define_.add_argument("--writer", action="append", default=[], metavar="ADDRESS", help="may write; may be repeated")
     define_.add_argument("--everyone-reads", action="store_true", help="every gateway of the site may read")
@@ -36,13 +36,13 @@ def add_cstore(commands: Any) -> None:
     delete_.add_argument("--revision", type=int, metavar="N", help="only if it is at this revision")
 
     ls_ = _verb(verbs, "ls", "list keys, or the buckets", ls)
-    ls_.add_argument("bucket", nargs="?", metavar="BUCKET")
+    ls_.add_argument("bucket", nargs="?", metavar="BUCKET", help="keys of this one (default: list the buckets)")
     ls_.add_argument("--prefix", default="", metavar="P", help="only keys that begin so")
     ls_.add_argument("--after", default="", metavar="KEY", help="the page after this key")
     ls_.add_argument("--after-field", default="", metavar="F", help="and after this field of it")
     ls_.add_argument("--limit", type=int, default=1000, metavar="N", help="at most so many (default: 1000)")
     watch_ = _verb(verbs, "watch", "print what is written, until Ctrl-C", watch)
-    watch_.add_argument("bucket", metavar="BUCKET")
+    watch_.add_argument("bucket", metavar="BUCKET", help="name of the bucket")
     watch_.add_argument("--prefix", default="", metavar="P", help="only keys that begin so")
     watch_.add_argument("--since", type=int, default=0, metavar="SEQ", help="only what is behind this sequence")
     watch_.add_argument("--count", type=int, default=0, metavar="N", help="end after so many")
@@ -74,8 +74,8 @@ def _verb(verbs: Any, name: str, help_: str, run: Callable[..., None]) -> Argume
 
 def _key_verb(verbs: Any, name: str, help_: str, run: Callable[..., None]) -> ArgumentParser:
     verb = _verb(verbs, name, help_, run)
-    verb.add_argument("bucket", metavar="BUCKET")
-    verb.add_argument("key_name", metavar="KEY")
+    verb.add_argument("bucket", metavar="BUCKET", help="name of the bucket")
+    verb.add_argument("key_name", metavar="KEY", help="name of the key, at most 256 bytes")
     verb.add_argument("--field", default="", metavar="F", help="one field of the key")
     return verb
 

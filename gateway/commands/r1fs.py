@@ -29,35 +29,36 @@ def add_r1fs(commands: Any) -> None:
         metavar="VERB", required=True
     )
     add_ = add_verb(verbs, "add", "keep a file or folder, sealed and pinned", add)
-    add_.add_argument("path", type=Path, metavar="FILE|FOLDER")
+    add_.add_argument("path", type=Path, metavar="FILE|FOLDER", help="what to keep")
     add_.add_argument("--plain", action="store_true", help="do not seal it: whoever has the CID can read it")
     add_.add_argument("--reader", type=reader, action="append", default=[], metavar="PUBKEY",
                       help="may open it too: 66 hex digits or 0xai_...; may be repeated")  # fmt: skip
     _key(add_)
     get_ = add_verb(verbs, "get", "write a file or folder to a disk, opened", get)
-    get_.add_argument("cid", metavar="CID")
     get_.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="where to")
     get_.add_argument("--sealed", action="store_true", help="as it is kept, not opened")
     get_.add_argument("--max-bytes", type=_count, metavar="N", help="write at most so many (default: 64 GiB)")
     _key(get_)
     ls_ = add_verb(verbs, "ls", "list what is pinned, or a folder", ls)
-    ls_.add_argument("cid", nargs="?", metavar="CID")
-    add_verb(verbs, "pin", "keep everything below a CID, fetched where missing", pin).add_argument("cid", metavar="CID")
-    add_verb(verbs, "unpin", "keep it no longer than the next gc", unpin).add_argument("cid", metavar="CID")
+    ls_.add_argument("cid", nargs="?", metavar="CID", help="a folder (default: list the pins)")
+    pin_ = add_verb(verbs, "pin", "keep everything below a CID, fetched where missing", pin)
+    unpin_ = add_verb(verbs, "unpin", "keep it no longer than the next gc", unpin)
+    for verb in (get_, pin_, unpin_):
+        verb.add_argument("cid", metavar="CID", help="of the file or folder")
     add_verb(verbs, "gc", "free what no pin reaches", gc)
     add_verb(verbs, "verify", "read every block again; heal from peers", verify)
     car = verbs.add_parser("car", help="take a graph out of a store, or into it").add_subparsers(
         metavar="VERB", required=True
     )
     export = add_verb(car, "export", "write everything below a CID as a CAR v1 file", car_export)
-    export.add_argument("cid", metavar="CID")
+    export.add_argument("cid", metavar="CID", help="of the file or folder")
     export.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.car", help="where to")
     add_verb(car, "import", "keep what a CAR v1 file brings, its roots pinned", car_import).add_argument(
-        "file", type=Path, metavar="FILE.car"
+        "file", type=Path, metavar="FILE.car", help="as `car export` writes it"
     )
     serve_ = add_verb(verbs, "serve", "lend blocks to other gateways, until Ctrl-C", serve)
     serve_.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: loopback)")
-    serve_.add_argument("--port", type=_count, default=PORT, metavar="P", help="(default: %(default)s)")
+    serve_.add_argument("--port", type=_count, default=PORT, metavar="P", help="TCP port (default: %(default)s)")
 
 
 def reader(text: str) -> bytes:

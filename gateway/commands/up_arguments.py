@@ -18,7 +18,9 @@ def add_up(commands: Any, run: Callable[[Namespace], int]) -> None:
         "--epochs", type=positive, metavar="N", help="stop after N settled epochs (default: run until Ctrl-C)"
     )
     up.add_argument("--devices", type=positive, metavar="N", help="how many devices (default: one per board)")
-    up.add_argument("--boards", metavar="A,B", help="which boards (default: the three of DEFAULT_BOARDS)")
+    up.add_argument(
+        "--boards", metavar="A,B", help="which boards (default: qemu_mps2_an385, qemu_mps2_an500, qemu_virt_rv32)"
+    )
     up.add_argument("--epoch-seconds", type=positive, metavar="S", help="length of an epoch (default: 60)")
     up.add_argument("--window-seconds", type=positive, metavar="S", help="length of a window (default: 5)")
     up.add_argument(

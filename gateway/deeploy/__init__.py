@@ -1,1 +1,1 @@
-"""Deeploy: which encoder and which agent run on which devices; README's section "Jobs" and docs/jobs.md say how."""
+"""Deeploy: which encoder and which agent run on which devices; docs/jobs.md says how."""

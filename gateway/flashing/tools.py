@@ -54,14 +54,19 @@ def run_commands(commands: list[list[str]], dry_run: bool, progress: Progress) -
         if dry_run:
             continue
         tool = command[0]
-        program = shutil.which(tool, path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
-        if not program:
-            raise CommandError(f"{tool} is not installed; run: {INSTALL[tool]}", Exit.USAGE)
-        done = _run([program, *command[1:]])
+        done = _run([find_tool(tool), *command[1:]])
         if done.returncode:
             said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             raise CommandError(f"{tool} ended with {done.returncode}: {said[-1] if said else 'nothing said'}; "
                                "mend that and run the same command again")  # fmt: skip
+
+
+def find_tool(tool: str) -> str:
+    """The program's path: this Python's own first. Raises CommandError: it is not installed."""
+    found = shutil.which(tool, path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
+    if not found:
+        raise CommandError(f"{tool} is not installed; run: {INSTALL[tool]}", Exit.USAGE)
+    return found
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

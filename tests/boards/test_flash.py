@@ -1,6 +1,5 @@
 """`tinyren flash` before and around the tools: what is refused with nothing written, and which commands are built."""
 
-import shutil
 import struct
 import subprocess
 import zlib
@@ -16,6 +15,7 @@ from boards.images import ImageError, check_image, cut_esp, read_hex
 from boards.ports import Plugged
 from gateway.errors import CommandError, Exit
 from gateway.flashing.flash import Request, flash
+from gateway.flashing.tools import find_tool
 from gateway.progress import Progress
 
 S3, C3 = load_hardware("esp32_s3"), load_hardware("esp32_c3")
@@ -113,11 +113,13 @@ def test_settings_of_an_esp32_are_cut_out_of_its_image():
     ],
 )
 def test_a_tools_own_parser_takes_the_command_and_misses_only_the_board(command, said, tmp_path):
-    if not shutil.which(command[0]):
-        pytest.skip(f"{command[0]} is not installed")
+    try:
+        tool = find_tool(command[0])
+    except CommandError as error:
+        pytest.skip(str(error))
     image = tmp_path / "image"
     image.write_bytes(esp_image(9)[:0x9000] if command[0] == "esptool" else GOOD[2][2])
-    command = [str(image) if word == "IMAGE" else word for word in command]
+    command = [tool, *(str(image) if word == "IMAGE" else word for word in command[1:])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert done.returncode and said in done.stdout + done.stderr and "sage:" not in done.stderr
 

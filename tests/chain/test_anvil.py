@@ -1,29 +1,34 @@
-"""Settlement on another implementation's chain: anvil, from TINYREN_ANVIL or the PATH; where there is none it skips."""
+"""Settlement on another implementation's chain: npm's anvil, or TINYREN_ANVIL; skipped where npm has none."""
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 import urllib.request
 
 import pytest
 
+from contracts.compile import install
 from gateway.chain import sending
 from gateway.chain.chain import ChainError, address_of, connect
 from gateway.oracle import merkle
 from gateway.settlement.settlement import Settlement, deploy
 from tests.contract_scene import ORACLES, PAYER, A, B, Scene
 
-ANVIL = os.environ.get("TINYREN_ANVIL") or shutil.which("anvil")
-pytestmark = pytest.mark.skipif(not ANVIL, reason="anvil is not here: npm install @foundry-rs/anvil, TINYREN_ANVIL=...")
+
+def program():
+    """Where anvil is; else skips."""
+    found = os.environ.get("TINYREN_ANVIL") or install() / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
+    if not os.path.exists(found):
+        pytest.skip("npm has no anvil for this machine; TINYREN_ANVIL=...")
+    return found
 
 
 class Anvil:
     """A node of its own on a free port; `ask` also reaches what only tests may do."""
 
     def __init__(self):
-        self.process = subprocess.Popen([ANVIL, "--port", "0"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program(), "--port", "0"], stdout=subprocess.PIPE, text=True)
         said = next(line for line in self.process.stdout if line.startswith("Listening on "))
         self.url = "http://" + said.split()[-1]
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
