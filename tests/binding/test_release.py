@@ -40,11 +40,11 @@ def test_a_sold_device_forgets_its_owner_by_that_owners_key_and_earns_for_the_ne
     up.wait_line("devices are ready")
     device = row(up.wait_state(lambda state: state["devices"] and row(state)["heartbeats"] > 0))["id"]
 
-    shown = run(up, "identify", device, "--seconds", "1", "--json")
-    assert shown.returncode == 0 and json.loads(shown.stdout)["seconds"] == 1, shown.stderr
-    up.wait_state(lambda _: console(up).count("light on") == 2 and console(up).endswith("light off\n"))
+    shown = run(up, "identify", device, "--seconds", "8", "--json")
+    assert shown.returncode == 0 and json.loads(shown.stdout)["seconds"] == 8, shown.stderr
     again = run(up, "identify", device)
     assert again.returncode == Exit.REFUSED and "ask again in" in again.stderr
+    up.wait_state(lambda _: console(up).count("light on") == 16 and console(up).endswith("light off\n"))
 
     other = run(up, "release", device, *owner(up, 2))
     assert other.returncode == Exit.REFUSED and "name its owner's key" in other.stderr

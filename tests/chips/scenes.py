@@ -64,4 +64,4 @@ def driver_source(module):
 
 
 def _text(*files):
-    return "\n".join(re.sub(r"^from (\.|chips)\S* import .*$", "", file.read_text(), flags=re.M) for file in files)
+    return "\n".join(re.sub(r"^from (\.|tests\.)\S* import .*$", "", file.read_text(), flags=re.M) for file in files)

@@ -65,6 +65,7 @@ def test_a_rollback_runs_the_module_before_and_a_pause_ends_it(gateway):
     assert ended(gateway, "back")["before"] == second
     gateway.deeploy.request(gateway.request(composed.cid, "pause"))
     gateway.deeploy.turn()
+    until(lambda: gateway.deeploy.job("back")["workload"]["state"] == "removed")
     assert not gateway.deeploy.job("back")["workload"]["wanted"]
 
 
