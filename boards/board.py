@@ -58,7 +58,7 @@ class Board:
 
 TOOLCHAIN = {"compiler": str, "package": str, "make": list}
 EMULATOR = {"program": str, "package": str, "arguments": list, "images": list, "sensors": bool, "counter": dict}
-NATMOD = {"arch": str, "make": list, "arguments": list, "free_address": int}
+NATMOD = {"arch": str, "make": list, "arguments": list, "free_address": int, "counter_setup": list}
 MODEL = {"address": int, "bytes": int, "is_ram": bool}
 BARE = {"flags": list, "sources": list, "machine": list, "code_address": int, "ram_address": int, "ram_bytes": int}
 KINDS = {

@@ -5,7 +5,7 @@ board has already is not sent. So a copy that was cut leaves the files as they w
 """
 
 import re
-from binascii import hexlify
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,7 @@ from boards.emulator import EmulatorError
 from boards.hardware import hardware_names, load_hardware
 from boards.repl import Repl
 
-CHUNK_BYTES = 512
+CHUNK_BYTES = 768
 NAME_BYTES = 128
 TIMEOUT_S = 15.0
 BAUD = 115200
@@ -35,7 +35,7 @@ import sys
 try:
     import _tinyren
     print("tinyren", _tinyren.BOARD, sep=chr(9))
-except ImportError:
+except (ImportError, MemoryError):
     print("micropython", getattr(sys.implementation, "_build", ""), sep=chr(9))
 print(".".join(str(part) for part in sys.implementation[1][:3]))
 print(getattr(sys.implementation, "_machine", ""))
@@ -151,8 +151,9 @@ def _send(repl: Repl, path: str, content: bytes, report: Callable[[int], None]) 
     new = path + ".new"
     _ask(repl, f"_file = open({new!r}, 'wb')")
     for at in range(0, len(content), CHUNK_BYTES):
-        data = hexlify(content[at : at + CHUNK_BYTES]).decode()
-        _ask(repl, f"from binascii import unhexlify\nassert _file.write(unhexlify('{data}')) == {len(data) // 2}")
+        piece = content[at : at + CHUNK_BYTES]
+        data = b64encode(piece).decode()
+        _ask(repl, f"from binascii import a2b_base64\nassert _file.write(a2b_base64('{data}')) == {len(piece)}")
         report(at)
     got = _ask(repl, f"_file.close()\nprint(_digest({new!r}))").strip()
     if got != sha256(content).hexdigest():

@@ -1,14 +1,11 @@
 """Which commands write a board: each tool's, as lists of arguments. It runs none, reads no file and opens no port.
 
-All keep what the board keeps (its files and settings) unless `erase`. esptool, openocd and the commands for a computer
-compare what they wrote; dfu-util and pyocd do not, so there the board is asked when it is back.
+All keep what the board keeps (its files and settings) unless `erase`. esptool and openocd compare what they wrote;
+dfu-util and pyocd do not, so there the board is asked when it is back.
 
 Sources: esptool 5 (write-flash verifies digests), dfu-util(1), OpenOCD's user guide (program ... verify), pyOCD's
-command reference (load), ssh(1), scp(1), sha256sum(1).
+command reference (load).
 """
-
-import shlex
-from pathlib import PurePath
 
 from boards.hardware import Flash
 
@@ -18,11 +15,9 @@ INSTALL = {
     "pyocd": "pip install pyocd",
     "dfu-util": "apt-get install dfu-util",
     "openocd": "apt-get install openocd",
-    "scp": "apt-get install openssh-client",
     "ssh": "apt-get install openssh-client",
     "mpremote": "pip install mpremote",
 }
-FOLDER = "tinyren"  # on a computer, in the home of who logs in
 
 
 def esptool_commands(way: Flash, port: str, parts: list[tuple[int, str]], erase: bool) -> list[list[str]]:
@@ -51,23 +46,3 @@ def pyocd_commands(way: Flash, file: str, serial: str, erase: bool) -> list[list
     which = ["--uid", serial] if serial else []
     mode = "chip" if erase else "sector"
     return [["pyocd", "load", "--no-wait", "--target", way.target, *which, "--erase", mode, "--format", "hex", file]]
-
-
-def ssh_commands(host: str, files: dict[str, str], folder: str, erase: bool) -> list[list[str]]:
-    """Copy files to a computer and compare them there.
-
-    Args:
-        host: USER@HOST.
-        files: SHA-256 in hexadecimal by path below `folder`.
-        erase: remove what was there before; else only what has the same name is replaced.
-    """
-    there = f"rm -rf {FOLDER}; " * erase + f"mkdir -p {FOLDER}"
-    sums = "".join(f"{digest}  {path}\\n" for path, digest in sorted(files.items()))
-    check = f"cd {FOLDER} && printf {shlex.quote(sums)} | sha256sum --check --quiet"
-    copied = sorted({PurePath(path).parts[0] for path in files})
-    sources = [f"{folder}/{name}" for name in copied]
-    return [
-        ["ssh", "--", host, there],
-        ["scp", "-rpq", "--", *sources, f"{host}:{FOLDER}/"],
-        ["ssh", "--", host, check],
-    ]

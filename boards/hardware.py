@@ -48,7 +48,7 @@ class Flash:
     """One way to write the board (boards/flashing.py).
 
     tool: of TOOLS, with the fields that it needs; file: name of the release's file; sha256: of it in hexadecimal, or
-    NOT_PINNED where nobody could look it up.
+    NOT_PINNED where nobody could look it up; abi: of a computer's programs, as GCC names it.
     """
 
     tool: str
@@ -60,6 +60,7 @@ class Flash:
     address: int = 0
     config: str = ""
     target: str = ""
+    abi: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ TOOLS = {
     "dfu-util": ("file",),
     "openocd": ("file", "config"),
     "pyocd": ("file", "target"),
-    "ssh": (),
+    "ssh": ("abi",),
 }
 _PARTS = {"verified": Verified, "firmware": Firmware, "flash": [Flash], "memory": [Region], "usb": [Usb]}
 

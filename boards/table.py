@@ -51,8 +51,11 @@ def write_table(path: Path) -> None:
     path.write_text(
         "# Boards\n\nWritten by `tinyren boards --write docs/boards.md` from boards/NAME/; a test compares.\n\n"
         "* No board of silicon has been tried yet: the last column says so.\n"
-        "* Runs: what the firmware of the row can run. Stock MicroPython has no curve to sign with, so it runs encoder "
-        "and encryption, not the agent.\n"
+        "* Runs: what `tinyren flash` brings to stock MicroPython there: the agent, or nothing (`kernels`: modules "
+        "of encoder and encryption can be copied by hand). There is no compiler here for xtensawin; an nRF52840's "
+        "MicroPython was not looked at closely enough.\n"
+        "* A stand-in is MicroPython 1.25 on an emulated core, with what the board's own firmware has and QEMU's port "
+        "lacks (boards/standin.py). It has no radio, no USB, and not the chip's speed.\n"
         "* A digest that is not pinned was never looked up: `tinyren flash` takes such a file by `--firmware` and "
         "prints its SHA-256.\n"
         "* Memory of an emulated board is the budget that its firmware keeps.\n\n" + board_table()

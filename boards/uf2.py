@@ -36,6 +36,7 @@ TAG_VERSION, TAG_DEVICE, TAG_PAGE_BYTES, TAG_SHA2, TAG_DEVICE_TYPE = 0x9FC7BC, 0
 
 _FIRST, _SECOND, _END = 0x0A324655, 0x9E5D5157, 0x0AB16F30
 _HEAD = struct.Struct("<8I")
+_PLACE = struct.Struct("<2I")
 _TAIL = struct.Struct("<I")
 
 
@@ -100,6 +101,26 @@ def join(*files: bytes) -> bytes:
     return b"".join(files)
 
 
+def add(file: bytes, family: int, start: int, content: bytes) -> bytes:
+    """The blocks of one family with further octets, which a board writes with the others before it leaves.
+
+    Args:
+        start: address of the first further octet, a multiple of 256.
+    Raises:
+        Uf2Error: a block is damaged, the file has none of that family, or writes to these addresses already.
+        ValueError: as `write`.
+    """
+    if family not in [image.family for image in read(file)]:
+        raise Uf2Error(f"family: got no block of {family:#x}, wanted a file for that board")
+    blocks = _split(select(file, family))
+    ignored = [block for block in blocks if _is_ignored(_read_block(block, 0))]
+    own = [block for block in blocks if block not in ignored] + _split(write(content, start, family))
+    numbered = [block[:20] + _PLACE.pack(number, len(own)) + block[28:] for number, block in enumerate(own)]
+    made = b"".join(ignored + numbered)
+    read(made)
+    return made
+
+
 def read(file: bytes) -> list[Image]:
     """The images of a file, by family, in the order of their first blocks.
 
@@ -122,10 +143,14 @@ def select(file: bytes, family: int) -> bytes:
         Uf2Error: a block is damaged; whether all are there is for `read` to say.
     """
     return b"".join(
-        file[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
-        for number, block in enumerate(_read_blocks(file))
+        raw
+        for raw, block in zip(_split(file), _read_blocks(file), strict=True)
         if block.family == family or (family in RP2350 and _is_ignored(block))
     )
+
+
+def _split(file: bytes) -> list[bytes]:
+    return [file[at : at + BLOCK_BYTES] for at in range(0, len(file), BLOCK_BYTES)]
 
 
 @dataclass(frozen=True)
@@ -144,8 +169,7 @@ def _read_blocks(file: bytes) -> list[_Block]:
         raise Uf2Error(f"file: got {len(file)} bytes, wanted whole blocks of {BLOCK_BYTES}")
     if len(file) > BLOCKS_MAX * BLOCK_BYTES:
         raise Uf2Error(f"file: got {len(file) // BLOCK_BYTES} blocks, wanted {BLOCKS_MAX} at most")
-    blocks = range(len(file) // BLOCK_BYTES)
-    return [_read_block(file[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES], number) for number in blocks]
+    return [_read_block(block, number) for number, block in enumerate(_split(file))]
 
 
 def _is_ignored(block: _Block) -> bool:

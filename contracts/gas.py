@@ -19,7 +19,7 @@ from gateway.curve import keccak
 from gateway.oracle import merkle
 from gateway.oracle.epoch import root_digest, sign_digest
 from gateway.oracle.statements import Root
-from gateway.settlement import accounts, escrow
+from gateway.settlement import accounts, council, escrow
 from gateway.settlement.settlement import EPOCH_CAP_WEI, NOBODY, Settlement, deploy
 from gateway.settlement.tree import Leaves, add_epoch
 
@@ -70,6 +70,7 @@ def _measure(chain: Chain) -> dict[str, int]:
         proof = merkle.proof(hashes, 0)
         found[f"claim of {claim}"] = chain.send(contract, "claim", 1, cumulative, proof, key=PAYER).gas
     found |= _network(chain, oracles)
+    found |= _council(settlement)
     found |= _ratio1(chain, oracles)
     ours = found["post a root, 3 of 5"] * EVERY + OWNERS * found["claim of an account for 100 deeds, 1,000,000 leaves"]
     theirs = found[f"Ratio1's shape: claim of a node, {EVERY} epochs"]
@@ -118,6 +119,15 @@ def _network(chain: Chain, oracles: list[PrivateKey]) -> dict[str, int]:
     many = (leaves, siblings + proof, flags + [False] * len(proof))
     found["claim of 10 deeds at once, 1,000,000 leaves"] = chain.send(contract, "claimMany", *many, key=PAYER).gas
     return found | _escrow(settlement, oracles[:3])
+
+
+def _council(settlement: Settlement) -> dict[str, int]:
+    chain, rules = settlement.chain, council.Rules()
+    votes, first = chain.deploy("Votes", settlement.contracts.r1, key=PAYER)
+    quorum = (rules.quorum_percent, rules.least_quorum_wei)
+    values = (rules.wait_blocks, rules.period_blocks, rules.least_votes_wei, *quorum, rules.lock_s)
+    _, second = chain.deploy("Council", votes.address, *values, key=PAYER)
+    return {"deploy Votes": first.gas, "deploy Council": second.gas}
 
 
 def _ratio1(chain: Chain, oracles: list[PrivateKey]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The command `tinyren`: reads arguments, calls one function, prints its result; errors become one line and a code."""
 
 import argparse
+import errno
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from gateway.commands.account import add_account
 from gateway.commands.arguments import new_progress, positive, print_json
 from gateway.commands.audit import add_audit
 from gateway.commands.bind import add_bind
+from gateway.commands.buyer import add_buyer
 from gateway.commands.config import add_config
 from gateway.commands.conformance import add_conformance
 from gateway.commands.cstore import add_cstore
@@ -21,6 +23,7 @@ from gateway.commands.gateway import add_gateway
 from gateway.commands.job import add_job
 from gateway.commands.label import add_label
 from gateway.commands.model import add_model
+from gateway.commands.offer import add_offer
 from gateway.commands.provision import add_provision
 from gateway.commands.r1fs import add_r1fs
 from gateway.commands.relay import add_relay
@@ -28,6 +31,7 @@ from gateway.commands.release import add_release
 from gateway.commands.run import add_run
 from gateway.commands.settings import add_settings
 from gateway.commands.simulate import add_simulate
+from gateway.commands.uf2 import add_uf2
 from gateway.commands.up_arguments import add_up
 from gateway.commands.vote import add_vote
 from gateway.commands.work import add_work
@@ -35,6 +39,15 @@ from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
 
 VERSION = "0.1.0"
+ADVICE = {
+    errno.ENOSPC: "make room (df -h), then run the same command again",
+    errno.EDQUOT: "make room (quota), then run the same command again",
+    errno.ENOENT: "wanted a path that is there",
+    errno.ENOTDIR: "wanted a folder",
+    errno.EISDIR: "wanted a file",
+    errno.EACCES: "run it as the user whose it is",
+    errno.EROFS: "name a place that can be written",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,8 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.FAILED
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print(f"tinyren: {what}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        advice = ADVICE.get(error.errno or 0, "")
+        print(f"tinyren: {what}{advice and f'; {advice}'}", file=sys.stderr)
         return Exit.FAILED
 
 
@@ -97,6 +111,8 @@ def parser() -> argparse.ArgumentParser:
     add_edil(commands)
     add_job(commands)
     add_flash(commands)
+    add_uf2(commands)
+    add_offer(commands)
     add_run(commands)
     add_provision(commands)
     add_settings(commands)
@@ -108,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     add_simulate(commands)
     add_relay(commands)
     add_escrow(commands)
+    add_buyer(commands)
     add_account(commands)
     add_deed(commands)
     add_vote(commands)
@@ -115,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     add_release(commands)
     add_gateway(commands)
     add_config(commands)
+    reference.describe(root)
     root.format_help = lambda: reference.overview(root)  # type: ignore[method-assign]
     return root
 

@@ -46,3 +46,12 @@ def load(path: Path) -> PrivateKey:
         return PrivateKey(bytes.fromhex(text))
     except ValueError:
         raise CommandError(f"{path}: got {len(text)} characters, wanted 64 hex digits of a key", Exit.USAGE) from None
+
+
+def load_existing(path: Path) -> PrivateKey:
+    """The key in `path`, for a command that takes --key. Raises CommandError as load, and where there is none."""
+    try:
+        return load(path)
+    except FileNotFoundError:
+        what = "there is no key; `tinyren up` makes one, or name it by --key"
+        raise CommandError(f"{path}: {what}", Exit.USAGE) from None

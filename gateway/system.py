@@ -58,6 +58,8 @@ NEEDS_OF_TESTS = (
     Need("busybox", "busybox-static"),
     Need("dfu-util", "dfu-util"),
     Need("openocd", "openocd"),
+    Need("fusefat", "fusefat"),
+    Need("mkfs.vfat", "dosfstools"),
 )
 
 

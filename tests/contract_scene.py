@@ -11,10 +11,11 @@ import pytest
 from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils.address import to_checksum_address
 
 from gateway.chain.chain import Chain, ChainError, Contract, address_of, open_embedded
 from gateway.oracle import merkle
-from gateway.settlement.settlement import Settlement, deploy
+from gateway.settlement.settlement import NOBODY, Settlement, deploy
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DEADLINE = 2**40
@@ -88,7 +89,7 @@ class Scene:
         self.chain.send(self.deeds, "transferFrom", address_of(giver), address_of(taker), deed, key=giver)
 
     def bound(self, deed) -> tuple[str, ...]:
-        return self.settlement.bindings()[deed].devices
+        return tuple(map(to_checksum_address, self.settlement.bindings()[deed].devices))
 
     def root_signatures(self, values, signers, **changed):
         domain = self.domain(self.root_contract, **changed)
@@ -153,12 +154,12 @@ class Scene:
         assert self.state() == before
 
 
-def make_scene(path: Path, epoch_cap_wei: int = WIDE_CAP_WEI) -> Scene:
+def make_scene(path: Path, epoch_cap_wei: int = WIDE_CAP_WEI, governor: str = NOBODY) -> Scene:
     """A new scene on a new chain in `path`."""
     funded = tuple(address_of(item) for item in (PAYER, ANYONE, *OWNERS, STRANGER))
     chain = open_embedded(path, funded)
     oracles = [address_of(item) for item in ORACLES]
-    contracts = deploy(chain, PAYER, oracles, 2, {}, lambda name, address: None, epoch_cap_wei)
+    contracts = deploy(chain, PAYER, oracles, 2, {}, lambda name, address: None, epoch_cap_wei, governor=governor)
     scene = Scene(chain, Settlement(chain, contracts, PAYER))
     scene.settlement.mint_deed(1, A, 2)
     scene.settlement.mint_deed(2, B, 1)

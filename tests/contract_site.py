@@ -3,7 +3,8 @@
 import json
 
 from gateway import cli
-from gateway.settlement import escrow, ledger
+from gateway.settlement import council, escrow, ledger
+from gateway.settlement.settlement import NOBODY
 from gateway.settlement.tree import Leaves, Trees, add_epoch
 from gateway.site import site_file
 from tests.chain_node import Node
@@ -16,9 +17,14 @@ BROKE = key("broke")
 class Site:
     """A node's chain, an escrow and the leaves of each epoch; A has 100 R1 of deed 1, and epoch 1 is settled."""
 
-    def __init__(self, folder, capsys):
+    def __init__(self, folder, capsys, founder=None):
+        """founder: the key of the council that governs it, which is not founded; None: it has none."""
         self.folder, self._capsys = folder, capsys
-        self.scene = made = make_scene(folder / "chain.sqlite")
+        governor = council.timelock_by(founder) if founder else NOBODY
+        self.scene = made = make_scene(folder / "chain.sqlite", governor=governor)
+        if founder:
+            (folder / "keys").mkdir()
+            (folder / "keys" / "council.key").write_text(founder.secret.hex())
         self.node = Node(made.chain)
         self.leaves = Leaves(deeds=((1, 100 * R1),))
         self.settle(self.leaves)
@@ -28,7 +34,8 @@ class Site:
         contracts["escrow"] = self.escrow.address
         site = site_file.Site(boards=[], contracts=contracts, chain_rpc=self.node.url, chain_external=True)
         site_file.write(folder, site)
-        for name, secret in (("a", OWNERS[0]), ("b", OWNERS[1]), ("anyone", ANYONE), ("broke", BROKE)):
+        named = {"a": OWNERS[0], "b": OWNERS[1], "anyone": ANYONE, "broke": BROKE, "payer": PAYER}
+        for name, secret in named.items():
             (folder / name).write_text(secret.secret.hex())
 
     def settle(self, leaves):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,15 +66,10 @@ class Board:
 
     def _lay_module(self):
         """Puts the module into the memory of a board with stock MicroPython -> what imports it there."""
-        board = natmod.stock_board(self.board)
-        content = natmod.build_native_module(board.natmod["arch"], ignore, natmod.EDIL_MODULE).read_bytes()
-        (self.folder / "memory.bin").write_bytes(content)
-        address = board.natmod["free_address"]
-        loader = ["-device", f"loader,file=memory.bin,addr={address:#x},force-raw=on"]
-        board = replace(board, emulator={**board.emulator, "arguments": board.emulator["arguments"] + loader})
-        self.emulator = Emulator(board, natmod.build_stock(self.board, ignore), self.folder)
-        bytes_at = f"uctypes.bytearray_at({address}, {len(content)})"
-        return "import uctypes\n" + natmod.import_program(bytes_at, natmod.EDIL_MODULE)
+        content = natmod.build_native_module(self.board.natmod["arch"], ignore, natmod.EDIL_MODULE).read_bytes()
+        contents = {natmod.EDIL_MODULE: content}
+        self.emulator, places = natmod.stock_emulator(self.board, self.folder, contents, ignore)
+        return natmod.import_laid(places[natmod.EDIL_MODULE], natmod.EDIL_MODULE)
 
     def __exit__(self, *_):
         self.repl.close()

@@ -1,9 +1,8 @@
 """A device with a ring on a virtual clock, and a gateway that is away when it is told to be; both are the real ones."""
 
-from test_ring import Chip
-
 from device.agent import mqtt, reports, ticks, wire
 from device.agent.journal import Journal
+from tests.agent.test_ring import Chip
 from tests.agent_bench import Bench, Ram
 from tests.ingest_site import Site
 

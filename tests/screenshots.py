@@ -1,94 +1,36 @@
 """`python -m tests.screenshots`: pictures of every page of a real site with emulated boards, into docs/pages.
 
-It starts a site of its own in a temporary folder, waits for two settled epochs, and ends it. `--url URL` takes one that
+It starts a site of its own (tests/screenshot_site.py) in a temporary folder and ends it. `--url URL` takes one that
 runs already. A picture is one screen, so that what is below the fold shows as a visitor finds it.
 """
 
 import argparse
 import io
-import json
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.screenshot_site import ROOT, running_site, state
+
 OUT = ROOT / "docs" / "pages"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 PAGES = {
     "overview": "/", "fleet": "/fleet", "device": "/fleet/{device}", "earnings": "/earnings", "why": "/earnings/1/1",
     "epochs": "/epochs", "rollouts": "/rollouts", "rounds": "/rounds", "storage": "/storage", "settings": "/settings",
-    "bind": "/bind", "sign-in": "/admin",
+    "flash": "/flash", "bind": "/bind", "sign-in": "/admin",
 }  # fmt: skip
-EPOCHS, EPOCH_SECONDS = 2, 30
-SHOWN_S = 45
-JOB = f"""name = "told-encoder"
-[model]
-file = "{ROOT}/models/host/encoder.ren"
-sample_ms = 50
-offsets = [12800, 1024, 1024, 1024]
-shifts = [6, 3, 3, 3]
-[report]
-every = 1
-[rollout]
-steps = [1, "100%"]
-"""
 COLOURS, LEAST_DOTS, VIVID = 256, 9, 60
-MOST_BYTES = 120_000
+THEMES = ("light", "dark")
+MOST_BYTES = 150_000
 
 
 def shots() -> Iterator[tuple[str, str, str, str]]:
-    """(name, path, size, theme) of each picture: all in light, the overview in dark too."""
+    """(name, path, size, theme) of each picture."""
     for name, path in PAGES.items():
         for size in SIZES:
-            yield name, path, size, "light"
-            if name == "overview":
-                yield name, path, size, "dark"
-
-
-def state(url: str) -> dict:
-    with urllib.request.urlopen(f"{url}state.json", timeout=10) as answer:
-        return json.load(answer)
-
-
-@contextmanager
-def running_site() -> Iterator[str]:
-    """A site of three emulated boards that has settled EPOCHS epochs; its address."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--site", "site", "--epoch-seconds", str(EPOCH_SECONDS)]
-        command = [sys.executable, "-m", "gateway.cli", "up", *options]
-        place = {"cwd": folder, "env": {"TINYREN_CACHE": str(ROOT / ".cache"), **os.environ, "PYTHONPATH": str(ROOT)}}
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **place)
-        try:
-            url = ""
-            for line in process.stderr:
-                print(line, end="", file=sys.stderr)
-                url = url or (line.split()[-1] if " page http" in line else "")
-                if url and f"epoch {EPOCHS} is settled" in line:
-                    break
-            else:
-                sys.exit("the site ended before its epochs were settled")
-            _bring_to_life(url, Path(folder))
-            yield url
-        finally:
-            process.terminate()
-            process.communicate()
-
-
-def _bring_to_life(url: str, folder: Path) -> None:
-    """A name and a job, whose outputs fill a plot within SHOWN_S."""
-    body = json.dumps({"devices": [state(url)["devices"][0]["id"]], "name": "pump hall, left"}).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{url}fleet/names", body, {"Content-Type": "application/json"}))
-    (folder / "job.toml").write_text(JOB)
-    command = ["job", "apply", str(folder / "job.toml"), "--site", str(folder / "site"), "--wait"]
-    subprocess.run([sys.executable, "-m", "gateway.cli", *command], check=True)
-    time.sleep(SHOWN_S)
+            for theme in THEMES:
+                yield name, path, size, theme
 
 
 def picture(png: bytes) -> bytes:

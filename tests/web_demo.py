@@ -30,7 +30,8 @@ JOB = {
 }  # fmt: skip
 ROUND = {
     "digest": "ab" * 32, "round": 7, "kind": 2, "ring": 1024, "windows": 32, "k_min": 8, "state": "closed", "why": "",
-    "confidentiality": "encrypted-on-device", "data_owner": "cd" * 20, "devices": ["11" * 20] * 9, "shares": [1],
+    "confidentiality": "encrypted-on-device", "data_owner": "cd" * 20, "shares": [1],
+    "devices": [f"{n:02}" * 20 for n in range(10, 19)], "refused": {"44" * 20: "late"},
     "said": {"11" * 20: "joined", "22" * 20: "joined", "33" * 20: "model"},
 }  # fmt: skip
 TRUSTED = {

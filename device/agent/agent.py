@@ -34,7 +34,8 @@ RESEND_MS = const(1500)
 
 class Agent:
     """client (mqtt.Client, to be joined with a link), identity, sequence (of the last heartbeat), counts, and edil
-    (edil.Edil) and install (install.Install), None until a message for them comes, and output (output.Output or None).
+    (edil.Edil) and install (install.Install), None until a message for them comes, output (output.Output or None) and
+    reader, the key (33 bytes) that answers to challenges are sealed to, or None.
     """
 
     def __init__(self, identity, store, sampler, model_cid: bytes, port, now_ms: int, vector=None, boot=None,
@@ -80,7 +81,7 @@ class Agent:
         self.edil = None
         self._vector = vector
         self._revealer = None
-        self.install = self.output = None
+        self.install = self.output = self.reader = None
         self._core = boot
         if boot and boot.banks.is_used:
             self._load_install(now_ms)
@@ -174,7 +175,12 @@ class Agent:
         if self._revealer is None:
             from .reveal import Revealer
 
-            self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client)
+            sealer = None
+            if self.reader:
+                from .seal import Sealer
+
+                sealer = Sealer(self._port, self.reader)
+            self._revealer = Revealer(self.identity, self._sampler, self.boot, self.client, sealer)
         return self._revealer
 
     def _announce(self, now_ms):

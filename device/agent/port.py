@@ -1,7 +1,7 @@
 """The names of `_tinyren` on CPython, with a TCP connection as the link and a file as the store; refuses to block.
 
-On a board this module does not exist: `_tinyren` itself is the port. Signatures come from `coincurve`, that is
-libsecp256k1 as in the firmware, so the same key and digest give the same bytes.
+On a board this module does not exist: `_tinyren` itself is the port. Signatures come from libsecp256k1 as in the
+firmware, so the same key and digest give the same bytes: by packages or, where `tinyren flash` brought the agent, ours.
 """
 
 import errno
@@ -13,11 +13,14 @@ import socket
 import ssl
 import time
 
-import coincurve
-from eth_hash.auto import keccak
-
 from ..native import edil
+from ..native.shared import BROUGHT
 from . import ticks
+
+if BROUGHT.exists():
+    from ..native import curve
+else:
+    from ..native import packaged_curve as curve
 
 SECRET_MODE = 0o600
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -57,25 +60,11 @@ class Port:
     def entropy(self, buffer):
         buffer[:] = os.urandom(len(buffer))
 
-    def keccak256(self, data) -> bytes:
-        return keccak(bytes(data))
-
-    def pubkey(self, secret: bytes) -> bytes:
-        return coincurve.PrivateKey(secret).public_key.format(compressed=False)
-
-    def sign(self, secret: bytes, digest: bytes) -> bytes:
-        return coincurve.PrivateKey(secret).sign_recoverable(digest, hasher=None)
-
-    def ecdh(self, secret: bytes, public: bytes) -> bytes:
-        """SHA-256 of the compressed shared point; public is compressed, 33 bytes. Raises ValueError: it is no point."""
-        if len(public) != 33:
-            raise ValueError(f"public: got {len(public)} bytes, wanted 33")
-        return coincurve.PrivateKey(secret).ecdh(public)
-
-    def recover(self, digest: bytes, signature: bytes) -> bytes:
-        """Public key (65 bytes) of a signature r | s | recovery id 0..3. Raises ValueError: there is none."""
-        return coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None).format(compressed=False)
-
+    keccak256 = staticmethod(curve.keccak256)
+    pubkey = staticmethod(curve.pubkey)
+    sign = staticmethod(curve.sign)
+    ecdh = staticmethod(curve.ecdh)
+    recover = staticmethod(curve.recover)
     encrypt = staticmethod(edil.encrypt)
     add_moments = staticmethod(edil.add_moments)
 

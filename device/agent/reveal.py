@@ -4,12 +4,13 @@ A challenge carries no signature, so rules bound what it can ask for:
   1. It names this boot, a heartbeat that was sent, and an inference that the sampler still keeps.
   2. Of each heartbeat one inference is revealed, and none of one before the last that was revealed. The same challenge
      again has the same answer.
+  3. Where the model's manifest names a reader, every answer is sealed to it (seal.py).
 """
 
 from . import cbor
 from .cbor import const
 from .cose import sign1
-from .errors import WireError
+from .errors import LocalError, WireError
 from .fields import check_bytes, check_int, take_claims, take_fields
 from .wire import CHAIN_BYTES, encode_checked, topic
 
@@ -81,16 +82,18 @@ def _check_place(boot, sequence, count, index):
 class Revealer:
     """Answers challenges; `answered` is [sequence, count, index] of the last one."""
 
-    def __init__(self, identity, sampler, boot: int, client):
+    def __init__(self, identity, sampler, boot: int, client, sealer=None):
         """
         Args:
             identity: identity.Identity. sampler: sampling.Sampler. boot: this boot's number. client: mqtt.Client.
+            sealer: seal.Sealer, or None: answers are for everybody.
         """
         self.answered = [0, 0, 0]
         self._identity = identity
         self._sampler = sampler
         self._boot = boot
         self._client = client
+        self._sealer = sealer
 
     def receive(self, payload: bytes, sent: int, now_ms: int):
         """Answer a challenge; sent: the sequence of the last heartbeat. Raises WireError: refused, nothing changes."""
@@ -105,6 +108,12 @@ class Revealer:
         before, window, _ = receipts[0]
         outputs = b"".join([output for _, _, output in receipts])
         identity = self._identity
-        frame = sign_reveal(identity.id, identity.sign, boot, sequence, count, index, window, outputs, before)
-        self._client.publish(topic(identity.id, "reveal"), frame, now_ms)
+        payload = encode_reveal(boot, sequence, count, index, window, outputs, before)
+        if self._sealer:
+            payload = self._sealer.seal([boot, sequence, count, index], payload)
+        frame = sign1(payload, identity.id, identity.sign)
+        try:
+            self._client.publish(topic(identity.id, "reveal"), frame, now_ms)
+        except LocalError:
+            raise WireError("too_large", f"reveal: got {len(frame)} bytes, wanted what a packet holds") from None
         self.answered = [sequence, count, index]

@@ -31,7 +31,8 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
         receipts: memory for what may be revealed (sampling.Sampler), or None: it is taken from the heap.
     Raises:
         StoreError: the boot could not be counted, or the ring's memory has another shape.
-        ValueError: the model does not take samples of so many channels, or cannot be reported as its manifest asks.
+        ValueError: the model does not take samples of so many channels, cannot be reported as its manifest asks, or the
+            reader that it names is no point of the curve.
     """
     store = Store(memory)
     secret = store.open(lambda: identity.new_secret(port.entropy))
@@ -39,17 +40,21 @@ def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vec
     sampler = Sampler(source, model, offsets, shifts, now_ms, sample_ms, receipts)
     agent = Agent(identity.Identity(secret, port), store, sampler, model.cid, port, now_ms, vector, boot, ring, journal)
     if boot and boot.model:
-        agent.output = _open_output(agent, sampler, port, boot.model)
+        _tell_as_asked(agent, sampler, port, boot.model)
     return agent
 
 
-def _open_output(agent, sampler, port, manifest):
-    """What tells outputs as a model's manifest asks, or None. Loaded here: the firmware's own asks nothing."""
+def _tell_as_asked(agent, sampler, port, manifest):
+    """Tell outputs, and seal what is revealed, as a model's manifest asks. The firmware's own asks nothing."""
     from . import suit
     from .output import Output
 
-    report = suit.decode_parameters(manifest.parameters)[3]
-    return Output(agent.identity, sampler, agent.client, port.ticks_ms, *report) if report[0] else None
+    report, reader = suit.decode_parameters(manifest.parameters)[3:]
+    if report[0]:
+        agent.output = Output(agent.identity, sampler, agent.client, port.ticks_ms, *report)
+    if reader:
+        agent.identity.agree(reader)
+        agent.reader = reader
 
 
 def step(agent, port, buffer) -> int:

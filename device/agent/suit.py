@@ -95,21 +95,32 @@ def decode_manifest(payload: bytes):
     return Manifest(*take_fields(body, "manifest", (int, int, str, str, int, bytes, int, bytes)))
 
 
-def encode_parameters(offsets, shifts, sample_ms: int, report=(0, 255, -128)) -> bytes:
+def encode_parameters(offsets, shifts, sample_ms: int, report=(0, 255, -128), reader=b"") -> bytes:
     """Parameters of a model's manifest -> bytes.
 
     Args:
         offsets: int16, shifts: 0..15, one of each a channel, 1..4. sample_ms: 1..60000.
         report: every (u32; 0: nothing is reported), index (0..255; 255: none), least (int8).
+        reader: the key that reveals are sealed to, 33 bytes; empty: they are for everybody.
     Raises:
         LocalError: a field does not fit.
     """
-    return encode_checked([list(offsets), list(shifts), sample_ms, list(report)], decode_parameters)
+    body = [list(offsets), list(shifts), sample_ms, list(report)]
+    return encode_checked(body + [reader] if reader else body, decode_parameters)
 
 
 def decode_parameters(parameters: bytes):
-    """Parameters of a model's manifest -> (offsets, shifts, sample_ms, (every, index, least)). Raises WireError."""
+    """Parameters of a model's manifest -> (offsets, shifts, sample_ms, (every, index, least), reader or b"").
+
+    Raises:
+        WireError
+    """
     body = cbor.decode(check_bytes(parameters, "parameters", None), _PARAMETERS_MAX_BYTES)
+    reader = b""
+    if type(body) is list and len(body) == 5:
+        reader = check_bytes(body.pop(), "reader", 33)
+        if reader[0] not in (2, 3):
+            raise WireError("malformed", f"reader: got first byte {reader[0]}, wanted 2 or 3")
     offsets, shifts, sample_ms, report = take_fields(body, "parameters", (list, list, int, list))
     check_int(len(offsets), "number of offsets", 1, _CHANNELS)
     check_int(len(shifts), "number of shifts", len(offsets), len(offsets))
@@ -122,7 +133,7 @@ def decode_parameters(parameters: bytes):
     check_int(every, "every", 0, _U32)
     check_int(index, "index", 0, _NO_INDEX)
     check_int(least, "least", -128, 127)
-    return offsets, shifts, sample_ms, (every, index, least)
+    return offsets, shifts, sample_ms, (every, index, least), reader
 
 
 def encode_trust(chain_id: int, contract: bytes, key: bytes, number: int, signature: bytes) -> bytes:

@@ -9,7 +9,8 @@ import sys
 from .cbor import const
 
 VERSION = "0.1.0"
-AGENT_ABI = const(1)  # to a model: artifacts of REN3, channels of a sample, what parameters and reports are
+AGENT_ABI = const(2)  # to a model: artifacts of REN3, channels of a sample, what parameters and reports are
+SEALING_ABI = const(2)  # the first AGENT_ABI that knows a reader; one before would reveal to everybody
 CORE_ABI = const(1)  # to an agent: names of the port, of boot.Boot and banks.Banks, arguments of run.start and run.step
 
 

@@ -11,10 +11,10 @@ ifeq ($(TINYREN_KERNELS_ONLY),1)
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c mod_kernels.c $(MOD_SHARED))
 SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_nrf51.c)
 else ifeq ($(TINYREN_UNIX),1)
-SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, mod_tinyren.c $(MOD_SHARED))
+SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, mod_curve.c mod_tinyren.c $(MOD_SHARED))
 SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_unix.c keccak.c reset.c secp.c)
 else
-SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c i2c_sbcon.c mod_tinyren.c $(MOD_SHARED))
+SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, boot.c i2c_sbcon.c mod_curve.c mod_tinyren.c $(MOD_SHARED))
 SRC_USERMOD_LIB_C += $(addprefix $(USERMOD_DIR)/, $(REN_KERNELS) $(REN_EDIL) hw_mps2.c hw_virt.c keccak.c reset.c secp.c virtio.c)
 LDFLAGS_USERMOD += -Wl,--wrap=exit -Wl,--wrap=NMI_Handler
 endif

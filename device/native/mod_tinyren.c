@@ -8,7 +8,7 @@
 
 #include "console.h"
 #include "hw.h"
-#include "keccak.h"
+#include "mod_curve.h"
 #include "mod_edil.h"
 #include "mod_model.h"
 #include "reset.h"
@@ -19,26 +19,13 @@
 #define WAIT_US_MAX 60000000u
 #define WATCHDOG_MS_MAX 60000
 
-static const uint8_t *get_bytes(mp_obj_t obj, const char *field, size_t wanted) {
-    mp_buffer_info_t info;
-    mp_get_buffer_raise(obj, &info, MP_BUFFER_READ);
-    if (info.len != wanted) {
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: got %d bytes, wanted %d"), field, (int)info.len, (int)wanted);
-    }
-    return info.buf;
-}
-
-static void raise_bad_key(void) {
-    mp_raise_ValueError(MP_ERROR_TEXT("key: got 0 or n or more, wanted 1..n-1"));
-}
-
 static void fill_entropy(uint8_t *buf, size_t n) {
     if (!hw_entropy(buf, n)) {
         mp_raise_msg(&mp_type_OSError, MP_ERROR_TEXT("the board's entropy source does not answer"));
     }
 }
 
-static void init_curve_once(void) {
+void tinyren_need_curve(void) {
     static bool done;
     if (!done) {
         uint8_t seed[32];
@@ -126,64 +113,6 @@ static mp_obj_t tinyren_retained(void) {
     return mp_obj_new_bytearray_by_ref(RESET_RETAINED_BYTES, reset_retained());
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tinyren_retained_obj, tinyren_retained);
-
-static mp_obj_t tinyren_keccak256(mp_obj_t data) {
-    mp_buffer_info_t info;
-    mp_get_buffer_raise(data, &info, MP_BUFFER_READ);
-    uint8_t digest[32];
-    ren_keccak256(info.buf, info.len, digest);
-    return mp_obj_new_bytes(digest, sizeof(digest));
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_keccak256_obj, tinyren_keccak256);
-
-static mp_obj_t tinyren_pubkey(mp_obj_t key_in) {
-    const uint8_t *key = get_bytes(key_in, "key", 32);
-    uint8_t point[65];
-    init_curve_once();
-    if (!ren_secp_pubkey(key, point)) {
-        raise_bad_key();
-    }
-    return mp_obj_new_bytes(point, sizeof(point));
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(tinyren_pubkey_obj, tinyren_pubkey);
-
-static mp_obj_t tinyren_sign(mp_obj_t key_in, mp_obj_t digest_in) {
-    const uint8_t *key = get_bytes(key_in, "key", 32);
-    const uint8_t *digest = get_bytes(digest_in, "digest", 32);
-    uint8_t signature[65];
-    init_curve_once();
-    if (!ren_secp_sign(key, digest, signature)) {
-        raise_bad_key();
-    }
-    return mp_obj_new_bytes(signature, sizeof(signature));
-}
-static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_sign_obj, tinyren_sign);
-
-static mp_obj_t tinyren_ecdh(mp_obj_t key_in, mp_obj_t public_in) {
-    const uint8_t *key = get_bytes(key_in, "key", 32);
-    const uint8_t *public = get_bytes(public_in, "public", 33);
-    uint8_t shared[32];
-    init_curve_once();
-    if (!ren_secp_ecdh(key, public, shared)) {
-        mp_raise_ValueError(MP_ERROR_TEXT("public: got no point, or key: got 0 or n or more"));
-    }
-    mp_obj_t made = mp_obj_new_bytes(shared, sizeof(shared));
-    ren_secp_wipe(shared, sizeof(shared));
-    return made;
-}
-static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_ecdh_obj, tinyren_ecdh);
-
-static mp_obj_t tinyren_recover(mp_obj_t digest_in, mp_obj_t signature_in) {
-    const uint8_t *digest = get_bytes(digest_in, "digest", 32);
-    const uint8_t *signature = get_bytes(signature_in, "signature", 65);
-    uint8_t point[65];
-    init_curve_once();
-    if (!ren_secp_recover(digest, signature, point)) {
-        mp_raise_ValueError(MP_ERROR_TEXT("signature: got one of no key, wanted r, s and 0..3"));
-    }
-    return mp_obj_new_bytes(point, sizeof(point));
-}
-static MP_DEFINE_CONST_FUN_OBJ_2(tinyren_recover_obj, tinyren_recover);
 
 static mp_obj_t tinyren_link_read(mp_obj_t buf) {
     mp_buffer_info_t info;

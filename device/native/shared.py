@@ -1,6 +1,7 @@
 """The device's Model for CPython: builds the native kernels as a shared object and runs artifacts with it by ctypes.
 
-The same C as in the firmware, so the same bytes. Built once into a cache (TINYREN_CACHE, else .cache beside the source
+The same C as in the firmware, so the same bytes. Where `tinyren flash` brought a shared object, that is loaded and
+nothing is built (boards/computer.py). Else it is built once into a cache (TINYREN_CACHE, else .cache beside the source
 tree), named by a hash of source and command, and moved there whole: builders at the same time do no harm.
 """
 
@@ -26,6 +27,7 @@ HEADERS = (
 )  # fmt: skip
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 CID_BYTES = 36
+BROUGHT = FOLDER / "native.so"  # where a computer has no compiler and no packages; it holds curve.py's functions too
 
 
 class NativeError(Exception):
@@ -71,7 +73,7 @@ def build_shared(flags=FLAGS):
 @functools.cache
 def load_shared():
     """The shared object, loaded once in a process; raises NativeError."""
-    return ctypes.CDLL(str(build_shared()))
+    return ctypes.CDLL(str(BROUGHT if BROUGHT.exists() else build_shared()))
 
 
 @functools.cache

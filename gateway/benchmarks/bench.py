@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from coincurve import PrivateKey
 
-from boards.board import BoardError, load_board
+from boards.board import BoardError, board_names, load_board
 from boards.build import Firmware
 from boards.emulator import EmulatorError
 from boards.sources import cache_folder
@@ -33,8 +33,10 @@ from gateway.benchmarks import first_run as bench_first_run
 from gateway.benchmarks import gateway as bench_gateway
 from gateway.benchmarks import ingest as bench_ingest
 from gateway.benchmarks import models as bench_models
+from gateway.benchmarks import natmod as bench_natmod
 from gateway.benchmarks import oracles as bench_oracles
 from gateway.benchmarks import r1fs as bench_r1fs
+from gateway.benchmarks import sbc as bench_sbc
 from gateway.benchmarks import scoring as bench_scoring
 from gateway.benchmarks import workers as bench_workers
 from gateway.chain.chain import ChainError, address_of, open_embedded
@@ -66,6 +68,9 @@ def bench(
         progress.say(f"instructions and heap of {board.name}")
         measured = _told(bench_boards.measure, board, firmware)
         result["boards"][board.name] = {**measured, "edil": _told(bench_edil_device.measure, board, firmware)}
+    progress.say("native modules on stock MicroPython")
+    hosts = [board for board in map(load_board, board_names()) if board.natmod]
+    result["natmod"] = {board.name: _told(bench_natmod.measure, board, progress.step) for board in hosts}
     result |= _told(bench_models.measure, models, progress)
     result["mpy_bytes"] = _told(bench_boards.mpy_bytes, boards[0], progress.step)
     with TemporaryDirectory(dir=cache_folder()) as folder:  # on a disk, where the system's temporary folder may be RAM
@@ -79,11 +84,12 @@ def bench(
         result["r1fs"] = bench_r1fs.measure(Path(folder))
         progress.say("a new encoder to the emulated boards and to agents on this computer")
         result["deeploy"] = bench_deeploy.measure(firmwares, progress)
-        progress.say("a gateway with 1,000 devices: start and memory")
+        progress.say("a gateway with 1,000 devices: start, memory and pages; memory of an agent on this computer")
         result["edge"] = bench_gateway.measure(Path(folder))
+        result["sbc"] = bench_sbc.measure(Path(folder), progress)
         progress.say("from a bare emulated board to a paid claim, and a batch of boards")
         some, batch = (firmwares[:1], 2) if is_quick else (firmwares, bench_first_run.BATCH)
-        result["first_run"] = bench_first_run.measure(some, Path(folder), batch)
+        result["first_run"] = _told(bench_first_run.measure, some, Path(folder), batch)
         progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
         result["edil"] = _told(bench_edil.measure, Path(folder))
         progress.say("messages of oracles that agree on an epoch")
@@ -140,6 +146,7 @@ def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     boards = result["boards"].values()
     signs = [board["instructions"]["sign"] for board in boards if board["core"] == "Cortex-M3"]
     encrypts = [board["edil"]["instructions"]["1024"] for board in boards if board["core"] == "Cortex-M3"]
+    runs, page = result["first_run"]["boards"].values(), result["edge"]["page"]
     most: dict[str, tuple[float, float]] = {
         "heartbeat_bytes": (result["heartbeat_bytes"]["worst"], wire.HEARTBEAT_MAX_BYTES),
         "mpy_bytes": (result["mpy_bytes"]["all"], 96 * 1024),
@@ -151,8 +158,13 @@ def targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "deeploy_s": (result["deeploy"]["agents"]["seconds"], 60),
         "ready_s": (result["edge"]["ready_s"], 3),
         "gateway_pss": (result["edge"]["pss_bytes"], 150_000_000),
-        "first_run_s": (max(board["total_s"] for board in result["first_run"]["boards"].values()), 60),
+        "sbc_pss": (result["sbc"]["pss_bytes"], 30_000_000),
+        "flash_s": (max(board["flash"] for board in runs), 30),
+        "first_heartbeat_s": (max(board["first_heartbeat"] for board in runs), 90),
+        "first_run_s": (max(board["total"] for board in runs), 60),
     }
+    if page["loaded_ms"] is not None:
+        most |= {"page_ms": (page["loaded_ms"], 300), "page_bytes": (page["sent_bytes"], 100_000)}
     for name, (ratios, limit) in bench_models.to_tflm(result["models"]).items():
         if ratios:
             most[name] = (max(ratios), limit)

@@ -1,4 +1,4 @@
-"""How long a gateway takes from exec to its page, and its memory with DEVICES devices; refuses to leave out a part.
+"""How long a gateway takes from exec to its page, its memory and its pages with DEVICES devices; leaves out no part.
 
 The devices are enrolled and each has sent heartbeats before; nothing is sent while it is measured. `ready` counts from
 exec until the page has answered /state.json and the broker has taken an account; READY of systemd comes before that is
@@ -12,12 +12,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 from coincurve import PrivateKey
 
+from gateway.benchmarks import page
 from gateway.benchmarks.ingest import device_of, heartbeat_of
 from gateway.broker import broker_url
 from gateway.edge import init
@@ -29,8 +32,9 @@ START_S = 60
 SETTLE_S = 3.0
 
 
-def measure(folder: Path | None = None) -> dict[str, float]:
-    """{"devices", "first_ready_s", "ready_s", "ready_cpu_s", "pss_bytes", "children_pss_bytes", "state_ms"}.
+def measure(folder: Path | None = None) -> dict[str, Any]:
+    """{"devices", "first_ready_s", "ready_s", "ready_cpu_s", "pss_bytes", "children_pss_bytes", "state_ms", "page",
+    "fleet"}, the last two as page.measure gives them of the first page and of the table of devices.
 
     The first start deploys the contracts of a new embedded chain, `ready_s` is the next one's. Children are broker and
     oracles. `ready_cpu_s` is what the gateway itself computed until then, on a machine that does something else too.
@@ -48,12 +52,12 @@ def measure(folder: Path | None = None) -> dict[str, float]:
         registry.advance({device: Progress(2**31, 2**31 + 1, 1, 1, 1, frame) for device, frame in frames.items()})
         registry.save(0, 0)
         registry.close()
-        first = _start(site, Path(name) / "first")
-        again = _start(site, Path(name) / "again")
+        first = _start(site, Path(name) / "first", lambda pid, port: {})
+        again = _start(site, Path(name) / "again", _look)
     return {"devices": DEVICES, "first_ready_s": first["ready_s"], **again}
 
 
-def _start(site: Path, notify: Path) -> dict[str, float]:
+def _start(site: Path, notify: Path, look: Callable[[int, int], dict[str, Any]]) -> dict[str, Any]:
     command = [sys.executable, "-m", "gateway.cli", "gateway", "up", str(site), "--set", "site.window_seconds=30",
                "--set", "site.epoch_seconds=60"]  # fmt: skip
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -75,10 +79,16 @@ def _start(site: Path, notify: Path) -> dict[str, float]:
             if code:
                 raise AssertionError(f"the broker answers {code}")
             found = {"ready_s": round(ready_s, 2), "ready_cpu_s": round(times.user + times.system, 2)}
-            return {**found, **_memory(process.pid, kept.page_port)}
+            return {**found, **look(process.pid, kept.page_port)}
         finally:
             process.terminate()
             process.communicate()
+
+
+def _look(pid: int, port: int) -> dict[str, Any]:
+    """Memory and pages of the gateway that runs."""
+    url = f"http://127.0.0.1:{port}/"
+    return {**_memory(pid, port), "page": page.measure(url), "fleet": page.measure(f"{url}fleet")}
 
 
 def _memory(pid: int, port: int) -> dict[str, float]:
@@ -88,13 +98,9 @@ def _memory(pid: int, port: int) -> dict[str, float]:
     page_ms = round(1000 * (time.perf_counter() - started_s), 1)
     if shown != DEVICES:
         raise AssertionError(f"the page shows {shown} devices, wanted {DEVICES}")
-    children = psutil.Process(pid).children(recursive=True)
-    return {"pss_bytes": _pss(pid), "children_pss_bytes": sum(_pss(one.pid) for one in children), "state_ms": page_ms}
-
-
-def _pss(pid: int) -> int:
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
+    process = psutil.Process(pid)
+    children_bytes = sum(one.memory_full_info().pss for one in process.children(recursive=True))
+    return {"pss_bytes": process.memory_full_info().pss, "children_pss_bytes": children_bytes, "state_ms": page_ms}
 
 
 def _state(port: int) -> dict[str, list[object]]:

@@ -1,6 +1,7 @@
 """Routes of the site's page by which a device is bound, by a wallet or by `tinyren bind`; decides nothing.
 
     GET  /bind                                      the page for a phone or a wallet's browser (gateway/web)
+    GET  /B/TEXT                                    the same, that text of a label filled in: what a label's URL opens
     POST /binding/find   {"label"}                  {"token", "device", "board", "is_here"}
     POST /binding/ask    {"token", "deed"}          what the deed's owner signs by eth_signTypedData_v4
     POST /binding/sign   {"token", "signature"}     {"deed", "device", "owner", "tx"}, once it is on the chain
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from device.agent import light
 from gateway.binding.pending import Refused
 from gateway.binding.service import BindingService
+from gateway.labels import payload
 from gateway.web import render
 from gateway.web.posted import BadRequest, bytes_of, read_object
 
@@ -40,10 +42,13 @@ def routes(service: BindingService) -> list[Route]:
     environment = render.templates()
 
     async def page(request: Request) -> Response:
-        return render.page(request, environment, "bind.html")
+        text = request.path_params.get("text")
+        label = payload.PREFIX + text[:TEXT_LIMIT] if text else ""
+        return render.page(request, environment, "bind.html", label=label)
 
     return [
         Route("/bind", page),
+        Route(payload.PATH + "{text}", page),
         _post("/binding/find", lambda body: service.find(_text(body, "label"))),
         _post("/binding/ask", lambda body: service.ask(_text(body, "token"), _number(body, "deed", MOST_DEED))),
         _post("/binding/sign", lambda body: service.sign(_text(body, "token"), bytes_of(body, "signature"))),

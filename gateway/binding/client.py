@@ -72,7 +72,8 @@ def identify(url: str, device: bytes, seconds: int) -> None:
 
 
 def _compare(binding: Binding, label: str, deed: int, owner: bytes, contract: bytes) -> None:
-    device = payload.decode(label).device if label.startswith(payload.PREFIX) else binding.device
+    is_whole = payload.without_page(label).startswith(payload.PREFIX)
+    device = payload.decode(label).device if is_whole else binding.device
     if binding.owner != owner:
         raise Refused("owner", f"--key: its address is 0x{owner.hex()}, but deed {deed} is 0x{binding.owner.hex()}'s")
     if (binding.deed, binding.device, binding.contract) != (deed, device, contract):

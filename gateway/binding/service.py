@@ -33,7 +33,8 @@ from gateway.labels import codes, payload
 from gateway.labels.codes import Codes, CodesFull, Labelled
 from gateway.labels.payload import Label, LabelError
 from gateway.oracle.epoch import signer_of
-from gateway.settlement.settlement import Deed, Settlement
+from gateway.oracle.rewards import Deed
+from gateway.settlement.settlement import Settlement
 
 RETRY_S = 2.0
 TOKEN_BYTES = 16
@@ -142,6 +143,7 @@ class BindingService:
 
     def _labelled(self, text: str) -> Labelled:
         """The label in our books that a text is of, its code compared."""
+        text = payload.without_page(text)
         try:
             if text.startswith(payload.PREFIX):
                 label = payload.decode(text)
@@ -196,9 +198,9 @@ class BindingService:
             what = f"all of its {deed.slots} slots are taken: release a device or take another deed"
             raise Refused("deed", f"deed {number}: {what}")
         nonce = _from_chain(lambda: self._settlement.nonce(to_checksum_address(device)))
-        contract, owner = (bytes.fromhex(text[2:]) for text in (self._settlement.contracts.devices, deed.owner))
+        place = self._settlement.chain.chain_id, bytes.fromhex(self._settlement.contracts.devices[2:])
         deadline_s = int(self._wall_s()) + VALID_S
-        return Binding(self._settlement.chain.chain_id, contract, number, device, owner, board, nonce, deadline_s)
+        return Binding(*place, number, device, deed.owner, board, nonce, deadline_s)
 
     def _co_sign(self, token: str, binding: Binding) -> bytes:
         """The device's signature, which it is asked for until it answers."""

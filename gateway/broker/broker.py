@@ -94,7 +94,8 @@ class Broker:
             taken = f"port {self._tls[1]} of {self._tls[0]} is taken"
             raise BrokerFailed(f"tls.listen: {taken}; end the program that has it, or set another port")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write_accounts()
+        self._write_passwords()
+        self._write_devices()
         for _ in range(PORT_TRIES):
             self.port = self._free_port()
             if self._launch(program):
@@ -105,8 +106,16 @@ class Broker:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def let_in(self, name: str) -> None:
+        """Make another account that may use tinyren/oracle/#, now and at each start; connections that are open stay."""
+        if name not in self._oracles:
+            self._oracles += (name,)
+            self._write_passwords()
+            self._write_acl()
+            self.reload()
+
     def reload(self) -> None:
-        """Have it read its certificate again; connections that are open stay."""
+        """Have it read its certificate, accounts and rights again; connections that are open stay."""
         if self._process is not None and self.is_running():
             self._process.send_signal(signal.SIGHUP)
 
@@ -126,7 +135,7 @@ class Broker:
 
     def _launch(self, program: str) -> bool:
         """Start it on self.port; False: it ended, for instance because the port was taken meanwhile."""
-        self._write("acl", broker_accounts.acl_file(self._oracles, is_open=self._devices is None))
+        self._write_acl()
         self._write("mosquitto.conf", self._configuration())
         parent = os.getpid()
         with open(self.folder / "mosquitto.log", "wb") as log:
@@ -162,7 +171,10 @@ class Broker:
                 return port
         raise BrokerFailed(f"no free port on 127.0.0.1 in {FIRST_PORT}..{LAST_PORT}")
 
-    def _write_accounts(self) -> None:
+    def _write_acl(self) -> None:
+        self._write("acl", broker_accounts.acl_file(self._oracles, is_open=self._devices is None))
+
+    def _write_passwords(self) -> None:
         """A random password for who has none yet, and mosquitto's file of their hashes."""
         lines = []
         for name in (GATEWAY, HOME_ASSISTANT, *self._oracles):
@@ -171,6 +183,9 @@ class Broker:
                 self._write(path.name, secrets.token_urlsafe(24))
             lines.append(broker_accounts.password_line(name, path.read_text(), secrets.token_bytes(SALT_BYTES)))
         self._write("passwords", "".join(lines))
+
+    def _write_devices(self) -> None:
+        """The plugin's file, which is its own while it runs."""
         if self._devices is not None:
             salts = (secrets.token_bytes(size) for size in repeat(SALT_BYTES))
             self._write("devices.json", broker_accounts.plugin_file(self._devices(), salts))

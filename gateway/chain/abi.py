@@ -100,6 +100,12 @@ def decode_error(data: bytes) -> tuple[str, dict[str, Any]]:
     return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
 
 
+def tell_error(name: str, arguments: dict[str, Any]) -> str:
+    """What decode_error gave, as `name(argument value, ...)`; "" for no error."""
+    told = {key: f"0x{value.hex()}" if isinstance(value, bytes) else str(value) for key, value in arguments.items()}
+    return f"{name}({', '.join(f'{key} {value}' for key, value in told.items())})" if name else ""
+
+
 @cache
 def _errors() -> dict[bytes, dict[str, Any]]:
     ours = [item for name in NAMES for item in artifact(name).abi if item["type"] == "error"]

@@ -69,8 +69,8 @@ class ChainError(Exception):
     def __init__(self, message: str, code: int = jsonrpc.REFUSED, data: str | None = None) -> None:
         self.reason, self.code, self.data = message, code, data
         self.name, self.arguments = abi.decode_error(bytes.fromhex(data[2:]) if data else b"")
-        told = ", ".join(f"{name} {_shown(value)}" for name, value in self.arguments.items())
-        super().__init__(f"{message}: {self.name}({told})" if self.name else message)
+        told = abi.tell_error(self.name, self.arguments)
+        super().__init__(message if told in message else f"{message}: {told}")  # a node of ours has told it
 
 
 class Chain:
@@ -300,7 +300,3 @@ def _event(contract: str, name: str, log: dict[str, Any]) -> Event:
 
 def _hex(value: bytes) -> str:
     return "0x" + bytes(value).hex()
-
-
-def _shown(value: Any) -> str:
-    return _hex(value) if isinstance(value, bytes) else str(value)

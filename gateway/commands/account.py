@@ -60,15 +60,15 @@ def run_set(arguments: Namespace) -> int:
 def run_show(arguments: Namespace) -> int:
     def do(place: Place) -> Fields:
         settlement, owner = settlement_at(place, arguments), arguments.owner
-        accounts, running = _accounts(settlement), settlement.epoch() + 1
+        accounts, running, raw = _accounts(settlement), settlement.epoch() + 1, bytes.fromhex(owner[2:])
         fields: Fields = {
             "owner": owner,
             "epoch": running,
-            "is_paid_to_account": owner in accounts.chosen([owner], running),
-            "is_paid_to_account_next": owner in accounts.chosen([owner], running + 1),
+            "is_paid_to_account": raw in accounts.chosen([raw], running),
+            "is_paid_to_account_next": raw in accounts.chosen([raw], running + 1),
             "claimed_wei": str(accounts.claimed(owner)),
             "balance_wei": str(settlement.balance(owner)),
-            "deeds": sorted(number for number, deed in settlement.bindings().items() if deed.owner == owner),
+            "deeds": sorted(number for number, deed in settlement.bindings().items() if deed.owner == raw),
         }
         if place.contracts:
             earned, _ = _leaf(place, arguments)

@@ -16,6 +16,14 @@ def positive(text: str) -> int:
     return value
 
 
+def percent(text: str) -> int:
+    """An argument that must be a whole percentage from 1 to 100."""
+    value = positive(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted 1 to 100")
+    return value
+
+
 def port(text: str) -> int:
     """An argument that must be a TCP port."""
     value = positive(text)

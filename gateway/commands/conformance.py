@@ -80,7 +80,7 @@ def _compare(folder: Path, epoch: int, rpc: str | None) -> "tuple[Windows, dict[
         windows = epochs.read_windows(place, epoch)
         with chain_of(folder, site, rpc) as chain:
             bound = Settlement(chain, Contracts(**site.contracts)).bindings(windows.block)
-        devices = [bytes.fromhex(device[2:]) for deed in bound.values() for device in deed.devices]
+        devices = [device for deed in bound.values() for device in deed.devices]
         heartbeats = epochs.read_heartbeats(evidence.read(evidence.heartbeats_path(place, epoch)))
         return windows, conformance.compare(windows, heartbeats, epochs.SignerKeys().is_signed, devices)
     except FileNotFoundError as error:

@@ -76,6 +76,17 @@ class Place:
             raise CommandError(f"{what}; is --rpc the right chain?", Exit.USAGE)
         return Contract(name, address)
 
+    def own(self, name: str, field: str) -> "Contract":
+        """The site's own contract `name`.
+
+        Raises:
+            CommandError: the folder is no site's, or its contract is not on this chain.
+        """
+        if not self.contracts:
+            what = f"--site: got {self.folder}, wanted the folder of a site"
+            raise CommandError(f"{what}; `tinyren up --site {self.folder}` makes one", Exit.USAGE)
+        return self.contract(name, field, None)
+
     @property
     def payer(self) -> "PrivateKey":
         """The key that signs."""

@@ -77,13 +77,7 @@ def _cluster(arguments: Namespace) -> Engine:
 
 
 def load_key(arguments: Namespace) -> PrivateKey:
-    path: Path = arguments.key or arguments.site / "keys" / "gateway.key"
-    try:
-        return keys.load(path)
-    except FileNotFoundError:
-        raise CommandError(
-            f"{path}: there is no key; `tinyren up` makes one, or name it by --key", Exit.USAGE
-        ) from None
+    return keys.load_existing(arguments.key or arguments.site / "keys" / "gateway.key")
 
 
 def parse_address(text: str) -> bytes:

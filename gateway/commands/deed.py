@@ -1,4 +1,4 @@
-"""`tinyren deed`: what a Node Deed is and holds, giving it away, freeing a slot, buying. Moves nothing without its key.
+"""`tinyren deed`: what a Node Deed is and holds, giving it away, freeing a slot. Moves nothing without its key.
 
 A slot is freed on the chain alone, without the device or a running site.
 """
@@ -15,20 +15,18 @@ from gateway.commands.contract import (
     add_payer,
     add_place,
     address,
-    amount,
-    base_units,
     perform,
     settlement_at,
     shown,
 )
+from gateway.commands.deed_master import add_master
+from gateway.commands.deed_sale import add_sale
 from gateway.errors import CommandError, Exit
-
-SALE = ("sale", "the contract that sells deeds")
 
 
 def add_deed(commands: Any) -> None:
     """The command `deed` and its verbs."""
-    verbs = commands.add_parser("deed", help="Node Deeds: show, transfer, free a slot, buy").add_subparsers(
+    verbs = commands.add_parser("deed", help="Node Deeds: show, transfer, free a slot, buy, sell").add_subparsers(
         metavar="VERB", required=True
     )
     show = verbs.add_parser("show", help="a deed's owner, slots, devices and unclaimed R1; without number all deeds")
@@ -39,18 +37,19 @@ def add_deed(commands: Any) -> None:
     transfer.add_argument("--yes", action="store_true", help="although devices are bound to it")
     free = verbs.add_parser("free", help="free the slot of a device, which may be lost, by the deed's owner")
     free.add_argument("device", type=address, metavar="0x...", help="the device's id")
-    buy = verbs.add_parser("buy", help="buy the next deeds of a sale for R1; --dry-run says what they cost")
-    buy.add_argument("count", type=positive, metavar="COUNT", help="how many, 100 at most at once")
-    buy.add_argument("--most", type=amount, required=True, metavar="R1", help="the most that you pay for all of them")
-    for verb, run in ((show, run_show), (transfer, run_transfer), (free, run_free), (buy, run_buy)):
+    for verb, run in ((show, run_show), (transfer, run_transfer), (free, run_free)):
         if verb is not show:
             add_payer(verb)
-        add_place(verb, *([SALE] if verb is buy else [SETTLEMENT, DEVICES]))
+        add_place(verb, SETTLEMENT, DEVICES)
         verb.set_defaults(run=run)
+    add_sale(verbs)
+    add_master(verbs)
 
 
 def run_show(arguments: Namespace) -> int:
     def do(place: Place) -> Fields:
+        from eth_utils.address import to_checksum_address
+
         settlement = settlement_at(place, arguments)
         deeds = settlement.bindings()
         if arguments.deed and arguments.deed not in deeds:
@@ -61,7 +60,8 @@ def run_show(arguments: Namespace) -> int:
         rows = []
         for number in numbers:
             claimed, deed = settlement.claimed(number), deeds[number]
-            row = {"deed": number, "owner": deed.owner, "slots": deed.slots, "devices": list(deed.devices)}
+            owner, *devices = (str(to_checksum_address(each)) for each in (deed.owner, *deed.devices))
+            row = {"deed": number, "owner": owner, "slots": deed.slots, "devices": devices}
             due = max(0, earned[number] - claimed) if number in earned else None
             rows.append({**row, "claimed_wei": str(claimed), "due_wei": None if due is None else str(due)})
         return {"deeds": rows}
@@ -71,11 +71,13 @@ def run_show(arguments: Namespace) -> int:
 
 def run_transfer(arguments: Namespace) -> int:
     def do(place: Place) -> Fields:
+        from eth_utils.address import to_checksum_address
+
         from gateway.chain.chain import Contract, address_of
 
         settlement, deed = settlement_at(place, arguments), arguments.deed
         found = settlement.deed(deed)
-        devices = list(found.devices) if found else []
+        devices = [str(to_checksum_address(device)) for device in found.devices] if found else []
         if devices and not arguments.yes and not arguments.dry_run:
             what = f"deed {deed}: {len(devices)} devices are bound to it and would be unbound"
             raise CommandError(f"{what}; add --yes if that is meant", Exit.REFUSED)
@@ -105,27 +107,6 @@ def run_free(arguments: Namespace) -> int:
     def lines(fields: Fields) -> list[str]:
         said = f"{fields['device']} left deed {fields['deed']}, which has a slot free"
         return [said, "bind it again by `tinyren bind`", f"RESULT: OK tx={fields['tx']}"]
-
-    return perform(arguments, do, lines)
-
-
-def run_buy(arguments: Namespace) -> int:
-    def do(place: Place) -> Fields:
-        from gateway.settlement.sale import Sale
-
-        sale = Sale(place.chain, place.contract("Sale", "sale", arguments.sale).address)
-        price, most = sale.price(arguments.count), base_units(arguments.most, "--most")
-        if price == 0:
-            raise CommandError("nothing is on sale: the council has set no rate yet", Exit.REFUSED)
-        if price > most:
-            what = f"--most: {arguments.count} deeds cost {shown(price)} R1 now, got {shown(most)}"
-            raise CommandError(f"{what}; name more, or buy fewer", Exit.REFUSED)
-        deeds = sale.buy(arguments.count, most, place.payer)
-        return {"deeds": deeds, "price_wei": str(price)}
-
-    def lines(fields: Fields) -> list[str]:
-        numbers = ", ".join(map(str, fields["deeds"]))
-        return [f"deeds {numbers} for {shown(int(fields['price_wei']))} R1", f"RESULT: OK deeds={len(fields['deeds'])}"]
 
     return perform(arguments, do, lines)
 

@@ -83,6 +83,7 @@ def _device(device: "DeviceVerdict", name: str) -> dict[str, Any]:
         "claimed": work.claimed,
         "challenged": work.challenged,
         "sound": work.answered,
+        "sealed": sum(work.sealed.values()),
         "challenges": [
             {"window": found.claim.window, "inference": found.index, "outcome": found.outcome, "reason": found.reason}
             for found in device.challenges
@@ -99,7 +100,7 @@ def _evidence(item: "Evidence") -> dict[str, Any]:
 def report(told: "Explanation") -> str:
     """The explanation for a person; of the windows that were not answered at most SHOWN a device."""
     from gateway.earnings.earnings import ANSWERED, RULE, WORK_RULE
-    from gateway.poai.verdict import SOUND
+    from gateway.poai.verdict import SEALED, SOUND
 
     fields = as_json(told)
     lines = [f"deed {told.deed}, epoch {told.epoch}: {told.earned_wei} wei earned", f"owner {fields['owner']}", ""]
@@ -113,9 +114,10 @@ def report(told: "Explanation") -> str:
             lines.append(
                 f"  work {row['units']} units of {row['claimed']} claimed; "
                 f"sound {row['sound']} of {row['challenged']} challenged"
+                + (f", {row['sealed']} sealed to a buyer" if row["sealed"] else "")
             )
         for found in row["challenges"]:
-            if found["outcome"] != SOUND:
+            if found["outcome"] not in (SOUND, SEALED):
                 why = f": {found['reason']}" if found["reason"] else ""
                 lines += wrap(f"window {found['window']}: challenge {found['outcome']}{why}", 80, **INDENT)
         missed = [window for window in device.windows if window.outcome != ANSWERED]

@@ -22,6 +22,8 @@ def add_escrow(commands: Any) -> None:
     opened = verbs.add_parser("open", help="deposit for a job: so many runs of a model, each at a price")
     opened.add_argument("--model", type=model, required=True, metavar="MODEL",
                         help="host, motion, vibration, a .tflite file, or the CID that devices sign")  # fmt: skip
+    opened.add_argument("--reader", type=public_key, metavar="KEY",
+                        help="buy only what devices seal to this key: `tinyren buyer key`")  # fmt: skip
     opened.add_argument("--price", type=amount, required=True, metavar="R1", help="what one run is paid")
     opened.add_argument("--deposit", type=amount, required=True, metavar="R1", help="the most that it may cost")
     opened.add_argument(
@@ -49,6 +51,16 @@ def add_escrow(commands: Any) -> None:
     ):
         add_place(verb, ESCROW)
         verb.set_defaults(run=run)
+
+
+def public_key(text: str) -> bytes:
+    """An argument that must be a public key, 66 hex digits; 33 bytes."""
+    from coincurve import PublicKey
+
+    try:
+        return PublicKey(bytes.fromhex(text)).format()
+    except ValueError as error:
+        raise ArgumentTypeError(f"got {text[:70]!r}, wanted the 66 hex digits of `tinyren buyer key`") from error
 
 
 def model(text: str) -> bytes:
@@ -84,7 +96,7 @@ def run_open(arguments: Namespace) -> int:
         deposit = base_units(arguments.deposit, "--deposit", decimals)
         _check_funds(place, made, deposit)
         terms = (price, deposit, arguments.epochs, arguments.deed)
-        job = made.open(arguments.model, *terms, place.payer)
+        job = made.open(_named(arguments), *terms, place.payer)
         known = arguments.model in _shipped().values()
         return {"job": job, "is_model_shipped": known, **_fields(made, job, made.job(job))}
 
@@ -101,6 +113,17 @@ def run_open(arguments: Namespace) -> int:
         ]
 
     return perform(arguments, do, lines)
+
+
+def _named(arguments: Namespace) -> bytes:
+    """What a job names: the model, or the model and the one reader that its work is sealed to (32 bytes each)."""
+    from gateway.poai.private import sealed_model
+    from gateway.settlement.escrow import MODEL_CID
+    from gateway.storage.cid import digest_of
+
+    if arguments.reader is None:
+        return bytes(arguments.model)
+    return digest_of(sealed_model(MODEL_CID + arguments.model, arguments.reader))
 
 
 def run_show(arguments: Namespace) -> int:
@@ -229,8 +252,11 @@ def _state(made: "Escrow", job: "Job") -> str:
         return f"begins with epoch {job.first}"
     if running <= job.last:
         return f"runs until epoch {job.last}"
-    grace = int(made.chain.call(made.contract, "grace"))
-    return f"is over; what was not delivered comes back when epoch {job.last + grace} is in force"
+    wanted = job.last + int(made.chain.call(made.contract, "grace"))
+    in_force, _ = made.chain.call(made.settlement, "inForce")
+    if in_force >= wanted:
+        return "is over; `tinyren escrow refund` gives what was not delivered back to the buyer, whoever sends it"
+    return f"is over; workers claim until epoch {wanted} is in force, then what was not delivered can be given back"
 
 
 def _show_lines(fields: Fields) -> list[str]:

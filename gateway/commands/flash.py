@@ -22,9 +22,13 @@ def add_flash(commands: Any) -> None:
     flash_.add_argument("target", metavar="BOARD|PORT", help="a name of `tinyren boards`, or where it is plugged in")
     flash_.add_argument("--port", default="", metavar="P", help="a port, a drive, a probe's serial number or USER@HOST")
     flash_.add_argument("--firmware", type=readable, metavar="FILE", help="the release's file for this board")
-    flash_.add_argument("--files", type=_folder, metavar="DIR", help="files that the board is to have")
+    flash_.add_argument("--files", type=_folder, metavar="DIR", help="these files, in place of the agent")
     flash_.add_argument("--tool", default="", metavar="T", help="another way than the board's first")
     flash_.add_argument("--erase", action="store_true", help="lose files, settings and so its identity too")
+    flash_.add_argument("--broker", default="", metavar="HOST:PORT", help="a computer's: the gateway's broker")
+    flash_.add_argument("--ca", type=readable, metavar="FILE", help="TLS: the gateway's SITE/tls/ca.pem")
+    flash_.add_argument("--source", default="", metavar="KIND", help="a computer's: where samples come from: thermal, "
+                        "load, iio:DEVICE, ... (default: load)")  # fmt: skip
     flash_.add_argument("--dry-run", action="store_true", help="check everything, show the commands, write nothing")
     flash_.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -83,7 +87,7 @@ def flash(arguments: Namespace) -> int:
     from gateway.flashing.flash import Request, flash
 
     progress = new_progress()
-    names = ("target", "port", "firmware", "files", "tool", "erase", "dry_run")
+    names = ("target", "port", "firmware", "files", "tool", "erase", "dry_run", "broker", "ca", "source")
     result = flash(Request(**{name: getattr(arguments, name) for name in names}), progress)
     if arguments.json:
         print_json(vars(result))

@@ -245,10 +245,4 @@ def _site(arguments: Namespace) -> "SiteClient":
 def _key(arguments: Namespace) -> "PrivateKey":
     from gateway import keys
 
-    path: Path = arguments.key or arguments.site / "keys" / "update.key"
-    try:
-        return keys.load(path)
-    except FileNotFoundError:
-        raise CommandError(
-            f"{path}: there is no key; `tinyren up` makes one, or name it by --key", Exit.USAGE
-        ) from None
+    return keys.load_existing(arguments.key or arguments.site / "keys" / "update.key")

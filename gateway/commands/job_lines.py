@@ -75,7 +75,8 @@ def printable(value: object) -> str:
 
 def _workload(seen: dict[str, Any]) -> str:
     said = ", ".join(printable(seen[name]) for name in ("state", "health", "reason") if seen[name])
-    return f"{seen['kind']} {said}"
+    used = f"; {seen['cpu_s']:.1f} CPU seconds, measured by the gateway, not verified" if seen["cpu_s"] else ""
+    return f"{seen['kind']} {said}{used}"
 
 
 def _device(device: dict[str, Any]) -> str:

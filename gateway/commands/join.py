@@ -23,7 +23,7 @@ def add_join(verbs: Any) -> None:
                       help="the port of its URL, where it lends its evidence (default: %(default)s)")  # fmt: skip
     join.add_argument("--json", action="store_true", help="print one JSON object")
     join.set_defaults(run=run_join)
-    admit = verbs.add_parser("admit", help="take a further gateway into a site, which must not run")
+    admit = verbs.add_parser("admit", help="take a further gateway into a site, which may run")
     admit.add_argument("address", type=address, metavar="0x...", help="what `gateway join` printed")
     admit.add_argument("url", metavar="URL", help="where the site can reach it, http://HOST:PORT")
     admit.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="the site (default: site)")
@@ -61,8 +61,8 @@ def run_admit(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"invitation": str(arguments.out), "address": arguments.address})
     else:
-        print(f"{arguments.out} is for the further gateway alone: it holds a password. Start the site again; then,")
-        print(f"where the further gateway is: tinyren gateway join DIR --invitation {arguments.out.name}")
+        print(f"{arguments.out} is for the further gateway alone: it holds a password. Bring it there; then, there:")
+        print(f"tinyren gateway join DIR --invitation {arguments.out.name}")
     return Exit.OK
 
 

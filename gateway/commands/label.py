@@ -1,5 +1,6 @@
 """`tinyren label`: a new set-up code for each device, drawn as its label; shows a code once and never again.
 
+With --url, or page.public_url in the site's configuration, a phone's own camera opens the gateway's page by the label.
 The drawings are made first, then the codes' hashes are kept, then the file takes its name: a crash in between leaves no
 file that looks like a label but is none.
 """
@@ -32,6 +33,11 @@ def add_label(commands: Any) -> None:
     label.add_argument("--sheet", action="store_true", help="with pdf: A4 sheets of 3 x 8 labels, 70 x 37 mm each")
     label.add_argument("--out", type=Path, metavar="FILE", help="where to (default: label.FORMAT; text: stdout)")
     label.add_argument("--board", metavar="B", help="board of devices that this site has not heard yet")
+    label.add_argument(
+        "--url",
+        metavar="URL",
+        help="the page that phones open by the label, https://HOST:PORT (default: page.public_url)",
+    )
     label.add_argument("--replace", action="store_true", help="void the labels that these devices have")
     label.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="the site (default: site)")
     label.set_defaults(run=run_label)
@@ -43,11 +49,12 @@ def run_label(arguments: Namespace) -> int:
     devices = _devices(arguments)
     path = arguments.out or (None if arguments.format == "text" else Path(f"label.{arguments.format}"))
     boards = [_board(arguments, device) for device in devices]
+    page = page_of(arguments.site, arguments.url)
     codes = Codes(arguments.site)
     try:
         _refuse_second(codes, devices, arguments.replace)
         labels = [label_for(device, board) for device, board in zip(devices, boards, strict=True)]
-        drawn = draw(layouts_of(labels, boards), arguments.format, arguments.sheet)
+        drawn = draw(layouts_of(labels, boards, page), arguments.format, arguments.sheet)
         part = _write_part(path, drawn) if path else None
         for label, board in zip(labels, boards, strict=True):
             codes.keep(label.device, board, label.code)
@@ -81,13 +88,29 @@ def draw(layouts: "list[Layout]", kind: str, on_sheets: bool) -> bytes:
     return texts.get(kind, lambda: drawing.text(layouts))().encode()
 
 
-def layouts_of(labels: "list[Label]", boards: list[str]) -> "list[Layout]":
-    """How each label is laid out. Raises CommandError: what lays them out is not installed."""
+def page_of(site: Path, given: str | None = None) -> str:
+    """The page that a site's labels open, "" for none: what is given, else page.public_url.
+
+    Raises:
+        CommandError: what is given is no address that a label can say.
+    """
+    from gateway.configuration import configuration
+    from gateway.labels.payload import LabelError, check_page
+
+    url = str(configuration.load(site).values["page.public_url"]) if given is None else given
+    try:
+        return check_page(url) if url else ""
+    except LabelError as error:
+        raise CommandError(f"--{error}", Exit.USAGE) from error
+
+
+def layouts_of(labels: "list[Label]", boards: list[str], page: str = "") -> "list[Layout]":
+    """How each label is laid out, with `page` as `page_of` gives it. CommandError: what does it is not installed."""
     try:
         from gateway.labels.layout import lay_out
     except ImportError as error:
         raise _missing(error) from error
-    return [lay_out(label, board) for label, board in zip(labels, boards, strict=True)]
+    return [lay_out(label, board, page) for label, board in zip(labels, boards, strict=True)]
 
 
 def _missing(error: ImportError) -> CommandError:

@@ -53,13 +53,15 @@ def _provision(arguments: Namespace) -> int:
     from boards.board import agent_board_names
     from boards.hardware import hardware_names
     from gateway import curve, keys
+    from gateway.commands.label import page_of
     from gateway.labels.codes import Codes, CodesFull
     from gateway.provisioning.batch import plan
     from gateway.provisioning.factory import Factory
     from gateway.provisioning.journal import Journal
+    from gateway.provisioning.naming import keep_names
 
     progress, emulated = new_progress(), agent_board_names()
-    rows = _rows(arguments)
+    rows, page = _rows(arguments), page_of(arguments.site)
     journal = Journal(arguments.out)
     to_do, before, refused = plan(rows, emulated, hardware_names(), journal.done())
     key = keys.load_or_make(arguments.site / FACTORY_KEY)
@@ -67,7 +69,9 @@ def _provision(arguments: Namespace) -> int:
     factory = Factory(journal, _station(arguments, to_do, progress), codes, key, progress)
     try:
         outcome = factory.run(to_do, before, refused, arguments.jobs or min(MOST_JOBS, os.cpu_count() or 1))
-        factory.write(arguments.out)
+        factory.write(arguments.out, page)
+        if why := keep_names(arguments.site, factory.records()):
+            progress.say(why)
     except CodesFull as error:
         raise CommandError(str(error)) from error
     finally:

@@ -4,18 +4,22 @@
 """
 
 import argparse
+import difflib
+import functools
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 GROUPS = {
     "A site": "up verify setup emulate bench",
     "A gateway as a service": "gateway config",
-    "Boards": "boards devices flash logs shell run provision settings",
+    "Boards": "boards devices flash uf2 offer logs shell run provision settings",
     "Devices and their owners": "label bind identify release",
     "What was earned": "earnings work audit evidence conformance",
-    "Markets and governance": "relay escrow account deed vote simulate",
+    "Markets and governance": "relay escrow buyer account deed vote simulate",
     "Models and jobs": "model qualify job",
     "Stores": "r1fs cstore",
     "Encrypted learning": "edil shareholder",
@@ -61,6 +65,26 @@ def markdown(root: argparse.ArgumentParser) -> str:
             for words, summary, parser in _walk(name, told[name], found.choices[name]):
                 lines += ["", f"### tinyren {words}", "", f"{_sentence(summary)}", *_table(parser)]
     return "\n".join(lines) + "\n"
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Have every command's help begin with what it is for, and its errors end with where more is said."""
+    parser.error = functools.partial(_end, parser)  # type: ignore[method-assign]
+    for found in (item for item in parser._actions if isinstance(item, argparse._SubParsersAction)):
+        for name, told in _told(found).items():
+            command = found.choices[name]
+            command.description = command.description or _sentence(told).replace("%", "%%")
+            describe(command)
+
+
+def _end(parser: argparse.ArgumentParser, text: str) -> NoReturn:
+    """A wrong command line: what is wrong in the last line, the help before it where a verb lacks; exit code 2."""
+    if choice := re.fullmatch(r"argument ([A-Z|-]+): invalid choice: '(.*?)' \(choose from (.*)\)", text):
+        near = difflib.get_close_matches(choice[2], re.findall(r"'([^']+)'", choice[3]), 1)
+        text = f"there is no {choice[1].lower()} {choice[2]!r}{f', did you mean {near[0]}?' if near else ''}"
+    if re.search("required: [A-Z]+$", text):
+        parser.print_help(sys.stderr)
+    parser.exit(2, f"{parser.prog}: {text}; see: {parser.prog} --help\n")
 
 
 def _commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":

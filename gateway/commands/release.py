@@ -116,8 +116,8 @@ def _free(arguments: Namespace, site: "Site", key: "PrivateKey") -> tuple[int, s
         if not deed:
             return 0, None
         found, owner = settlement.deed(deed), chains.address_of(key)
-        if found is None or found.owner != owner:
-            whose = found.owner if found else "nobody"
+        whose = str(to_checksum_address(found.owner)) if found else "nobody"
+        if whose != owner:
             what = f"deed {deed} is {whose}'s, not {owner}'s: name its owner's key"
             raise CommandError(f"--key: {what}", Exit.REFUSED)
         if not site.chain_external and int(chain.request("eth_getBalance", [owner, "latest"]), 16) < GAS_WEI // 2:

@@ -19,7 +19,12 @@ def add_settings(commands: Any) -> None:
     command = commands.add_parser("settings", help=text, description=text)
     command.add_argument("port", metavar="PORT", help="of `tinyren devices`, or the pty of `tinyren emulate`")
     command.add_argument(
-        "--set", action="append", default=[], type=_pair, metavar="K=V", help="gateways, ssid, password (- asks), name"
+        "--set",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="K=V",
+        help="gateways, ssid, password (-: asks), sensors, name",
     )
     command.add_argument("--forget-owner", action="store_true", help="you hold the device: free it for another owner")
     command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -41,8 +46,10 @@ def run_settings(arguments: Namespace) -> int:
     changes = _changes(arguments.set)
     check_port(arguments.port)
     try:
-        with open_console(arguments.port) as repl:
-            told = _talk(arguments, repl, identify(repl), changes)
+        told = None if arguments.forget_owner else _join(arguments.port, changes)
+        if told is None:
+            with open_console(arguments.port) as repl:
+                told = _talk(arguments, repl, identify(repl), changes)
     except ConsoleError as error:
         raise CommandError(str(error), Exit.TIMEOUT if "timeout" in str(error) else Exit.FAILED) from error
     if arguments.json:
@@ -70,6 +77,22 @@ def _changes(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return changes
 
 
+def _join(port: str, changes: dict[str, str]) -> dict[str, Any] | None:
+    """A network alone is asked for by Improv, for then the board says whether it joined; None: it knows no Improv."""
+    from boards.improv_port import join
+
+    if changes.keys() != {"ssid", "password"}:
+        return None
+    new_progress().say(f"asking the board at {port} to join {changes['ssid']}")
+    found = join(port, changes["ssid"], changes["password"])
+    if found is None:
+        return None
+    about, page = found
+    told = {"board": about.name, "firmware": f"{about.firmware} {about.version}"}
+    kept = {"ssid": changes["ssid"], "password": "set" if changes["password"] else ""}
+    return told | {"settings": kept, "joined": True, **({"page": page} if page else {})}
+
+
 def _talk(arguments: Namespace, repl: "Repl", who: "Identity", changes: dict[str, str]) -> dict[str, Any]:
     from boards import settings
 
@@ -93,7 +116,7 @@ def _talk(arguments: Namespace, repl: "Repl", who: "Identity", changes: dict[str
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={text}" for name, text in value.items()) or "nothing is set"
-    return "nobody" if value is None else str(value)
+    return "nobody" if value is None else "yes" if value is True else str(value)
 
 
 def _need() -> None:

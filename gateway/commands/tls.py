@@ -94,7 +94,8 @@ def _tell(arguments: Namespace, site: Path) -> None:
         if not listen:
             print('next     in config.toml: [tls] listen = "0.0.0.0:8883", then start the gateway again')
         port = listen.rpartition(":")[2] or "8883"
-        print(f"device   python -m device.agent --ca ca.pem --broker {found['names'][0]}:{port} ...")
+        where = f"--broker {found['names'][0]}:{port} --ca {found['ca']}"
+        print(f"device   tinyren flash linux_x64 --port USER@HOST {where}")
     else:
         print(f"trust    {found['issuer']}: devices have to know this issuer")
 

@@ -5,9 +5,10 @@ deposit ─▶ propose ─▶ (wait) ─▶ cast ─▶ (period) ─▶ queue �
 
 import time
 from argparse import ArgumentTypeError, Namespace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from gateway.commands.arguments import positive
+from gateway.commands.arguments import percent, positive
 from gateway.commands.contract import (
     SETTLEMENT,
     Fields,
@@ -20,13 +21,15 @@ from gateway.commands.contract import (
     perform,
     shown,
 )
+from gateway.commands.deed_sale import SALE, sale_at
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
+    from coincurve import PrivateKey
+
     from gateway.settlement.voting import Call, Council, Proposal
 
 COUNCIL = ("council", "the council's contract")
-SALE = ("sale", "the contract that sells deeds")
 DIGITS = 4
 
 
@@ -36,7 +39,7 @@ def add_vote(commands: Any) -> None:
         metavar="VERB", required=True
     )
     runs = {"deposit": run_move, "withdraw": run_move, "propose": run_propose, "cast": run_cast}
-    runs |= {"queue": run_carry, "execute": run_carry, "show": run_show}
+    runs |= {"queue": run_carry, "execute": run_carry, "show": run_show, "found": run_found}
     for name, what in (
         ("deposit", "turn R1 into votes, which count in later proposals"),
         ("withdraw", "turn votes back into R1, at any time"),
@@ -45,11 +48,12 @@ def add_vote(commands: Any) -> None:
         ("queue", "begin the lock of a proposal that won"),
         ("execute", "do what a proposal says, when its lock is over"),
         ("show", "proposals: what they do, votes, and what is next"),
+        ("found", "create the council of a site on another chain; an embedded chain has it from the start"),
     ):
         verb = verbs.add_parser(name, help=what)
         if name in ("deposit", "withdraw"):
             verb.add_argument("amount", type=amount, metavar="R1", help="how much")
-        elif name != "propose":
+        elif name not in ("propose", "found"):
             kind = "?" if name == "show" else None
             verb.add_argument(
                 "proposal", type=number, nargs=kind, metavar="ID", help="its id, or the first digits of it"
@@ -58,9 +62,10 @@ def add_vote(commands: Any) -> None:
             verb.add_argument("support", choices=("for", "against", "abstain"), help="your vote")
         if name != "show":
             add_payer(verb)
-        add_place(verb, COUNCIL, *([SETTLEMENT, SALE] if name == "propose" else []))
+        add_place(verb, *([] if name == "found" else [COUNCIL]), *([SETTLEMENT, SALE] if name == "propose" else []))
         verb.set_defaults(run=runs[name], verb=name)
     _add_parameters(verbs.choices["propose"])
+    _add_rules(verbs.choices["found"])
 
 
 def _add_parameters(propose: Any) -> None:
@@ -70,6 +75,21 @@ def _add_parameters(propose: Any) -> None:
     propose.add_argument("--least-oracles", type=positive, metavar="N", help="oracles that an appointment needs")
     propose.add_argument("--guardian", type=address, metavar="0x...", help="who may veto a root that waits")
     propose.add_argument("--rate", type=amount, metavar="R1", help="R1 for a dollar, in the sale of deeds")
+
+
+def _add_rules(found: Any) -> None:
+    found.add_argument("--wait-blocks", type=positive, default=7_200, metavar="N",
+                       help="blocks from a proposal until it is voted on (default: 7200)")  # fmt: skip
+    found.add_argument("--period-blocks", type=positive, default=50_400, metavar="N",
+                       help="blocks of voting (default: 50400)")  # fmt: skip
+    found.add_argument("--least-votes", type=amount, default=Decimal(10_000), metavar="R1",
+                       help="votes that it takes to propose (default: 10000)")  # fmt: skip
+    found.add_argument("--quorum", type=percent, default=10, metavar="P",
+                       help="percent of all votes that must be cast (default: 10)")  # fmt: skip
+    found.add_argument("--least-quorum", type=amount, default=Decimal(1_000_000), metavar="R1",
+                       help="and so many votes at least (default: 1000000)")  # fmt: skip
+    found.add_argument("--lock", type=positive, default=172_800, metavar="S",
+                       help="seconds from a decision until it is done (default: 172800)")  # fmt: skip
 
 
 def number(text: str) -> str:
@@ -137,10 +157,48 @@ def run_show(arguments: Namespace) -> int:
     return perform(arguments, do, _lines)
 
 
+def run_found(arguments: Namespace) -> int:
+    def do(place: Place) -> Fields:
+        from gateway.settlement import council
+
+        least_wei = base_units(arguments.least_votes, "--least-votes")
+        quorum = arguments.quorum, base_units(arguments.least_quorum, "--least-quorum")
+        rules = council.Rules(arguments.wait_blocks, arguments.period_blocks, least_wei, *quorum, arguments.lock)
+        founders = place.chain, place.payer, founder_of(place)
+        return {"council": council.found(*founders, place.contracts["settlement"], rules)}
+
+    def lines(fields: Fields) -> list[str]:
+        return [f"council {fields['council']}; `tinyren vote deposit` is next", "RESULT: OK"]
+
+    return perform(arguments, do, lines)
+
+
+def founder_of(place: Place) -> "PrivateKey":
+    """The key that creates the council of the site's settlement.
+
+    Raises:
+        CommandError: the site is of before councils, or its key is not here.
+    """
+    from gateway import keys
+    from gateway.settlement.council import council_key, timelock_by
+
+    governor, path = place.chain.call(place.own("Settlement", "settlement"), "governor"), council_key(place.folder)
+    if path.is_file() and timelock_by(key := keys.load(path)) == governor:
+        return key
+    what = f"{path}: it is not the key of the council that governs the site, whose timelock is {governor}"
+    raise CommandError(f"{what}; a site that was made without a council gets none: make a new one", Exit.REFUSED)
+
+
 def _council(place: Place, arguments: Namespace) -> "Council":
+    from gateway.settlement.council import address_by
     from gateway.settlement.voting import Council
 
-    return Council(place.chain, place.contract("Council", "council", arguments.council).address)
+    if arguments.council or not place.contracts:
+        return Council(place.chain, place.contract("Council", "council", arguments.council).address)
+    address = address_by(founder_of(place))
+    if not place.chain.has_code(address):
+        raise CommandError(f"{place.folder}: its council is not founded; `tinyren vote found` does it", Exit.REFUSED)
+    return Council(place.chain, address)
 
 
 def _calls(place: Place, arguments: Namespace, council: "Council") -> "list[Call]":
@@ -161,7 +219,7 @@ def _calls(place: Place, arguments: Namespace, council: "Council") -> "list[Call
         wanted = (old if new is None else new for old, new in zip(now, (cap, *given[1:]), strict=True))
         calls.append(Call(settlement, "govern", tuple(wanted)))
     if arguments.rate is not None:
-        sale = place.contract("Sale", "sale", arguments.sale)
+        sale = sale_at(place, arguments.sale).contract
         _check_governor(place.chain.call(sale, "owner"), timelock, "sale")
         calls.append(Call(sale, "setRate", (base_units(arguments.rate, "--rate"),)))
     if not calls:

@@ -73,6 +73,7 @@ def as_json(epoch: int, works: "dict[bytes, Work]", checked: "list[Checked]") ->
             "models": {model.hex(): units for model, units in work.models.items()},
             "claimed": work.claimed,
             "units": work.units,
+            "sealed": {reader.hex(): units for reader, units in work.sealed.items()},
         }
         for device, work in sorted(works.items())
     }
@@ -85,6 +86,7 @@ def as_json(epoch: int, works: "dict[bytes, Work]", checked: "list[Checked]") ->
             "outcome": each.outcome,
             "reason": each.reason,
             "input_sha256": each.window.hex(),
+            "reader": each.reader.hex(),
         }
         for each in checked
     ]
@@ -101,6 +103,8 @@ def report(epoch: int, works: "dict[bytes, Work]", checked: "list[Checked]") -> 
             f"  units paid {row['units']} of {row['claimed']} claimed; challenged for {row['challenged']}, "
             f"sound {row['answered']}",
         ]
+        for reader, units in row["sealed"].items():
+            lines.append(f"  sealed to {reader}: {units}, which only that buyer can check")
         if row["repeated"]:
             lines.append(f"  windows shown before: {row['repeated']}")
     lines += [f"FRAUD {row['device']} window {row['window']}: {row['reason']}" for row in _frauds(fields)]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from boards.board import DEFAULT_BOARDS
 from gateway.configuration import toml_values
+from gateway.labels import payload
 from gateway.monitoring.logs import FORMATS
 
 MAX_WORKERS = 8
@@ -76,6 +77,13 @@ def _is_listen(text: str) -> bool:
         return False
 
 
+def _is_page(text: str) -> bool:
+    try:
+        return not text or bool(payload.check_page(text))
+    except payload.LabelError:
+        return False
+
+
 def _is_address(text: str) -> bool:
     try:
         return bool(ipaddress.ip_address(text))
@@ -96,6 +104,7 @@ NAMES = Kind(list, "a list of host names", lambda names: all(_NAME.fullmatch(nam
 ADDRESS = Kind(str, "an IP address of this machine, 0.0.0.0 for all", _is_address)
 LISTEN = Kind(str, "ADDRESS:PORT, for instance 0.0.0.0:1883", _is_listen)
 WEB = Kind(str, "http://... or https://...", lambda text: not text or text.startswith(WEB_SCHEMES))
+PAGE = Kind(str, "https://HOST or https://HOST:PORT", _is_page)
 PEERS = Kind(list, "a list of http://HOST:PORT", lambda urls: all(url.startswith(WEB_SCHEMES) for url in urls))
 
 SERIAL = Kind(list, "a list of PATH, PATH@BAUD or auto", lambda ports: all(_SERIAL.fullmatch(port) for port in ports))
@@ -116,6 +125,7 @@ SETTINGS = (
             "The page's address; on another one than loopback it asks for the admin code."),
     Setting("page.tls_listen", LISTEN, "",
             "Where others open the page by TLS and the admin code, for instance 0.0.0.0:8443."),
+    Setting("page.public_url", PAGE, "", "Where phones find the page; labels say it, so that a camera opens it."),
     Setting("page.names", NAMES, [], "Host names under which the page may be asked for, besides its addresses."),
     Setting("broker.listen", LISTEN, "", "Where devices of the local network reach the broker; empty: loopback only."),
     Setting("broker.url", TEXT, "", "Another broker, mqtt://USER@HOST:PORT,... or mqtts://; empty: its own.", "mqtt",
@@ -126,6 +136,8 @@ SETTINGS = (
             "The site binds no board of its own by itself; each waits for its label, as any other device does."),
     Setting("chain.rpc", WEB, "", "Settle on this chain (JSON-RPC); empty: the embedded one.", "rpc", is_secret=True),
     Setting("chain.key_file", FILE, "", "With chain.rpc: 64 hex digits, the funded key that pays for gas.", "key"),
+    Setting("chain.r1_wei", whole(0, 10**19), 0,
+            "What one R1 is worth in wei of the chain's coin: claims wait until gas is 5 % of them; 0: none waits."),
     Setting("cstore.url", TEXT, "", "Keys on a cluster, nats://HOST:PORT,.../NAME; empty: in the site.", "cstore",
             is_secret=True),
     Setting("cstore.owner", TEXT, "", "Whose store that must be; empty: this gateway's.", "cstore_owner"),

@@ -18,7 +18,7 @@ from coincurve import PrivateKey
 from boards.board import BoardError
 from device.agent import suit
 from device.agent.errors import LocalError, WireError
-from device.agent.version import AGENT_ABI, CORE_ABI
+from device.agent.version import CORE_ABI, SEALING_ABI
 from gateway import curve
 from gateway.deeploy.documents import Job, Manifest, decode_job, encode_job, open_manifest
 from gateway.deeploy.reconcile import AGENT, KINDS, MODEL
@@ -32,6 +32,7 @@ from gateway.storage.r1fs import R1FS
 SHIPPED = Path(__file__).parents[2] / "models" / "host" / "host.json"
 ARTIFACT_MAGIC = b"REN3"
 MODEL_ABI = "ren3"
+MODELS_ABI = 1  # of agents, the first: parameters without a reader have been the same since
 CPYTHON = "cpython"
 
 
@@ -142,10 +143,11 @@ def model_body(spec: ModelSpec, r1fs: R1FS) -> Body:
     if missing:
         raise Refused("malformed", f"model: {', '.join(missing)}: neither in job.toml nor in the JSON beside the file")
     try:
-        parameters = suit.encode_parameters(**sampling, report=(spec.every, spec.index, spec.least))
+        report = spec.every, spec.index, spec.least
+        parameters = suit.encode_parameters(**sampling, report=report, reader=spec.reader)
     except (LocalError, WireError, TypeError) as error:
         raise Refused("malformed", f"model, report: {error}") from None
-    return _body(MODEL_ABI, AGENT_ABI, parameters, content)
+    return _body(MODEL_ABI, SEALING_ABI if spec.reader else MODELS_ABI, parameters, content)
 
 
 def agent_body(abi: str, package: bytes) -> Body:

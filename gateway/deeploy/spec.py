@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coincurve import PublicKey
+
 from gateway.deeploy.documents import KIND_WORDS, NAME, Target, decode_rollout, decode_target
 from gateway.deeploy.reconcile import Rollout
 from gateway.deeploy.requests import Refused
@@ -15,7 +17,10 @@ WORKLOADS = ("container", "wasm")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """[model] and [report]: file or cid, and sampling; what is None follows from the JSON beside the file."""
+    """[model] and [report]: file or cid, and sampling; what is None follows from the JSON beside the file.
+
+    reader: public key (33 bytes) that what devices reveal is sealed to; empty: to nobody.
+    """
 
     file: Path | None
     cid: str | None
@@ -25,6 +30,7 @@ class ModelSpec:
     every: int = 0
     index: int = 255
     least: int = -128
+    reader: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,18 @@ def _model(table: Any, report: Any, folder: Path) -> ModelSpec:
             raise Refused("malformed", f"model.{name}: got {given[name]!r:.60}, wanted whole numbers")
     offsets, shifts = (tuple(given[name]) if name in given else None for name in ("offsets", "shifts"))
     file = folder / given["file"] if "file" in given else None
-    limits = _fields("report", report, {"every": int, "index": int, "least": int})
-    return ModelSpec(file, given.get("cid"), given.get("sample_ms"), offsets, shifts, **limits)
+    limits = _fields("report", report, {"every": int, "index": int, "least": int, "reader": str})
+    reader = _key(limits.pop("reader", ""))
+    return ModelSpec(file, given.get("cid"), given.get("sample_ms"), offsets, shifts, **limits, reader=reader)
+
+
+def _key(text: str) -> bytes:
+    """A public key as `tinyren buyer key` prints it, or none."""
+    try:
+        return PublicKey(bytes.fromhex(text)).format() if text else b""
+    except ValueError:
+        wanted = "wanted a buyer's public key: the 66 hex digits that tinyren buyer key prints"
+        raise Refused("malformed", f"report.reader: got {text[:70]!r}, {wanted}") from None
 
 
 def _fields(name: str, table: Any, kinds: Mapping[str, type], needed: Set[str] = frozenset()) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from gateway.oracle import availability
 from gateway.oracle.availability import FULL, Heartbeat, Windows
 from gateway.oracle.rewards import ND_REWARD_WEI, Deed, epoch_reward
 from gateway.poai.verdict import MISSED, Checked, Work
+from gateway.web.view import r1
 
 ANSWERED, NOT_OPENED, SILENT, COPIED = "answered", "not opened", "silent", "copied"
 REFUSED = {2: "replayed", 3: "forged", 4: "no beacon", 5: "out of time"}
@@ -35,9 +36,10 @@ RULE = (
 )
 WORK_RULE = (
     "Of the inferences that its heartbeats commit it to, a device is asked to show some that nobody could foresee, and "
-    "anyone can run the model again on what it shows. Units are floor(claimed x sound^2 / challenged^2). A device that "
-    "signed an output which the model does not give, or a chain to which its outputs do not lead, is a fraud, and what "
-    "it signed is the proof: its deed earns nothing in the epoch, neither R1 nor units. Silence only costs units."
+    "anyone can run the model again on what it shows. Units are floor(claimed x sound^2 / challenged^2). What is "
+    "sealed to a buyer counts alike, for this buyer's jobs, and only the buyer can check it. A device that signed an "
+    "output which the model does not give, or a chain to which its outputs do not lead, is a fraud, and what it signed "
+    "is the proof: its deed earns nothing in the epoch, neither R1 nor units. Silence only costs units."
 )
 
 
@@ -235,8 +237,8 @@ def _advise(deed: Deed, devices: tuple[DeviceVerdict, ...], windows: Windows, mo
         yield f"{count} answers were replayed or forged: two boards may hold one key; bind a device with a new key."
     free = deed.slots - len(deed.devices)
     if free > 0:
-        share = epoch_reward(FULL, deed.slots)
-        yield f"{free} of {deed.slots} slots are empty: each further device earns the deed up to {share} wei an epoch."
+        share = r1(epoch_reward(FULL, deed.slots))
+        yield f"{free} of {deed.slots} slots are empty: each further device earns the deed up to {share} R1 an epoch."
     if money.due_wei:
-        yield f"{money.due_wei} wei are due: anybody may claim them for the owner; the gateway does so itself."
+        yield f"{r1(money.due_wei)} R1 are due: anybody may claim them for the owner; the gateway does so itself."
     yield f"Compute it again with other code: tinyren verify SITE --epoch {windows.epoch}."

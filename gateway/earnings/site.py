@@ -77,7 +77,7 @@ def _explain(folder: Path, settlement: Settlement, deed: int, epoch: int) -> Exp
     leaves = _leaves(folder, posted[epoch])
     before = _leaves(folder, posted[epoch - 1]) if epoch > 1 else Leaves()
     close = chain.at_close(windows)
-    found = bound[deed].raw()
+    found = bound[deed]
     works, checked = check_sources(sources, epoch, chain.block_hash, set(found.devices), models.shipped())
     told = explain(
         deed,

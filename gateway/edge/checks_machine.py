@@ -77,22 +77,19 @@ def clock(gateway: Gateway) -> Iterator[Finding]:
 
 def ports(gateway: Gateway) -> Iterator[Finding]:
     """Those that are configured: free, or this gateway's."""
-    places = {"page.port": (gateway.values["page.listen"], gateway.values["page.port"])}
-    for name in PLACES:
-        if gateway.values[name]:
-            places[name] = settings.split_listen(gateway.values[name])
     if gateway.running:
         yield from _answering(gateway)
         return
+    places = {"page.port": (gateway.values["page.listen"], gateway.values["page.port"])} | _places(gateway)
     for name, (address, port) in places.items():
         error = bind_error(address, port)
         if error is None:
             yield Finding(OK, f"{name} {port} is free")
         elif name not in gateway.chosen:
             what = f"{name} {port}: {error.strerror}; it is {_holder(port)}'s, so a free one will be taken"
-            yield Finding(WARN, what, f"choose one: {settings.BY_NAME[name].variable}=N")
+            yield Finding(WARN, what, f"choose one: tinyren gateway up {gateway.folder} --set {name}=N")
         else:
-            mend = f"stop it, or choose another: {settings.BY_NAME[name].variable}=..."
+            mend = f"stop it, or choose another: tinyren gateway up {gateway.folder} --set {name}=..."
             yield Finding(FAIL, f"{name} {address}:{port}: {error.strerror}; it is {_holder(port)}'s", mend)
 
 
@@ -101,11 +98,30 @@ def _answering(gateway: Gateway) -> Iterator[Finding]:
     for name, port in (("page", gateway.site.page_port), ("broker", gateway.site.broker_port)):
         if name == "broker" and gateway.site.broker_url:
             continue
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        if error := _silence(settings.LOOPBACK, port):
+            yield Finding(FAIL, f"{name} does not answer on port {port}: {error}", "tinyren gateway up, again")
+        else:
             yield Finding(OK, f"{name} answers on port {port}")
-        except OSError as error:
-            yield Finding(FAIL, f"{name} does not answer on port {port}: {error.strerror}", "tinyren gateway up, again")
+    for name, (address, port) in _places(gateway).items():
+        if error := _silence(address, port):
+            what = f"{name} {port}: {error}; it was set after the gateway started, or started with another --set"
+            yield Finding(WARN, what, "start the gateway again")
+        else:
+            yield Finding(OK, f"{name} answers on port {port}")
+
+
+def _places(gateway: Gateway) -> dict[str, tuple[str, int]]:
+    """Where it is to listen for others, by the setting's name."""
+    return {name: settings.split_listen(gateway.values[name]) for name in PLACES if gateway.values[name]}
+
+
+def _silence(address: str, port: int) -> str:
+    """Why nobody answers there; "" if somebody does."""
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _holder(port: int) -> str:

@@ -32,13 +32,17 @@ def stores(gateway: Gateway) -> Iterator[Finding]:
         try:
             with running.reading(path) as database:
                 (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:  # a full disk or another's lock, not what the file holds
+            what = f"{path} could not be looked into: {error}; is the disk full?"
+            yield Finding(FAIL, what, f"df -h {gateway.folder}, make room, and run the doctor again")
+            continue
         except sqlite3.Error as error:
             said = str(error)
         if said == "ok":
             sound += 1
         else:
             yield Finding(FAIL, f"{path} is damaged: {said}", "tinyren gateway restore, from the last backup")
-    yield Finding(OK, f"{sound} databases are whole")
+    yield Finding(OK, f"{sound} database{'s are' if sound != 1 else ' is'} whole")
 
 
 def evidence_files(gateway: Gateway) -> Iterator[Finding]:
@@ -96,15 +100,20 @@ def certificate(gateway: Gateway) -> Iterator[Finding]:
     if not (gateway.values["tls.listen"] or gateway.values["page.tls_listen"]):
         yield Finding(OK, "no TLS is asked for")
         return
+    if gateway.site is None and not (gateway.folder / tls.FOLDER / tls.SERVER).exists():
+        yield Finding(OK, "the first start makes a certificate")
+        return
     try:
         found = tls.describe(gateway.folder)
     except CommandError as error:
-        yield Finding(WARN, str(error), "tinyren gateway up makes it")
+        yield Finding(WARN, str(error), f"tinyren gateway tls init {gateway.folder}")
         return
     days = (datetime.fromisoformat(found["until"]).replace(tzinfo=UTC).timestamp() - gateway.now_s) / 86_400
     if days < DAYS_LEFT:
         what = f"the certificate ends in {days:.0f} days" if days > 0 else "the certificate has ended"
-        yield Finding(FAIL if days <= 0 else WARN, what, "tinyren gateway tls renew")
+        cert = gateway.values["tls.cert_file"]
+        mend = f"have its issuer renew {cert}" if cert else "tinyren gateway tls renew"
+        yield Finding(FAIL if days <= 0 else WARN, what, mend)
     else:
         yield Finding(OK, f"the certificate is good until {found['until']}")
 

@@ -1,4 +1,5 @@
-"""Writes a board: finds it, refuses what does not fit, runs one tool, asks the board, brings files. Never compiles.
+"""Writes a board: finds it, refuses what does not fit, runs one tool, asks the board, brings files: the agent, unless
+others are named. Never compiles for one board.
 
 What a board keeps (files, settings, so its identity) stays unless `erase`. Everything that can be refused is refused
 before the first octet is written: exit code 3 for another board's image, 6 for a port that is not there or in use.
@@ -10,16 +11,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from boards.board import BoardError
 from boards.console import ConsoleError, copy_files, identify, open_console
 from boards.drive import DriveError, WrongImage, choose_image, read_drive, write_drive
-from boards.flashing import dfu_commands, esptool_commands, openocd_commands, pyocd_commands, ssh_commands
+from boards.flashing import dfu_commands, esptool_commands, openocd_commands, pyocd_commands
 from boards.hardware import NOT_PINNED, Flash, Hardware, load_hardware
 from boards.images import ImageError, check_image, cut_esp
 from boards.ports import Plugged, find_plugged
 from boards.uf2 import FAMILIES
 from gateway.errors import CommandError, Exit
+from gateway.flashing import computer
+from gateway.flashing.agent import agent_files, authority_file, begin
 from gateway.flashing.tools import ask_board, check_port, read_files, run_commands
 from gateway.progress import Progress
 
@@ -32,7 +36,11 @@ Look = Callable[[], list[Plugged]]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. target: a board's name or a port; port: a port, drive, probe's serial number or USER@HOST."""
+    """What was asked for.
+
+    target: a board's name or a port; port: a port, drive, probe's serial number or USER@HOST. broker, ca, source: of a
+    computer's agent, as computer.Place has them.
+    """
 
     target: str
     port: str = ""
@@ -41,6 +49,9 @@ class Request:
     tool: str = ""
     erase: bool = False
     dry_run: bool = False
+    broker: str = ""
+    ca: Path | None = None
+    source: str = ""
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Result:
     sha256: str = ""
     commands: list[list[str]] = field(default_factory=list)
     written: bool = False
-    identity: dict[str, str] | None = None
+    identity: dict[str, Any] | None = None
     files_sent: list[str] = field(default_factory=list)
     total_s: float = 0.0
 
@@ -68,18 +79,23 @@ def flash(request: Request, progress: Progress, look: Look = find_plugged, back_
     """
     found = look()
     files = read_files(request.files)
-    if not request.firmware and not files:
-        raise CommandError("got nothing to write; name a file by --firmware, a folder by --files, or both", Exit.USAGE)
     board = None if "/" in request.target and not request.firmware else _board(request.target, found)
     result = Result(board.name if board else "", request.port)
     if board and board.kind == "computer":
-        _to_computer(board, request, files, result, progress)
+        _to_computer(board, request, result, progress)
+    elif request.broker or request.source:
+        raise CommandError("--broker, --source: they are for a computer's agent; leave them out", Exit.USAGE)
     else:
+        files |= authority_file(request.ca)
+        has_agent = board is None or board.runs == "agent"
+        if board and not request.firmware and not files and not has_agent:
+            what = "name a file by --firmware, a folder by --files, or both"
+            raise CommandError(f"{board.name}: no agent runs there; {what}", Exit.USAGE)
         port = request.target if "/" in request.target else request.port
         if board and request.firmware:
             _write(board, request, request.firmware, found, result, progress)
             port = _ask_back(board, look, back_s, result, progress) if result.written else port
-        if files:
+        if (port or not request.firmware) and (files or has_agent):
             _bring(port or _serial_port(board, found), board, files, request, result, progress)
     result.total_s = round(progress.elapsed_s(), 1)
     return result
@@ -174,15 +190,12 @@ def _to_drive(way: Flash, path: Path, file: bytes, request: Request, result: Res
     result.written = True
 
 
-def _to_computer(board: Hardware, request: Request, files: dict[str, bytes], result: Result, progress: Progress
-                 ) -> None:  # fmt: skip
-    if request.firmware or not files:
-        raise CommandError(f"{board.name}: it has no firmware; name the files it is to have by --files", Exit.USAGE)
-    if not request.port or request.port.startswith("-"):
-        raise CommandError(f"{board.name}: got --port {request.port!r}, wanted USER@HOST", Exit.USAGE)
-    sums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    result.commands = ssh_commands(request.port, sums, str(request.files), request.erase)
-    run_commands(result.commands, request.dry_run, progress)
+def _to_computer(board: Hardware, request: Request, result: Result, progress: Progress) -> None:
+    if request.firmware or request.files:
+        what = "leave --firmware and --files out: it gets the agent"
+        raise CommandError(f"{board.name}: it is a computer, with a system of its own; {what}", Exit.USAGE)
+    place = computer.Place(request.port, request.broker, request.ca, request.source)
+    result.identity = computer.install(board, place, request.erase, request.dry_run, progress)
     result.written = not request.dry_run
 
 
@@ -209,7 +222,7 @@ def _bring(port: str, board: Hardware | None, files: dict[str, bytes], request: 
            progress: Progress) -> None:  # fmt: skip
     result.port = port
     if request.dry_run:
-        progress.say(f"would copy to {port}: {', '.join(files)}")
+        progress.say(f"would copy to {port}: {', '.join(files) if request.files else 'the agent for it'}")
         return
     check_port(port)
     try:
@@ -220,7 +233,11 @@ def _bring(port: str, board: Hardware | None, files: dict[str, bytes], request: 
                 got = who.board or who.machine
                 raise CommandError(f"{port}: got {got}, wanted {board.name}; nothing was copied", Exit.REFUSED)
             result.board = result.board or who.board
+            if not request.files:
+                files |= agent_files(who.board, progress)
             result.files_sent = copy_files(repl, files, progress.step)
+            if not request.files:
+                begin(repl, who, progress)
     except ConsoleError as error:
         raise CommandError(str(error), Exit.TIMEOUT if "timeout" in str(error) else Exit.FAILED) from error
     except ValueError as error:

@@ -16,7 +16,8 @@ from gateway.chain.chain import ChainError
 from gateway.intake.enrolment import Enrolment, assign, plan_deeds
 from gateway.intake.registry import Device
 from gateway.oracle.epoch import sign_digest
-from gateway.settlement.settlement import Deed, Settlement
+from gateway.oracle.rewards import Deed
+from gateway.settlement.settlement import Settlement
 from gateway.web.view import short
 
 
@@ -65,8 +66,7 @@ class DAuth:
 
     def owners(self) -> dict[bytes, bytes]:
         """Owner's address of each bound device, as of the last turn that changed a binding; from any thread."""
-        deeds = self.deeds.values()
-        return {bytes.fromhex(device[2:]): bytes.fromhex(deed.owner[2:]) for deed in deeds for device in deed.devices}
+        return {device: deed.owner for deed in self.deeds.values() for device in deed.devices}
 
     def read_bound(self) -> Collection[bytes]:
         """Ids of the devices that are bound now, whoever bound them; from any thread. Raises ChainError."""
@@ -93,8 +93,8 @@ class DAuth:
         if self._enrolment.answered(answers):
             self.deeds = self._settlement.bindings()
         here = self.here(boards)
-        raw = {number: _raw(deed) for number, deed in self.deeds.items()}
-        waiting = {device: deed for device, deed in assign(here, raw).items() if not self._was_bound(device)}
+        deeds = {number: (deed.slots, deed.devices) for number, deed in self.deeds.items()}
+        waiting = {device: deed for device, deed in assign(here, deeds).items() if not self._was_bound(device)}
         self._enrolment.want(waiting)
         return sum(device is not None for device in here), len(waiting)
 
@@ -129,9 +129,5 @@ class DAuth:
         self, device: bytes, deed: int, nonce: int, deadline_s: int
     ) -> tuple[int, bytes, int, bytes, str, int, int]:
         contract = bytes.fromhex(self._settlement.contracts.devices[2:])
-        owner = bytes.fromhex(self.deeds[deed].owner[2:])
+        owner = self.deeds[deed].owner
         return self._settlement.chain.chain_id, contract, deed, owner, self._devices[device].board, nonce, deadline_s
-
-
-def _raw(deed: Deed) -> tuple[int, tuple[bytes, ...]]:
-    return deed.slots, tuple(bytes.fromhex(device[2:]) for device in deed.devices)

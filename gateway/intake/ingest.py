@@ -10,8 +10,8 @@ A heartbeat is checked in this order, the cheap checks first, and leaves only a 
     the beacon is of a window open at receipt    stale_beacon
     (boot, sequence) above the last              replay
     signature                                    bad_signature
-A reveal: the same up to its claims, then it answers a challenge (not_asked), and its signature. One that is known, or
-comes when no window is open, is passed over and leaves no count: both are usual.
+A reveal, sealed or not: the same up to its claims, then it answers a challenge (not_asked), and its signature. One that
+is known, or comes when no window is open, is passed over and leaves no count: both are usual.
 An announce: the same up to its claims, then its boot is not below the last (replay), there is room for a new device
 (too_many_devices), its public key is the id's (wrong_device), and its signature (bad_signature).
 A batch of late records, and a journal: the same up to its claims, then a journal's boot is not below the last one's
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from device.agent import reports, reveal, wire
+from device.agent import cbor, reports, reveal, seal, wire
 from gateway import curve
 from gateway.intake.late import LateBatch, Report
 from gateway.intake.registry import MAX_DEVICES, Device, Progress
@@ -35,6 +35,7 @@ MAX_PAYLOAD_BYTES = max(
     wire.ANNOUNCE_MAX_BYTES, reports.LATE_MAX_BYTES, reports.JOURNAL_MAX_BYTES, reveal.REVEAL_MAX_BYTES
 )
 WINDOWS_KEPT = 2
+_SEALED_HEAD = b"\xa1" + cbor.encode(seal.SEALED)
 
 Item = tuple[str, bytes, int]
 Claims = tuple[bytes, int, int, bytes, int, bytes, int]
@@ -111,6 +112,11 @@ class Ingest:
         self._windows[beacon] = opened_ms, opened_ms + window_ms
         while len(self._windows) > WINDOWS_KEPT:
             del self._windows[next(iter(self._windows))]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an epoch is, so that evidence can be added to it."""
+        return bool(self._windows)
 
     def close_windows(self) -> None:
         """The epoch is closed: no beacon may be answered any more."""
@@ -221,7 +227,8 @@ class Ingest:
         device, payload, signature, digest = wire.open_sign1(frame, reveal.REVEAL_MAX_BYTES)
         if device != topic_id:
             raise Rejected("wrong_device")
-        boot, sequence, count, index, *_ = reveal.decode_reveal(payload)
+        is_sealed = payload.startswith(_SEALED_HEAD)
+        boot, sequence, count, index, *_ = (seal.decode_sealed if is_sealed else reveal.decode_reveal)(payload)
         challenge = device, boot, sequence, count, index
         is_known = self.challenges.get(challenge)
         if is_known is None:

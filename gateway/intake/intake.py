@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from device.agent import wire
 from gateway.broker.bus import Bus, Link
@@ -52,6 +53,7 @@ class Intake:
         self._on_announced, self._on_entered = on_announced, on_entered
         self._queue: deque[tuple[Item, object]] = deque()
         self._dropped: deque[object] = deque()
+        self._checked: deque[tuple[int, bytes, Future[bool]]] = deque()
         self._wake = threading.Event()
         self._is_stopping = False
 
@@ -62,6 +64,15 @@ class Intake:
         else:
             self._dropped.append(token)
         self._wake.set()
+
+    def keep(self, frame: bytes, receipt_ms: int) -> Future[bool]:
+        """Put a frame, which another part has checked whole, into the evidence of the open epoch; whether it is on the
+        disk, once that is known: not if no epoch is open, or there is no space.
+        """
+        kept = Future[bool]()
+        self._checked.append((receipt_ms, frame, kept))
+        self._wake.set()
+        return kept
 
     def run(self, bus: Link, epochs: Epochs) -> None:
         """Serve until `stop`; everything is saved when this returns. Nothing is told before answers can be received.
@@ -80,7 +91,7 @@ class Intake:
                 while epochs.closes() and self.take(bus, epochs):
                     pass
                 epochs.turn()
-                if not self._queue:
+                if not self._queue and not self._checked:
                     epochs.commit()
                     self._wake.wait(epochs.wake_ms() / 1000)
             self.take(bus, epochs)
@@ -105,10 +116,15 @@ class Intake:
         """Deal with what is queued, at most MAX_BATCH messages; how many it was."""
         self._count_dropped(bus, epochs)
         taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        if not taken:
+        checked = [self._checked.popleft() for _ in range(len(self._checked))]
+        if not taken and not checked:
             return 0
         batch = epochs.ingest.decide([item for item, _ in taken])
+        is_open = epochs.ingest.is_open
+        batch.stored += [(receipt_ms, frame) for receipt_ms, frame, _ in checked if is_open]
         store(batch, epochs)
+        for _, _, kept in checked:
+            kept.set_result(is_open and not batch.rejected["no_space"])
         for device, boot, sequence in batch.acks:
             bus.publish(wire.topic(device, "ack"), wire.encode_ack(boot, sequence))
         for late in batch.late:
@@ -123,7 +139,7 @@ class Intake:
             self._on_announced(device)
         for device in batch.entered:
             self._on_entered(device)
-        return len(taken)
+        return len(taken) + len(checked)
 
     def _count_dropped(self, bus: Link, epochs: Epochs) -> None:
         count = len(self._dropped)

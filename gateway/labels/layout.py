@@ -60,13 +60,14 @@ class Layout:
         return found
 
 
-def lay_out(label: Label, board: str) -> Layout:
+def lay_out(label: Label, board: str, page: str = "") -> Layout:
     """The layout of a label.
 
     Args:
         board: the name that `label.board` is the digest of, for people.
+        page: where phones find the gateway's page (payload.check_page), if its QR code is to open it.
     """
-    text = payload.encode(label)
+    text = payload.encode_url(label, page) if page else payload.encode(label)
     code = segno.make(text, error="m", mode="alphanumeric", boost_error=False, micro=False)
     device = "0x" + label.device.hex()
     words = (board, f"{device[:8]}..{device[-6:]}", payload.manual_code(label))

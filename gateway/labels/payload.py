@@ -6,21 +6,28 @@ is 33 octets, "TR:" and 55 characters of Base38: 58 characters of QR's alphanume
 holds. `device` is the device id, that is the address of the device's key: who has read the label can tell whether what
 answers is the device it was made for. `board` is the first four octets of SHA-256 of the board's name.
 
+The same as a URL is HTTPS://HOST/B/ and the 55 characters, in upper case so that QR's alphanumeric mode holds it: a
+phone's own camera opens the gateway's page by it. HOST is at most 56 characters, version 5-M at most; for 24 and fewer
+version 4-M does.
+
 The manual code beside it is for hands: 15 bits of SHA-256 of the device id, to find it among those of a site, and the
 whole set-up code, in Crockford's base 32 with a check symbol behind, XXXX-XXXX-XXXX. The check is the sum of 2^i *
 symbol over GF(32), i the symbol's place from 1, so it finds every wrong symbol and every two that changed places.
 
-Sources: CRC-16/IBM-3740 ("CCITT-FALSE"); Crockford, "Base 32"; GF(32) by x^5 + x^2 + 1.
+Sources: CRC-16/IBM-3740 ("CCITT-FALSE"); Crockford, "Base 32"; GF(32) by x^5 + x^2 + 1; RFC 3986, 6.2.2.1 (scheme and
+host may be in upper case, a path may not change).
 """
 
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import IntFlag
 
 from gateway.labels import base38
 
 PREFIX = "TR:"
+PATH = "/B/"
 VERSION = 1
 OCTETS = 33
 CHARACTERS = 58
@@ -29,6 +36,9 @@ _HINT_BITS = 15
 _SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {symbol: value for value, symbol in enumerate(_SYMBOLS)} | {"O": 0, "I": 1, "L": 1}
 _MANUAL_SYMBOLS = 12
+_MOST_HOST = 56
+_PAGE = re.compile(r"https?://([a-z0-9.-]+(?::[0-9]{1,5})?)/?", re.IGNORECASE)
+_URL = re.compile(rf"https?://[^/]+{PATH}", re.IGNORECASE)
 
 
 class LabelError(ValueError):
@@ -69,12 +79,36 @@ def encode(label: Label) -> str:
     return PREFIX + base38.encode(body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "big"))
 
 
+def encode_url(label: Label, page: str) -> str:
+    """The text of a QR code that opens a gateway's page, `page` as `check_page` gives it."""
+    return page + PATH + encode(label).removeprefix(PREFIX)
+
+
+def check_page(text: str) -> str:
+    """Where phones find the gateway's page, in upper case and without a slash behind: "HTTPS://GW.LOCAL:8443".
+
+    Raises:
+        LabelError: it has a path, signs that QR's alphanumeric mode has not, or too many.
+    """
+    found = _PAGE.fullmatch(text)
+    if found is None or len(found[1]) > _MOST_HOST:
+        wanted = f"wanted https://HOST or https://HOST:PORT, a name or IPv4 address, at most {_MOST_HOST} characters"
+        raise LabelError(f"url: got {text!r}, {wanted}")
+    return text.rstrip("/").upper()
+
+
+def without_page(text: str) -> str:
+    """What a label says, whether or not a gateway's page is in front of it; every other text as it is."""
+    return _URL.sub(PREFIX, text, count=1) if _URL.match(text) else text
+
+
 def decode(text: str) -> Label:
-    """The label of a QR code's text.
+    """The label of a QR code's text, that of a URL too.
 
     Raises:
         LabelError: it is none, or one of another version.
     """
+    text = without_page(text)
     if not text.startswith(PREFIX) or len(text) != CHARACTERS:
         raise LabelError(f"label: got {len(text)} characters, wanted {CHARACTERS} that start with {PREFIX}")
     try:

@@ -17,8 +17,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeroconf import BadTypeInNameException, ServiceBrowser, ServiceInfo, Zeroconf
+from zeroconf import BadTypeInNameException, IPVersion, ServiceBrowser, ServiceInfo, Zeroconf
 from zeroconf import Error as ZeroconfError
+
+from gateway.lan.addresses import has_ipv6
 
 KIND, MQTT, MQTTS = "_tinyren._tcp.local.", "_mqtt._tcp.local.", "_secure-mqtt._tcp.local."
 LABEL_MAX_BYTES = 63
@@ -71,7 +73,7 @@ class Announcement:
 
 
 def announce(gateway: Gateway, address: str) -> Announcement:
-    """Tell of a gateway on the network of an address, of all networks for 0.0.0.0; returns before all is told.
+    """Tell of a gateway on the network of an address, of all that are there now for 0.0.0.0; returns early.
 
     Raises:
         OSError: this computer has no network to tell.
@@ -138,7 +140,8 @@ def read(info: ServiceInfo) -> Gateway:
 
 def _open(address: str) -> Zeroconf:
     try:
-        return Zeroconf() if address in ANY else Zeroconf(interfaces=[address])
+        everywhere = IPVersion.All if has_ipv6() else IPVersion.V4Only
+        return Zeroconf(ip_version=everywhere) if address in ANY else Zeroconf(interfaces=[address])
     except RuntimeError as error:  # it knows no adapter of this address
         raise OSError(str(error)) from error
 

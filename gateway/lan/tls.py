@@ -18,10 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from gateway.errors import CommandError, Exit
 from gateway.lan import certificates
+from gateway.lan.addresses import own_addresses
 from gateway.lan.certificates import CertificateError, Pair
 
 FOLDER, CA, CA_KEY, SERVER = "tls", "ca.pem", "ca.key", "server.pem"
@@ -49,7 +48,7 @@ class Served:
 
 
 def this_computer(more: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names and IPv4 addresses by which this computer is reached, `more` first.
+    """Names and addresses by which this computer is reached, `more` first.
 
     Raises:
         CommandError: one of `more` is no host name and no address.
@@ -60,9 +59,7 @@ def this_computer(more: Sequence[str] = ()) -> tuple[str, ...]:
             raise CommandError(f"{got}; leave out ports and https://", Exit.USAGE)
     host = socket.gethostname().lower()
     hosts = [name for name in (host, host.partition(".")[0] + ".local", "localhost") if certificates.is_name(name)]
-    interfaces = psutil.net_if_addrs().values()
-    addresses = sorted({item.address for found in interfaces for item in found if item.family == socket.AF_INET})
-    return tuple(dict.fromkeys([*more, *hosts, *addresses, "127.0.0.1", "::1"]))
+    return tuple(dict.fromkeys([*more, *hosts, *own_addresses(), "127.0.0.1", "::1"]))
 
 
 def wanted_by(values: Mapping[str, Any]) -> Wanted:
@@ -95,7 +92,7 @@ def load(site: Path) -> Pair:
     """
     path = site / FOLDER / SERVER
     if not path.exists():
-        raise CommandError(f"{path} is missing; make it: tinyren gateway tls init", Exit.USAGE)
+        raise CommandError(f"{path} is missing; make it: tinyren gateway tls init {site}", Exit.USAGE)
     return _read(path, path)
 
 

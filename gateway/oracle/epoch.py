@@ -25,7 +25,7 @@ from gateway.oracle import availability, rewards
 from gateway.oracle.at_close import Chain
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
 from gateway.oracle.statements import Root
-from gateway.poai import jobs, score
+from gateway.poai import answers, jobs, score
 from gateway.poai import verdict as work_verdict
 from gateway.poai.draw import turns
 from gateway.poai.models import Models
@@ -163,7 +163,7 @@ def _availability(
 def _heard(
     opened: Windows, windows: Windows, items: Items, is_signed: Callable[[Heartbeat], bool], devices: Set[bytes]
 ) -> Heard:
-    reveals = [each for each in work_verdict.read_reveals(items(), is_signed) if each.device in devices]
+    reveals = [each for each in answers.read_answers(items(), is_signed) if each.device in devices]
     return Heard(windows, turns(opened), items, reveals)
 
 

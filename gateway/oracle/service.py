@@ -130,8 +130,8 @@ class Service:
         return self.oracle.receive(said, now_ms())
 
     def _witness(self, said: Said) -> None:
-        """Note a gateway's commitment; nobody asks for it where there is one gateway and no oracle may lie."""
-        if said.sender not in self.gateways or not self.is_judging:
+        """Note a gateway's commitment, also where nobody judges: a further gateway may come while the epoch lasts."""
+        if said.sender not in self.gateways:
             return
         try:
             self.witness.note(said, self.chain.block_number())
@@ -170,7 +170,7 @@ class Service:
             elif isinstance(effect, Score):
                 self._score(effect)
             elif isinstance(effect, Persist):
-                choices.save(self._choices(), effect.choice)
+                self._persist(effect.choice)
             elif isinstance(effect, Publish):
                 self.bus.publish(messages.topic_of(effect.said.message), effect.said.payload, qos=1)
             elif isinstance(effect, Settle):
@@ -187,6 +187,14 @@ class Service:
             if other is not None and other.signature is not None and other.epoch == settled + 1:
                 return Choice(other.epoch, signature=other.signature)
         return None
+
+    def _persist(self, choice: Choice) -> None:
+        """What is not on the disk is not said: without a disk this process ends, and who started it tries again."""
+        try:
+            choices.save(self._choices(), choice)
+        except OSError as error:
+            what = f"{self._choices()}: {error.strerror}; free space there, or make it writable; nothing was said"
+            raise CommandError(f"epoch {choice.epoch}: {what}") from error
 
     def _choices(self) -> Path:
         """Where what was chosen among these oracles lies; votes among others bind nobody here."""

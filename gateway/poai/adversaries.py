@@ -8,16 +8,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from coincurve import PrivateKey
+
 from device.agent import wire
-from gateway.oracle import availability, rewards
+from gateway.oracle import availability, commitments, rewards
 from gateway.oracle.availability import EvidenceError
-from gateway.oracle.epoch import SignerKeys, read_heartbeats
+from gateway.oracle.commitments import Seen
+from gateway.oracle.epoch import SignerKeys, read_heartbeats, that_count
 from gateway.oracle.rewards import ND_REWARD_WEI, Deed
 from gateway.oracle.simulator import Network, Plan
-from gateway.poai import verdict
-from gateway.poai.simulated import KEPT, WINDOW_MS, Device, Epoch
+from gateway.oracle.statements import Commitment
+from gateway.poai import private, verdict
+from gateway.poai.private import Sealed
+from gateway.poai.simulated import KEPT, MODEL, WINDOW_MS, Device, Epoch
 
 WINDOWS = 240
+BUYER = PrivateKey(bytes(31) + b"\x05")
 HONEST = ND_REWARD_WEI, (WINDOWS - 1) * KEPT
 
 
@@ -111,10 +117,15 @@ def lying_gateway() -> Outcome:
 
 
 def lying_gateway_late() -> Outcome:
-    """A gateway stamps what came late as in time; it had committed to other peers what it held, window by window."""
+    """A gateway stamps what came when all was over as in time; it had committed to empty files, window by window."""
     epoch = Epoch([Device(1)], WINDOWS).play()
-    epoch.windows = replace(epoch.windows, opened=())
-    return _first(epoch, "windows whose commitment lacks the heartbeat do not count (bundles.missing_of)")
+    numbers = {window.beacon: window.window for window in epoch.windows.opened}
+    answers = [(size, numbers[beat.beacon]) for size, beat in enumerate(read_heartbeats(epoch.items), 1)]
+    opened = epoch.windows.opened
+    seen = [Seen(Commitment(epoch.number, each.window, 0, 0, b""), each.block + 2) for each in opened]
+    missing = commitments.missing_windows(epoch.windows, seen, answers)
+    epoch.windows = that_count(epoch.windows, missing)
+    return _first(epoch, "windows whose commitment lacks the heartbeat do not count")
 
 
 def withholding_gateway() -> Outcome:
@@ -122,6 +133,14 @@ def withholding_gateway() -> Outcome:
     epoch = Epoch([Device(1)], WINDOWS).play()
     epoch.items = [item for item in epoch.items if len(item[1]) <= wire.HEARTBEAT_MAX_BYTES]
     return _first(epoch, "an answer that is not there is missed")
+
+
+def withheld_bundle() -> Outcome:
+    """A further gateway keeps its evidence back: a device was with it for the second half of the epoch."""
+    epoch = Epoch([Device(1)], WINDOWS).play()
+    half_ms = epoch.windows.opened[WINDOWS // 2].opened_ms
+    epoch.items = [item for item in epoch.items if item[0] < half_ms]
+    return _first(epoch, "what others heard counts, work too; the rest is lost with the bundle")
 
 
 def skipping_silent() -> Outcome:
@@ -146,6 +165,67 @@ def sybil() -> Outcome:
     return Outcome(wei, units, "slots share one reward; work is what was computed, by however many keys")
 
 
+def sybil_deeds() -> Outcome:
+    """Four deeds, each with an invented device on one board: what each deed earned, and the work of all of them."""
+    epoch = Epoch([Device(number, per_window=1) for number in (1, 2, 3, 4)], WINDOWS).play()
+    deeds = earned(epoch).values()
+    how = "each deed was bought and earns its own reward, no more; one board's work is paid once"
+    return Outcome(max(wei for wei, _ in deeds), sum(units for _, units in deeds), how)
+
+
+def _sealing(
+    device: Device, how: str, paid_by: PrivateKey | None = None, open_: Callable[[Sealed], bytes] | None = None
+) -> Outcome:
+    """An epoch in which a device seals, and its reader opens the first answer; what a job for `paid_by` takes of it,
+    or one for everybody's work.
+    """
+    epoch = Epoch([device], WINDOWS).play()
+    if open_:
+        frame = next(frame for _, frame in epoch.items if len(frame) > wire.HEARTBEAT_MAX_BYTES)
+        epoch.items.append((epoch.items[-1][0], open_(private.read_sealed(0, frame)[0])))
+    ((wei, _),) = earned(epoch).values()
+    model = private.sealed_model(MODEL, paid_by.public_key.format()) if paid_by else MODEL
+    return Outcome(wei, epoch.work()[0][device.id].counted().get(model, 0), how)
+
+
+def seals_garbage() -> Outcome:
+    """A device computes nothing and seals what it made up; the buyer opens one answer."""
+    device = Device(1, share=0, is_liar=True, reader=BUYER.public_key)
+    how = "opened, any one of them is a fraud: the deed's epoch is 0"
+    return _sealing(device, how, BUYER, lambda sealed: private.sign_opening(sealed, BUYER, bytes(32)))
+
+
+def seals_to_itself() -> Outcome:
+    """A device computes nothing and seals it to a key of its own, so that no buyer can open it."""
+    own = PrivateKey(bytes(31) + b"\x02")
+    return _sealing(
+        Device(1, share=0, is_liar=True, reader=own.public_key), "no job but its own buyer's takes that work"
+    )
+
+
+def lying_buyer() -> Outcome:
+    """A buyer opens an honest device's answer with another point, to pay nothing."""
+
+    def open_(sealed: Sealed) -> bytes:
+        other = replace(sealed, point=PrivateKey(bytes(31) + b"\x03").public_key.format())
+        return private.sign_opening(other, BUYER, bytes(32))
+
+    return _sealing(Device(1, reader=BUYER.public_key), "another point has no proof: the work is paid", BUYER, open_)
+
+
+def dropped_sealed() -> Outcome:
+    """A gateway leaves out what was sealed to a buyer."""
+    epoch = Epoch([Device(1, reader=BUYER.public_key)], WINDOWS).play()
+    epoch.items = [item for item in epoch.items if len(item[1]) <= wire.HEARTBEAT_MAX_BYTES]
+    return _first(epoch, "an answer that is not there is missed")
+
+
+def dropped_opening() -> Outcome:
+    """A gateway works with a device that seals garbage, and leaves out what the buyer shows of it."""
+    device = Device(1, share=0, is_liar=True, reader=BUYER.public_key)
+    return _sealing(device, "only the buyer knows: it has a proof for all to check, and cancels the job", BUYER)
+
+
 def lying_oracles(oracles: int) -> Outcome:
     """f of 3f + 1 oracles equivocate and sign anything, in twenty schedules; what they add to anybody's pay."""
     added = 0
@@ -166,13 +246,20 @@ ADVERSARIES: dict[str, Callable[[], Outcome]] = {
     "cloned key": cloned_key,
     "lying gateway: beacons": lying_gateway,
     "lying gateway: receipt times": lying_gateway_late,
-    "withholding gateway": withholding_gateway,
+    "withholding gateway: answers": withholding_gateway,
+    "withholding gateway: its bundle": withheld_bundle,
     "equivocating oracle": lambda: lying_oracles(4),
     "f of 3f + 1 oracles": lambda: lying_oracles(7),
     "skips half, silent": skipping_silent,
     "skips half, lies": skipping_lying,
     "answers challenges only": challenges_only,
     "Sybil devices on one deed": sybil,
+    "Sybil deeds": sybil_deeds,
+    "sealed: garbage": seals_garbage,
+    "sealed: to a key of its own": seals_to_itself,
+    "sealed: a buyer who lies": lying_buyer,
+    "sealed: a gateway that drops answers": dropped_sealed,
+    "sealed: a gateway that drops openings": dropped_opening,
 }
 
 

@@ -7,7 +7,7 @@ from gateway.intake import evidence
 from gateway.oracle import availability, epoch
 from gateway.oracle.availability import EvidenceError, Heartbeat
 from gateway.oracle.epoch import SignerKeys, Source
-from gateway.poai import score, verdict
+from gateway.poai import answers, score
 from gateway.poai.draw import turns
 from gateway.poai.models import Models
 from gateway.poai.score import Heard
@@ -55,6 +55,6 @@ def _heard(
         if block_hash(window.block) != window.block_hash:
             raise EvidenceError(f"window {window.window}: the chain's block {window.block} has another hash")
     path = evidence.heartbeats_path(source.folder, number)
-    reveals = verdict.read_reveals(evidence.read(path), is_signed)
+    reveals = answers.read_answers(evidence.read(path), is_signed)
     windows = epoch.that_count(opened, source.missing)
     return Heard(windows, turns(opened), lambda: evidence.read(path), reveals)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from gateway.oracle.availability import EvidenceError, Heartbeat, Windows
 from gateway.poai import verdict
+from gateway.poai.answers import Answer
 from gateway.poai.claims import Claim, claims_of
 from gateway.poai.draw import Turn
 from gateway.poai.models import Models
-from gateway.poai.verdict import Checked, Reveal, Work
+from gateway.poai.verdict import Checked, Work
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Heard:
     windows: Windows
     turns: Mapping[int, Turn]
     items: Callable[[], Iterable[tuple[int, bytes]]]
-    reveals: Sequence[Reveal]
+    reveals: Sequence[Answer]
 
 
 def score(

@@ -8,14 +8,14 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from coincurve import PrivateKey
+from coincurve import PrivateKey, PublicKey
 
-from device.agent import reveal, wire
+from device.agent import cose, reveal, seal, wire
 from gateway import curve
 from gateway.oracle import availability
 from gateway.oracle.availability import Window, Windows
 from gateway.oracle.epoch import SignerKeys, read_heartbeats
-from gateway.poai import verdict
+from gateway.poai import answers, verdict
 from gateway.poai.claims import Counts, claims_of
 from gateway.poai.draw import CHALLENGES, draw, turns
 from gateway.poai.verdict import Checked, Work
@@ -42,7 +42,7 @@ class Device:
     """A device that computes `share` of its inferences and makes the other outputs up.
 
     is_liar: it answers also what it did not compute. late: it computes what it is challenged for, but only then.
-    per_window: inferences in a window. computed: how many it did compute.
+    per_window: inferences in a window. computed: how many it did compute. reader: whom it seals its answers to.
     """
 
     number: int
@@ -50,6 +50,7 @@ class Device:
     is_liar: bool = False
     is_late: bool = False
     per_window: int = KEPT
+    reader: PublicKey | None = None
     computed: int = 0
     sequence: int = 0
     chain: bytes = bytes(16)
@@ -89,7 +90,13 @@ class Device:
         if not is_done and not self.is_liar:
             return None
         outputs = output + b"".join(output for _, _, output, _ in self.history[index:count])
-        return bytes(reveal.sign_reveal(self.id, self.sign, boot, sequence, count, index, window, outputs, before))
+        payload = reveal.encode_reveal(boot, sequence, count, index, window, outputs, before)
+        if self.reader:
+            once = PrivateKey(hashlib.sha256(payload).digest())
+            box = seal.cover(once.ecdh(self.reader.format()), payload)
+            keys = self.reader.format(), once.public_key.format()
+            payload = seal.encode_sealed(boot, sequence, count, index, *keys, box)
+        return bytes(cose.sign1(payload, self.id, self.sign))
 
 
 class Epoch:
@@ -143,7 +150,7 @@ class Epoch:
             claims_of(self.windows, self.items, is_signed, set(self.ids), {MODEL: KEPT}),
             due,
             lambda number: block_hash(number, self.seed),
-            verdict.read_reveals(self.items, is_signed),
+            answers.read_answers(self.items, is_signed),
             {MODEL: run},
             self.number,
             self.windows.count,

@@ -4,10 +4,12 @@ The rule. Of a claim that was drawn, with the inference drawn:
   missed   no answer in time, signed by the device and naming this inference: silence is no fraud, and is not paid.
   sound    its outputs lead from its chain to the heartbeat's, and the model run on its window gives its first output.
   fraud    it is the device's signed word and one of the two is not so. The proof is the two signed messages.
+  sealed   it is for one reader alone, who did not show that it is a fraud (private.py).
 Units of a device with a model = floor(claimed * answered^2 / challenged^2), each in units: of its claims with this
 model that had a turn; of all its claims that were drawn and found sound; and of those that were drawn. Who computes a
 share p and is silent about the rest is paid p^2: skipping costs more than it saves. Without a challenge, or with a
-fraud, nothing is paid.
+fraud, nothing is paid. Work sealed to a reader is counted alike, by what was answered to this reader, as work of
+another model, which only a job for this reader names (private.sealed_model): who changes readers within an epoch loses.
 A deed with a fraud in the epoch earns nothing in it, neither work nor availability.
 """
 
@@ -15,45 +17,31 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from device.agent import cbor, wire
-from device.agent import reveal as messages
-from gateway.oracle.availability import Heartbeat
+from device.agent import wire
 from gateway.oracle.rewards import Deed
+from gateway.poai.answers import Answer, Reveal
 from gateway.poai.claims import Claim
 from gateway.poai.draw import CHALLENGES, Turn, draw
 from gateway.poai.jobs import VERIFIED, Kind
+from gateway.poai.private import NO_REVEAL, Sealed, sealed_model, uncover
 
-MISSED, SOUND, FRAUD = "missed", "sound", "fraud"
-_LABEL = cbor.encode(messages.REVEAL)  # in every reveal: most of what is read are heartbeats, not worth taking apart
+MISSED, SOUND, FRAUD, SEALED = "missed", "sound", "fraud", "sealed"
 Run = Callable[[bytes], bytes]
 """A model: window (int8 as bytes) -> output; ValueError if the window has another length."""
 
 
 @dataclass(frozen=True)
-class Reveal:
-    """A device's answer, as signed: inference `index` of those that heartbeat (boot, sequence) counted."""
-
-    receipt_ms: int
-    place: tuple[bytes, int, int, int, int]
-    window: bytes
-    outputs: bytes
-    before: bytes
-
-    @property
-    def device(self) -> bytes:
-        """20 bytes."""
-        return self.place[0]
-
-
-@dataclass(frozen=True)
 class Checked:
-    """A claim that was drawn. reason: what was wrong, "" if nothing; window: SHA-256 of the one that was revealed."""
+    """A claim that was drawn. reason: what was wrong, "" if nothing; window: SHA-256 of the one that was revealed;
+    reader: whom it was sealed to, 33 bytes.
+    """
 
     claim: Claim
     index: int
     outcome: str
     reason: str = ""
     window: bytes = b""
+    reader: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -62,6 +50,7 @@ class Work:
 
     Attributes:
         models: of each model, by CID, what was claimed and had a turn.
+        answered: what was shown to everybody and found sound. sealed: of each reader, what was sealed to it.
         repeated: how many revealed windows it had revealed before in the epoch.
     """
 
@@ -70,6 +59,7 @@ class Work:
     answered: int = 0
     frauds: int = 0
     repeated: int = 0
+    sealed: Mapping[bytes, int] = field(default_factory=dict)
 
     @property
     def claimed(self) -> int:
@@ -78,46 +68,49 @@ class Work:
 
     @property
     def units(self) -> int:
-        """What counts, of all models together."""
-        return sum(self.units_of(model) for model in self.models)
+        """What counts, of all models together, for everybody or sealed."""
+        return sum(self.counted().values())
 
-    def units_of(self, model: bytes) -> int:
-        """What counts of a model, by CID."""
+    def counted(self) -> dict[bytes, int]:
+        """What counts, by the model that a job for it names: its CID, or that of sealed_model."""
         if not self.challenged or self.frauds:
-            return 0
-        return self.models.get(model, 0) * self.answered**2 // self.challenged**2
+            return {}
+        found = {}
+        for model, claimed in self.models.items():
+            found[model] = claimed * self.answered**2 // self.challenged**2
+            for reader, answered in self.sealed.items():
+                found[sealed_model(model, reader)] = claimed * answered**2 // self.challenged**2
+        return {model: units for model, units in found.items() if units}
 
     def __add__(self, other: "Work") -> "Work":
         """What two gateways heard of one device, no claim in both."""
-        models = self.models.keys() | other.models.keys()
         return Work(
-            {model: self.models.get(model, 0) + other.models.get(model, 0) for model in models},
+            _sum(self.models, other.models),
             self.challenged + other.challenged,
             self.answered + other.answered,
             self.frauds + other.frauds,
             self.repeated + other.repeated,
+            _sum(self.sealed, other.sealed),
         )
 
 
-def read_reveals(items: Iterable[tuple[int, bytes]], is_signed: Callable[[Heartbeat], bool]) -> list[Reveal]:
-    """The signed reveals among (receipt time in ms, COSE_Sign1), in order; what is none is passed over."""
-    found = []
-    for receipt_ms, frame in items:
-        if _LABEL not in frame:
-            continue
-        try:
-            device, payload, signature, digest = wire.open_sign1(frame, messages.REVEAL_MAX_BYTES)
-            boot, sequence, count, index, window, outputs, before = messages.decode_reveal(payload)
-        except wire.WireError:
-            continue
-        if is_signed(Heartbeat(receipt_ms, device, b"", boot, sequence, digest, signature)):
-            place = (device, boot, sequence, count, index)
-            found.append(Reveal(receipt_ms, place, window, outputs, before))
-    return found
+def _sum(one: Mapping[bytes, int], other: Mapping[bytes, int]) -> dict[bytes, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
 
 
-def fault_of(claim: Claim, reveal: Reveal, run: Run) -> str:
-    """What is wrong with a reveal of an inference of this claim; "" if nothing is."""
+def fault_of(claim: Claim, answer: Answer, run: Run) -> str:
+    """What is wrong with an answer for an inference of this claim; "" if nothing is, or nobody opened it."""
+    if isinstance(answer, Sealed):
+        if answer.agreed is None:
+            return ""
+        content = uncover(answer, answer.agreed)
+        if content is None:
+            return NO_REVEAL
+        return fault_of(claim, Reveal(answer.receipt_ms, answer.place, *content), run)
+    return _fault_of(claim, answer, run)
+
+
+def _fault_of(claim: Claim, reveal: Reveal, run: Run) -> str:
     count, index = reveal.place[3:]
     size = len(reveal.outputs) // (count - index + 1)
     chain = reveal.before
@@ -138,7 +131,7 @@ def check(
     claims: Iterable[Claim],
     turns: Mapping[int, Turn],
     hash_of: Callable[[int], bytes],
-    reveals: Iterable[Reveal],
+    reveals: Iterable[Answer],
     runs: Mapping[bytes, Run],
     epoch: int,
     windows: int,
@@ -151,15 +144,17 @@ def check(
     Raises:
         KeyError: a model is not given.
     """
-    answers: dict[tuple[bytes, int, int, int, int], list[Reveal]] = {}
+    answers: dict[tuple[bytes, int, int, int, int], list[Answer]] = {}
     for reveal in reveals:
         answers.setdefault(reveal.place, []).append(reveal)
     claimed: dict[bytes, dict[bytes, int]] = {}
     sums: dict[bytes, list[int]] = {}
+    sealed: dict[bytes, dict[bytes, int]] = {}
     seen: set[tuple[bytes, bytes]] = set()
     checked = []
     for claim in claims:
         of_models, work = claimed.setdefault(claim.device, {}), sums.setdefault(claim.device, [0] * 4)
+        of_readers = sealed.setdefault(claim.device, {})
         if (turn := turns.get(claim.window)) is None:
             continue
         of_models[claim.model] = of_models.get(claim.model, 0) + claim.units
@@ -175,15 +170,25 @@ def check(
         work[3] += (claim.device, found.window) in seen
         if found.window:
             seen.add((claim.device, found.window))
-    return {device: Work(claimed[device], *work) for device, work in sums.items()}, checked
+        if found.outcome == SEALED:
+            of_readers[found.reader] = of_readers.get(found.reader, 0) + claim.units
+    works = {
+        device: Work(claimed[device], challenged, answered, frauds, repeated, sealed[device])
+        for device, (challenged, answered, frauds, repeated) in sums.items()
+    }
+    return works, checked
 
 
-def _checked(claim: Claim, index: int, reveals: list[Reveal], runs: Mapping[bytes, Run]) -> Checked:
+def _checked(claim: Claim, index: int, answers: list[Answer], runs: Mapping[bytes, Run]) -> Checked:
     """The first fraud among the answers, or else the first answer."""
     results = []
-    for reveal in reveals:
-        fault = fault_of(claim, reveal, runs[claim.model])
-        results.append(Checked(claim, index, FRAUD if fault else SOUND, fault, hashlib.sha256(reveal.window).digest()))
+    for answer in answers:
+        fault = fault_of(claim, answer, runs[claim.model])
+        if isinstance(answer, Sealed):
+            results.append(Checked(claim, index, FRAUD if fault else SEALED, fault, reader=answer.reader))
+        else:
+            window = hashlib.sha256(answer.window).digest()
+            results.append(Checked(claim, index, FRAUD if fault else SOUND, fault, window))
     frauds = [result for result in results if result.outcome == FRAUD]
     return next(iter(frauds or results), Checked(claim, index, MISSED))
 
@@ -199,10 +204,9 @@ def units_of_deeds(works: Mapping[bytes, Work], deeds: Mapping[int, Deed]) -> di
     for number, deed in deeds.items():
         for device in () if frauds.intersection(deed.devices) else deed.devices:
             work = works.get(device, Work())
-            for model in work.models:
-                if units := work.units_of(model):
-                    key = VERIFIED, model, number
-                    found[key] = found.get(key, 0) + units
+            for model, units in work.counted().items():
+                key = VERIFIED, model, number
+                found[key] = found.get(key, 0) + units
     return found
 
 

@@ -116,9 +116,17 @@ class Factory:
         what = f"0x{record.device[:8]}…" if record.result == OK else f"failed: {record.result}"
         self._progress.say(f"{record.row.serial}: {what} {took}")
 
-    def write(self, folder: Path) -> None:
-        """The manifest of all that the journal holds, the list, and the labels where their package is installed."""
-        records = sorted(self._journal.last.values(), key=lambda record: record.row.serial)
+    def records(self) -> list[Record]:
+        """All that the journal holds, by serial number."""
+        return sorted(self._journal.last.values(), key=lambda record: record.row.serial)
+
+    def write(self, folder: Path, page: str = "") -> None:
+        """The manifest of all that the journal holds, the list, and the labels where their package is installed.
+
+        Args:
+            page: that the labels open (payload.check_page), "" for none.
+        """
+        records = self.records()
         address = curve.address_of(self._key.secret)
         entries = [record.entry() for record in records]
         signed = manifest.sign(entries, address, lambda digest: self._key.sign_recoverable(digest, hasher=None))
@@ -128,16 +136,16 @@ class Factory:
         writer.writeheader()
         writer.writerows(_line(record) for record in records)
         _replace(folder / LIST, text.getvalue().encode())
-        self._draw(folder, [record for record in records if record.result == OK])
+        self._draw(folder, [record for record in records if record.result == OK], page)
 
-    def _draw(self, folder: Path, records: Sequence[Record]) -> None:
+    def _draw(self, folder: Path, records: Sequence[Record], page: str) -> None:
         try:
             from gateway.labels import printing
             from gateway.labels.layout import lay_out
         except ImportError:
             self._progress.say("no labels are drawn: pip install 'tinyren[labels]', then the same command again")
             return
-        layouts = [lay_out(payload.decode(record.label), record.row.board) for record in records]
+        layouts = [lay_out(payload.decode(record.label), record.row.board, page) for record in records]
         if layouts:
             _replace(folder / LABELS, printing.pdf(layouts, on_sheets=True))
 

@@ -4,9 +4,10 @@ Who chose what, as of an epoch's close, is what settlement_tree.add_epoch is giv
 gateway/settlement/settlement.py, and its rules hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from coincurve import PrivateKey
+from eth_utils.address import to_checksum_address
 
 from gateway.chain.chain import Contract, Receipt
 from gateway.settlement.settlement import Claim, Settlement
@@ -23,13 +24,14 @@ class Accounts:
         """Have rewards of all deeds of `owner`, who pays for this, go to one account or not, from the next epoch on."""
         return self._chain.send(self._contract, "payToAccount", wanted, key=owner)
 
-    def chosen(self, owners: Sequence[str], epoch: int, block: int | None = None) -> set[str]:
+    def chosen(self, owners: Collection[bytes], epoch: int, block: int | None = None) -> set[bytes]:
         """Those of `owners` whose rewards of `epoch` go to their account, as of the end of `block`, its close, or now.
 
         Raises:
             ChainError: the chain does not keep the state of that block.
         """
-        are = self._chain.call(self._contract, "arePaidToAccount", list(owners), epoch, block=block)
+        names = [to_checksum_address(owner) for owner in owners]
+        are = self._chain.call(self._contract, "arePaidToAccount", names, epoch, block=block)
         return {owner for owner, is_paid in zip(owners, are, strict=True) if is_paid}
 
     def claimed(self, owner: str) -> int:

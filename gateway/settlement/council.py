@@ -1,11 +1,13 @@
-"""A settlement that holders of R1 govern: contracts in the order in which they need each other. Governs nothing itself.
+"""The council of a settlement that holders of R1 govern: where it will be, and founding it. Governs nothing itself.
 
-Settlement names its governor for good, which is the timelock that the Council creates, which counts Votes of the R1
-that the Settlement creates. So the timelock's address is computed before: it follows from the payer's next nonces.
+Settlement names its governor for good: the timelock that the Council creates, which counts Votes of the R1 that the
+Settlement creates. So the council is founded last and its timelock's address is known first: it follows from the key of
+a founder, who creates the Council and does nothing else, ever. Founding can be stopped anywhere and begun again.
 What can be governed, and what never: contracts/src/Council.sol and interfaces/ISettlement.sol.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import rlp  # type: ignore[import-untyped]
 from coincurve import PrivateKey
@@ -32,47 +34,51 @@ class Rules:
     lock_s: int = 2 * 24 * 3600
 
 
-@dataclass(frozen=True)
-class Governed:
-    """Addresses, EIP-55."""
-
-    settlement: str
-    votes: str
-    council: str
-    timelock: str
+# A site of one's own, whose chain has a block a window: a vote is over in some minutes.
+SITE = Rules(wait_blocks=2, period_blocks=60, least_votes_wei=10**18, least_quorum_wei=10**18, lock_s=60)
+COUNCIL_GAS = 6_000_000  # contracts/gas.json, rounded up
+MARGIN = 3  # the price of gas may rise until it is sent
 
 
-def deploy(
-    chain: Chain,
-    key: PrivateKey,
-    deeds: str,
-    oracles: list[str],
-    threshold: int,
-    epoch_cap_wei: int,
-    delay_s: int,
-    guardian: str,
-    rules: Rules,
-) -> Governed:
-    """Create Settlement, Votes and Council; `key` pays, owns nothing of them, and must send nothing else meanwhile.
+def council_key(folder: Path) -> Path:
+    """Where a site keeps its founder's key."""
+    return folder / "keys" / "council.key"
+
+
+def address_by(founder: PrivateKey) -> str:
+    """Where the council of a founder is, or will be."""
+    return to_checksum_address(_created(bytes.fromhex(address_of(founder)[2:]), 0))
+
+
+def timelock_by(founder: PrivateKey) -> str:
+    """Who governs by that council: the address for Settlement's `governor` and Sale's owner."""
+    return to_checksum_address(_created(bytes.fromhex(address_by(founder)[2:]), 1))
+
+
+def found(chain: Chain, payer: PrivateKey, founder: PrivateKey, settlement: str, rules: Rules) -> str:
+    """Create Votes and the Council, whose founder gets the coin for it from `payer`; its address, also if it is there.
 
     Raises:
-        ChainError: as Chain.deploy, or another transaction of `key` came between, so that the governor is nobody.
+        ChainError: as Chain.deploy; the settlement is governed by another, or the founder's key did something else.
     """
-    sender = bytes.fromhex(address_of(key)[2:])
-    nonce = int(chain.request("eth_getTransactionCount", [address_of(key), "latest"]), 16)
-    timelock = to_checksum_address(_created(_created(sender, nonce + 2), 1))
-    arguments = (deeds, oracles, threshold, epoch_cap_wei, delay_s, guardian, timelock)
-    settlement, _ = chain.deploy("Settlement", *arguments, key=key)
-    votes, _ = chain.deploy("Votes", chain.call(settlement, "r1"), key=key)
+    council, timelock = address_by(founder), timelock_by(founder)
+    if chain.has_code(council):
+        return council
+    contract = Contract("Settlement", settlement)
+    if (governor := chain.call(contract, "governor")) != timelock:
+        raise ChainError(
+            f"settlement {settlement}: it is governed by {governor}, this council's timelock is {timelock}"
+        )
+    if chain.request("eth_getTransactionCount", [address_of(founder), "latest"]) != "0x0":
+        raise ChainError(f"founder {address_of(founder)}: it has sent other transactions, so no council can be there")
+    votes, _ = chain.deploy("Votes", chain.call(contract, "r1"), key=payer)
+    fee_wei = MARGIN * COUNCIL_GAS * int(chain.request("eth_gasPrice", []), 16)
+    if int(chain.request("eth_getBalance", [address_of(founder), "latest"]), 16) < fee_wei:
+        chain.pay(address_of(founder), fee_wei, payer)
     values = (rules.wait_blocks, rules.period_blocks, rules.least_votes_wei)
     quorum = (rules.quorum_percent, rules.least_quorum_wei)
-    council, _ = chain.deploy("Council", votes.address, *values, *quorum, rules.lock_s, key=key)
-    found = chain.call(Contract("Council", council.address), "timelock")
-    if found != timelock:
-        raise ChainError(
-            f"timelock is {found}, the settlement's governor {timelock}: deploy again, with nothing between"
-        )
-    return Governed(settlement.address, votes.address, council.address, timelock)
+    chain.deploy("Council", votes.address, *values, *quorum, rules.lock_s, key=founder)
+    return council
 
 
 def _created(creator: bytes, nonce: int) -> bytes:

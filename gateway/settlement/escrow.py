@@ -19,6 +19,7 @@ MODEL_CID = bytes.fromhex("01551220")
 PAGE = 100
 GRACE_EPOCHS = 7
 PATIENCE_S = 30 * 24 * 3600
+BURNED_PERCENT = 15
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Job:
     def most_units(self) -> int:
         """The units that the deposit buys: oracles count no more."""
         return self.cap // self.price
+
+    def split(self, before: int, units: int) -> tuple[int, int]:
+        """(to the deed's owner, burned) when a deed that was paid for `before` units is paid for all its `units`."""
+        upto, paid = (count * self.price * BURNED_PERCENT // 100 for count in (units, before))
+        return (units - before) * self.price - (upto - paid), upto - paid
 
 
 @dataclass(frozen=True)
@@ -184,8 +190,12 @@ class Escrow:
             if self.delivered(job, deed) >= units:
                 return None
             raise
-        events = self.chain.events(self.contract, "Paid", receipt.block, receipt.block)
-        return next(Paid(**event.arguments, tx=event.tx) for event in events if event.tx == receipt.tx)
+        return next(item for item in self.payments(receipt.block, receipt.block) if item.tx == receipt.tx)
+
+    def payments(self, first: int = 0, last: int | None = None) -> list[Paid]:
+        """All work paid in blocks `first` to `last` (default: the newest), in order."""
+        events = self.chain.events(self.contract, "Paid", first, last)
+        return [Paid(**event.arguments, tx=event.tx) for event in events]
 
     def cancel(self, job: int, key: PrivateKey) -> Job:
         """End a job early, as its buyer; what it is then.

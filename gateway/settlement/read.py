@@ -23,8 +23,7 @@ class SettlementChain:
         owners = sorted({deed.owner for deed in bound.values()})
         chosen = self._accounts.chosen(owners, windows.epoch, block) if owners else set()
         jobs = self._escrow.live(windows.epoch, bound, block) if self._escrow else []
-        to_account = frozenset(bytes.fromhex(owner[2:]) for owner in chosen)
-        return AtClose({number: deed.raw() for number, deed in bound.items()}, to_account, jobs)
+        return AtClose(bound, chosen, jobs)
 
     def block_hash(self, number: int) -> bytes | None:
         """32 bytes; None where the chain has no such block."""

@@ -12,8 +12,7 @@ from coincurve import PrivateKey
 
 from device.agent.eip712 import board_word
 from gateway.chain.chain import Chain, ChainError, Contract, Receipt, address_of
-from gateway.oracle import rewards
-from gateway.oracle.rewards import ND_REWARD_WEI
+from gateway.oracle.rewards import ND_REWARD_WEI, Deed
 from gateway.settlement.escrow import GRACE_EPOCHS, PATIENCE_S
 
 # No epoch can earn more: there are at most 46,224 Node Deeds (Ratio1's tokenomics).
@@ -34,20 +33,6 @@ class Contracts:
 
 
 @dataclass(frozen=True)
-class Deed:
-    """A deed and the devices bound to it, as EIP-55 text."""
-
-    owner: str
-    slots: int
-    devices: tuple[str, ...]
-
-    def raw(self) -> rewards.Deed:
-        """The same as bytes, which is how decisions take it."""
-        owner, *devices = (bytes.fromhex(address[2:]) for address in (self.owner, *self.devices))
-        return rewards.Deed(owner, self.slots, tuple(devices))
-
-
-@dataclass(frozen=True)
 class PostedRoot:
     """A root on the chain; `root` and `evidence` are 32 bytes."""
 
@@ -61,12 +46,20 @@ class PostedRoot:
 
 @dataclass(frozen=True)
 class Claim:
-    """R1 minted to `owner` for `deed`; None: for the owner's account."""
+    """R1 paid to `owner` for `deed`; None: for the owner's account. job: for the deed's work for that job, else 0."""
 
     deed: int | None
     owner: str
     amount_wei: int
     tx: str
+    job: int = 0
+
+    @property
+    def what(self) -> str:
+        """What it was paid for, in words."""
+        if self.deed is None:
+            return "account"
+        return f"deed {self.deed}, work for job {self.job}" if self.job else f"deed {self.deed}"
 
 
 def deploy(
@@ -184,7 +177,7 @@ class Settlement:
     def deed(self, number: int) -> Deed | None:
         """One deed as it is now; None if it was never minted."""
         page = self.chain.call(self._devices, "bindings", number, number)
-        return Deed(*page[0][1:]) if page else None
+        return _deed(*page[0][1:]) if page else None
 
     def bindings(self, block: int | None = None) -> dict[int, Deed]:
         """Every deed by number, as of the end of `block` or now.
@@ -196,7 +189,7 @@ class Settlement:
         while True:
             first = len(found) + 1
             page = self.chain.call(self._devices, "bindings", first, first + PAGE - 1, block=block)
-            found.update({deed: Deed(owner, slots, devices) for deed, owner, slots, devices in page})
+            found.update({number: _deed(*rest) for number, *rest in page})
             if len(page) < PAGE:
                 return found
 
@@ -296,3 +289,8 @@ class Settlement:
             if done():
                 return None
             raise
+
+
+def _deed(owner: str, slots: int, devices: Sequence[str]) -> Deed:
+    owner_bytes, *ids = (bytes.fromhex(address[2:]) for address in (owner, *devices))
+    return Deed(owner_bytes, slots, tuple(ids))

@@ -9,6 +9,8 @@ Rules:
 3. What cannot be done now (no quorum yet, chain away) is tried again every RETRY_S; an epoch is never passed over.
 4. Every LOOK_S the chain is asked whether it still has the last root. What a reorg took is posted again with the
    signatures that were kept (signed_roots.py), and its claims are paid again if they are gone too.
+5. Owners are paid by the root in force, for deeds, accounts and work, where it is worth its gas (sponsoring.py). A
+   claim that the contracts refuse is told and holds up nothing.
 """
 
 import queue
@@ -32,12 +34,12 @@ from gateway.oracle.statements import Close, Decision, Message, Root, Signature
 from gateway.poai import models
 from gateway.ratio1 import MessageRefused
 from gateway.settlement import agreed, ledger, signed_roots
-from gateway.settlement.accounts import Accounts
 from gateway.settlement.agreed import Agreeing
 from gateway.settlement.ledger import Settled
+from gateway.settlement.paying import pay
 from gateway.settlement.read import SettlementChain
 from gateway.settlement.settlement import Claim, PostedRoot, Settlement
-from gateway.settlement.tree import Leaves, Trees, root_of
+from gateway.settlement.tree import Leaves, root_of
 from gateway.storage.errors import StoreError
 
 RETRY_S = 2.0
@@ -47,7 +49,7 @@ POST = ["uint256", "bytes32", "uint256", "bytes32", "bytes[]"]
 
 
 class Disagreement(Exception):
-    """The oracles settled an epoch otherwise than this gateway's evidence says."""
+    """The oracles settled an epoch otherwise than this gateway's evidence says; ends with what to do next."""
 
 
 class Settler:
@@ -59,6 +61,7 @@ class Settler:
         on_settled: told each epoch that is settled, and the claims that were paid after it.
         add: keeps a bundle in R1FS and returns its CID, for oracles elsewhere; None: they read the site's folder.
         get: a further gateway's bundle by its CID; None: the site has no further gateway.
+        r1_wei: what one R1 is worth in wei of the chain's coin; 0: gas is not looked at.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class Settler:
         on_settled: Callable[[Settled, list[Claim]], None],
         add: Callable[[bytes], str] | None = None,
         get: Callable[[str], bytes] | None = None,
+        r1_wei: int = 0,
     ) -> None:
-        self.folder, self.settlement = folder, settlement
+        self.folder, self.settlement, self._r1_wei = folder, settlement, r1_wei
         self.failure: Exception | None = None
         self._oracles, self._threshold, self._key = oracles, threshold, key
         self._publish, self._say, self._on_settled, self._add = publish, say, on_settled, add
@@ -152,7 +156,9 @@ class Settler:
         """
         settled = self.settlement.epoch()
         if settled > self._closed:
-            raise Disagreement(f"the chain has settled epoch {settled}, but the evidence ends with {self._closed}")
+            what = f"the chain has settled epoch {settled}, but the evidence ends with {self._closed}"
+            next_ = f"copy the files of the epochs after it into {self.folder / 'evidence'}, or restore a newer backup"
+            raise Disagreement(f"{what}; is this an older backup? {next_}")
         posted = {item.epoch: item for item in self.settlement.roots()} if settled else {}
         known = settled
         while known and self._kept(posted[known]) is None:
@@ -161,7 +167,7 @@ class Settler:
         for number in range(known + 1, settled + 1):
             last = self._write(self._judge(number, last, posted[number].evidence), posted[number])
         if last is not None:
-            self._pay(last)
+            self._pay()
         self._last = last
 
     def _kept(self, posted: PostedRoot) -> Settled | None:
@@ -182,13 +188,17 @@ class Settler:
             signed_roots.write(self._ledger, quorum)
         else:
             theirs, ours = quorum.root.root.hex(), root.root.hex()
-            raise Disagreement(f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}")
+            what = f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}"
+            next_ = (
+                f"wanted the same version of tinyren everywhere, and epoch-{number}.* in its evidence as it was closed"
+            )
+            raise Disagreement(f"{what}; nothing was posted; {next_}: `tinyren gateway doctor` checks the files")
         signatures: dict[str, bytes] = {
             to_checksum_address(oracle): signature for oracle, signature in quorum.signatures
         }
         posted = self.settlement.post_root(number, root.root, root.total, root.evidence, signatures)
         settled = self._write(verdict, posted)
-        claims = self._pay(settled)
+        claims = self._pay()
         if number > self._told_epoch:
             self._told_epoch = number
             self._on_settled(settled, claims)
@@ -247,7 +257,9 @@ class Settler:
 
     def _write(self, verdict: Verdict, posted: PostedRoot) -> Settled:
         if posted.root != verdict.root or posted.evidence != verdict.evidence:
-            raise Disagreement(f"epoch {posted.epoch}: the chain has another root than the evidence gives")
+            what = f"epoch {posted.epoch}: the chain has another root than the evidence gives"
+            next_ = f"`tinyren verify {self.folder} --epoch {posted.epoch}` says what differs"
+            raise Disagreement(f"{what}; {next_}; bring epoch-{posted.epoch}.* back from a backup")
         windows = epochs.read_windows(self.folder / "evidence", verdict.epoch).count
         signers = self._signers(verdict, posted.tx)
         settled = Settled(**vars(verdict), windows=windows, tx=posted.tx, signers=signers)
@@ -261,18 +273,8 @@ class Settler:
         signers = (self._signer_of(verdict.attested(), signature) for signature in signatures)
         return tuple(to_checksum_address(signer) for signer in signers if signer)
 
-    def _pay(self, settled: Settled) -> list[Claim]:
-        """Claim what the newest root owes to each deed's owner and to each account."""
-        trees, accounts = Trees(settled.leaves), Accounts(self.settlement)
-        claims: list[Claim | None] = [
-            self.settlement.claim(deed, *trees.deed(deed)) for deed, wei in settled.leaves.deeds if wei
-        ]
-        claims += [
-            accounts.claim(to_checksum_address(owner), *trees.account(owner))
-            for owner, wei in settled.leaves.accounts
-            if wei
-        ]
-        return [claim for claim in claims if claim]
+    def _pay(self) -> list[Claim]:
+        return pay(self.folder, self.settlement, self._r1_wei, self._tell)
 
     def _next_message(self) -> bytes:
         """The next message; empty after RETRY_S without one, or when there is something else to look at."""

@@ -3,14 +3,16 @@
     what is due to owners, prices, budget ─▶ Plan: batches to send in this order, and why the others wait
 
 Rules:
-1. Claims of one owner go together, up to MOST_DEEDS deeds a transaction (Settlement.claimMany pays one owner).
+1. Deeds of one owner go together, up to MOST_DEEDS a transaction (Settlement.claimMany pays one owner). An account is
+   claimed alone, and so is a deed's work for a job.
 2. A batch is worth its gas if the fee is at most `most_percent` of what the claim is worth. What is worth most after
    its fee goes first, and nothing goes beyond `budget_wei`.
 3. Then small owners are sponsored out of `sponsor_wei`: who has most due goes first, for it has waited longest. Nobody
    is sponsored for more than the claim is worth, so no dust empties a sponsor's purse.
 4. What waits loses nothing: leaves are cumulative, and the next claim takes all of it.
 
-Gas by contracts/gas.json, rounded up: a claim of one deed 71,000 to 78,000, of ten in one transaction 374,000.
+Gas by contracts/gas.json, rounded up: a claim of one deed or account 71,000 to 78,000, of ten deeds in one transaction
+374,000, of work 100,000. A leaf's first claim takes more, because it writes where nothing was.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,18 +21,26 @@ from itertools import groupby
 
 R1 = 10**18
 MOST_DEEDS = 50
-BASE_GAS, DEED_GAS, FIRST_GAS = 60_000, 36_000, 25_000
+BASE_GAS, LEAF_GAS, FIRST_GAS, WORK_GAS = 60_000, 36_000, 36_000, 40_000
+DEED, ACCOUNT, WORK = "deed", "account", "work"
 WORTH, SPONSORED = "worth its gas", "sponsored"
 
 
 @dataclass(frozen=True)
 class Due:
-    """Wei of R1 that `deed` would be paid now, to `owner`; is_first: it was never paid before."""
+    """Wei of R1 that `owner` would be paid now by one leaf; is_first: it was never paid before.
+
+    kind: DEED, the deed's own leaf; ACCOUNT, the owner's, `deed` is 0; WORK, that of the deed's work for `job`.
+    blocked: why it cannot be paid at all, or "".
+    """
 
     owner: str
     deed: int
     wei: int
     is_first: bool = False
+    kind: str = DEED
+    job: int = 0
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,15 +56,29 @@ class Terms:
 
 @dataclass(frozen=True)
 class Batch:
-    """One transaction: `wei` of R1 to `owner` for `deeds`, ascending; why: it is sent, or waits."""
+    """One transaction: `wei` of R1 to `owner` for leaves of one `kind`; why: it is sent, or waits.
+
+    deeds: ascending; none where it is an account's. job: that of WORK, else 0. gas: at most.
+    """
 
     owner: str
+    kind: str
     deeds: tuple[int, ...]
+    job: int
     wei: int
     gas: int
     fee_wei: int
     worth_wei: int
     why: str = ""
+
+    @property
+    def what(self) -> str:
+        """What it is for, in words."""
+        if self.kind == ACCOUNT:
+            return f"account of {self.owner}"
+        numbers = ", ".join(map(str, self.deeds[:5])) + (" ..." if len(self.deeds) > 5 else "")
+        deeds = f"deeds {numbers}" if len(self.deeds) > 1 else f"deed {numbers}"
+        return f"{deeds}, job {self.job}" if self.kind == WORK else deeds
 
 
 @dataclass(frozen=True)
@@ -74,15 +98,15 @@ def plan(dues: Iterable[Due], terms: Terms) -> Plan:
     """Decide on every due.
 
     Raises:
-        ValueError: a deed twice, or a price or purse below 0.
+        ValueError: a leaf twice, or a price or purse below 0.
     """
-    dues = sorted((due for due in dues if due.wei > 0), key=lambda due: (due.owner, due.deed))
-    if len({due.deed for due in dues}) != len(dues):
-        raise ValueError("dues: a deed twice")
+    dues = sorted((due for due in dues if due.wei > 0), key=lambda due: (due.owner, due.kind, due.job, due.deed))
+    if len({(due.kind, due.job, due.deed or due.owner) for due in dues}) != len(dues):
+        raise ValueError("dues: a leaf twice")
     if min(vars(terms).values()) < 0:
         raise ValueError(f"terms: {terms}, wanted nothing below 0")
-    batches = [batch for owner, items in groupby(dues, lambda due: due.owner) for batch in _batches(list(items), terms)]
-    batches.sort(key=lambda batch: (batch.fee_wei - batch.worth_wei, batch.owner, batch.deeds))
+    batches = list(_batches([due for due in dues if not due.blocked], terms))
+    batches.sort(key=lambda batch: (batch.fee_wei - batch.worth_wei, batch.owner, batch.kind, batch.job, batch.deeds))
     send, rest = _take([batch for batch in batches if _is_worth(batch, terms)], terms.budget_wei, WORTH)
     small = sorted((batch for batch in batches if not _is_worth(batch, terms)), key=lambda batch: -batch.wei)
     payable = [batch for batch in small if batch.fee_wei <= batch.worth_wei]
@@ -90,20 +114,28 @@ def plan(dues: Iterable[Due], terms: Terms) -> Plan:
     dust = [_because(batch, _share(batch, terms)) for batch in small if batch.fee_wei > batch.worth_wei]
     waiting = [_because(batch, "the budget is used up") for batch in rest]
     waiting += [_because(batch, f"{_share(batch, terms)}, and no sponsor has the fee") for batch in unpaid] + dust
+    waiting += [_because(_batch([due], terms), due.blocked) for due in dues if due.blocked]
     return Plan((*send, *sponsored), tuple(waiting))
 
 
-def gas_of(deeds: int, firsts: int) -> int:
-    """Gas of a claim of so many deeds, of which `firsts` were never paid; at least what it takes."""
-    return BASE_GAS + DEED_GAS * deeds + FIRST_GAS * firsts
+def gas_of(leaves: int, firsts: int, kind: str = DEED) -> int:
+    """Gas of a claim of so many leaves of a kind, of which `firsts` were never paid; at least what it takes."""
+    return BASE_GAS + LEAF_GAS * leaves + FIRST_GAS * firsts + (WORK_GAS if kind == WORK else 0)
 
 
 def _batches(dues: list[Due], terms: Terms) -> Iterator[Batch]:
-    for start in range(0, len(dues), MOST_DEEDS):
-        part = dues[start : start + MOST_DEEDS]
-        wei, gas = sum(due.wei for due in part), gas_of(len(part), sum(due.is_first for due in part))
-        deeds = tuple(due.deed for due in part)
-        yield Batch(part[0].owner, deeds, wei, gas, gas * terms.gas_wei, wei * terms.r1_wei // R1)
+    for (_, kind), items in groupby(dues, lambda due: (due.owner, due.kind)):
+        group, size = list(items), MOST_DEEDS if kind == DEED else 1
+        for start in range(0, len(group), size):
+            yield _batch(group[start : start + size], terms)
+
+
+def _batch(dues: list[Due], terms: Terms) -> Batch:
+    first, wei = dues[0], sum(due.wei for due in dues)
+    gas = gas_of(len(dues), sum(due.is_first for due in dues), first.kind)
+    deeds = tuple(due.deed for due in dues if due.deed)
+    amounts = (wei, gas, gas * terms.gas_wei, wei * terms.r1_wei // R1)
+    return Batch(first.owner, first.kind, deeds, first.job, *amounts)
 
 
 def _is_worth(batch: Batch, terms: Terms) -> bool:

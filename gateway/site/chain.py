@@ -8,8 +8,8 @@ from coincurve import PrivateKey
 
 from gateway import keys
 from gateway.chain import chain as chains
-from gateway.chain.chain import Chain
-from gateway.settlement import settlement
+from gateway.chain.chain import Chain, Contract
+from gateway.settlement import council, settlement
 from gateway.settlement.settlement import Settlement
 from gateway.site import site_file
 from gateway.site.site_file import Site
@@ -34,6 +34,9 @@ def owners(folder: Path) -> list[PrivateKey]:
 def open_chain(folder: Path, site: Site, payer: PrivateKey | None, ends: ExitStack) -> SiteChain:
     """The site's chain, its contracts deployed where they are not; fills in who gateway and oracles are.
 
+    A settlement is made for the council of keys/council.key, which is founded at once on the embedded chain, and by
+    `tinyren vote found` elsewhere.
+
     Args:
         payer: pays for gas; None: a key of the site's own, which has coin on the embedded chain, as owners have.
         ends: closes the chain.
@@ -56,5 +59,10 @@ def open_chain(folder: Path, site: Site, payer: PrivateKey | None, ends: ExitSta
         site.contracts[name] = address
         site_file.write(folder, site)
 
-    found = settlement.deploy(chain, payer, site.oracles, site.threshold, dict(site.contracts), save)
-    return SiteChain(key, chain, Settlement(chain, found, payer))
+    founder = keys.load_or_make(council.council_key(folder))
+    governor = council.timelock_by(founder)
+    made = settlement.deploy(chain, payer, site.oracles, site.threshold, dict(site.contracts), save, governor=governor)
+    governs = chain.call(Contract("Settlement", made.settlement), "governor") == governor
+    if governs and not site.chain_external:
+        council.found(chain, payer, founder, made.settlement, council.SITE)
+    return SiteChain(key, chain, Settlement(chain, made, payer))

@@ -64,4 +64,4 @@ def make_deeploy(
 
 def _deeds(dauth: DAuth) -> Mapping[bytes, int]:
     """The deed of each bound device."""
-    return {bytes.fromhex(device[2:]): number for number, deed in dauth.deeds.items() for device in deed.devices}
+    return {device: number for number, deed in dauth.deeds.items() for device in deed.devices}

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.commands.label import draw, label_for, layouts_of
+from gateway.commands.label import draw, label_for, layouts_of, page_of
 from gateway.errors import CommandError
 from gateway.intake.registry import Device
 from gateway.labels.codes import Codes, CodesFull
@@ -51,7 +51,7 @@ class Actions:
                         "as a hash and cannot be drawn again. A new label voids the old one."
                     )
                 labels = [label_for(device, board) for device, board in zip(devices, boards, strict=True)]
-                drawn = draw(layouts_of(labels, boards), "pdf", True)
+                drawn = draw(layouts_of(labels, boards, page_of(self._folder)), "pdf", True)
                 for label, board in zip(labels, boards, strict=True):
                     codes.keep(label.device, board, label.code)
                 return drawn

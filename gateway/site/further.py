@@ -5,8 +5,8 @@
 
 DIR is what joining.py made. It hears devices at a broker of its own, keeps what they signed, commits to it window by
 window and states at the end of an epoch where its bundle can be had; so what it heard counts as what any other gateway
-heard. Jobs, rounds and challenges are the site's own gateway's. Where the site's broker or chain is away, it goes on
-with what it can and says what it has to say later. It runs until SIGTERM or SIGINT.
+heard. It challenges whom it hears, so work counts too. Jobs and rounds are the site's own gateway's. Where the site's
+broker or chain is away, it goes on with what it can and says what it has to say later. It runs until SIGTERM or SIGINT.
 """
 
 import argparse
@@ -38,6 +38,8 @@ from gateway.ratio1 import MessageRefused
 from gateway.site import joining, site_file
 from gateway.site.following import Following
 from gateway.site.site_file import Site
+from gateway.site.threads import Threads
+from gateway.site.work import make_challenger, read_later
 from gateway.storage.embedded import Embedded
 
 REPEAT_S = 2.0
@@ -78,8 +80,10 @@ class Further:
             while not self._stop.wait(REPEAT_S):
                 self._start_broker()
                 self._tell_closes()
-                if self._intake.failure is not None:
-                    raise CommandError(f"it cannot go on: {self._intake.failure!r}") from self._intake.failure
+                try:
+                    self._threads.watch()
+                except Exception as error:
+                    raise CommandError(f"it cannot go on: {error!r}") from error
 
     def _start_broker(self) -> None:
         """Start it, or start it again where it died."""
@@ -94,14 +98,16 @@ class Further:
         self._bus = Bus("gateway", self._broker.port, self._broker.account(), self._received, self._clock)
         home = joining.home_of(self.folder, self.site)
         self._home = Bus(home.user or "gateway", home, home.account, self._stated, self._clock)
+        ingest = Ingest(registry.devices, registry.progress)
+        self._challenger = make_challenger(self.folder, read_later(self._chain), self._publish, ingest, self._say)
         self.epochs = Epochs(
             Evidence(self.folder / "evidence"),
             registry,
-            Ingest(registry.devices, registry.progress),
+            ingest,
             self._following,
             self._clock,
             self._newest_block,
-            lambda beacon, window_ms: intake.tell_beacon(self._bus, beacon, window_ms),
+            self._tell_beacon,
             self._note_closed,
             tell_commitment=self._state,
         )
@@ -110,13 +116,19 @@ class Further:
         self._intake = Intake()
         self._bus.start()
         ends.callback(self._bus.stop)
-        thread = threading.Thread(target=self._intake.run, args=(self._bus, self.epochs), name="intake")
-        thread.start()
-        ends.callback(thread.join)
-        ends.callback(self._intake.stop)
+        self._threads = Threads(ends)
+        self._threads.start("intake", self._intake, self._bus, self.epochs)
+        self._threads.start("challenger", self._challenger)
         self._home.subscribe(OPENED)
         self._home.start()
         ends.callback(self._home.stop)
+
+    def _tell_beacon(self, beacon: bytes, window_ms: int) -> None:
+        intake.tell_beacon(self._bus, beacon, window_ms)
+        self._challenger.wake()
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        self._bus.publish(topic, payload, qos=1)
 
     def _received(self, topic: str, payload: bytes, receipt_ms: int, token: Token) -> None:
         self._intake.offer(topic, payload, receipt_ms, token)

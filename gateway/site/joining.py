@@ -3,7 +3,7 @@
     prepare(DIR) ─ address ─▶ admit(SITE) ─ invitation ─▶ accept(DIR)
 
 An invitation holds the password of an account that may say and hear what oracles do, and nothing else; whoever has it
-can disturb their talk and sign for nobody. A site that runs is not changed: it would not look.
+can disturb their talk and sign for nobody. A site that runs takes a further gateway itself (admissions.py).
 """
 
 import dataclasses
@@ -15,12 +15,9 @@ from pathlib import Path
 from gateway import keys
 from gateway.broker import broker_url
 from gateway.errors import CommandError, Exit
-from gateway.site import site_file
+from gateway.site import admissions, site_file
 from gateway.site.site_file import Site
-from gateway.storage.errors import StoreError
-from gateway.storage.peers import HttpPeer
 
-MAX_GATEWAYS = 16
 ADDRESSES = ("home_gateway", "settlement", "devices")
 FIELDS = ("home", "password", "chain_rpc", *ADDRESSES)
 Invitation = dict[str, str]
@@ -50,33 +47,36 @@ def prepare(folder: Path) -> str:
 
 
 def admit(home: Path, address: str, url: str) -> Invitation:
-    """Make a further gateway one of the site in `home`; admitted again, it gets the same invitation.
+    """Make a further gateway one of the site in `home`, which may run; admitted again, it gets the same invitation.
 
     Args:
         address: EIP-55. url: where its R1FS can be reached by the site, http://HOST:PORT.
     Raises:
-        CommandError: the site was never started, runs now, or has no place; an address or URL that is none.
+        CommandError: the site was never started, has no place, or is held by a process that does not take it; an
+            address or URL that is none.
     """
+    admissions.add(_started(home), address, url)
     try:
-        HttpPeer(url)
-    except StoreError as error:
-        raise CommandError(f"url: {error}", Exit.USAGE) from error
-    if not (home / site_file.NAME).exists():
-        raise CommandError(f"{home}: wanted a site that `tinyren up` has started once", Exit.USAGE)
-    with site_file.locked(home):
-        site = site_file.read(home)
-        if site is None or not site.contracts or not (site.broker_port or site.broker_url):
-            raise CommandError(f"{home}: wanted a site that `tinyren up` has started once", Exit.USAGE)
-        if address == site.gateway:
-            raise CommandError(f"{address} is the site's own gateway; wanted that of another folder", Exit.REFUSED)
-        if len({*site.gateways, address}) > MAX_GATEWAYS:
-            raise CommandError(f"{home}: it has {MAX_GATEWAYS} further gateways, and no place for more", Exit.REFUSED)
-        site.gateways[address] = url
-        place, password = _enter(home, site, account_of(address))
-        site_file.write(home, site)
+        with site_file.locked(home):
+            site = _started(home)
+            admissions.add(site, address, url)
+            site_file.write(home, site)
+    except site_file.Held:
+        admissions.ask(home, address, url)
+    site = _started(home)
+    if site.gateways.get(address) != url:
+        raise CommandError(f"{home}: the site did not take {address}; its log says why", Exit.REFUSED)
+    place, password = _enter(home, site, account_of(address))
     contracts = {name: site.contracts[name] for name in ("settlement", "devices")}
     found = {"home": place, "password": password, "home_gateway": site.gateway, "chain_rpc": site.chain_rpc}
     return found | contracts
+
+
+def _started(home: Path) -> Site:
+    site = site_file.read(home)
+    if site is None or not site.contracts or not (site.broker_port or site.broker_url):
+        raise CommandError(f"{home}: wanted a site that `tinyren up` has started once", Exit.USAGE)
+    return site
 
 
 def accept(folder: Path, invitation: Invitation, port: int) -> None:

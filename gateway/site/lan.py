@@ -16,12 +16,12 @@ from gateway.configuration.settings import split_listen
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
-    from gateway.lan.mdns import Announcement, Gateway
     from gateway.lan.tls import Wanted, Watch
+    from gateway.site.announcing import Announcing
     from gateway.web.serve import Server
 
 LOOPBACKS = ("127.", "::1")
-ANY = ("0.0.0.0", "::")
+LISTENS = {"mqtt": "broker.listen", "mqtts": "tls.listen", "page_tls": "page.tls_listen"}  # by mdns.Gateway's names
 
 
 class Lan:
@@ -42,7 +42,7 @@ class Lan:
         self._reload_broker = reload
         self._said: list[str] = []
         self._watch: Watch | None = None
-        self._announced: Announcement | None = None
+        self._announcing: Announcing | None = None
         if settings["tls.listen"] or settings["page.tls_listen"]:
             self._start_tls()
 
@@ -67,28 +67,23 @@ class Lan:
             gateway: its address, 0x and 40 hex digits.
         """
         self._page = page
-        places = self._places(page.port)
-        if not places or not self._settings["mdns.announce"]:
+        listens = self._listens(page.port)
+        if not listens or not self._settings["mdns.announce"]:
             return
-        from gateway.lan import mdns
+        from gateway.site.announcing import Announcing
 
-        addresses = {address for address, _ in places.values()}
-        address = addresses.pop() if len(addresses) == 1 else ANY[0]
-        ports = {name: port for name, (_, port) in places.items()}
-        try:
-            self._announced = mdns.announce(self._described(gateway, address, ports), address)
-        except OSError as error:
-            self._said.append(f"the local network is not told where this gateway is: {error}")
-            return
-        ends.callback(self._announced.stop)
+        self._announcing = Announcing(self._folder, self._settings, gateway, listens)
+        ends.callback(self._announcing.stop)
+        self._said += self._announcing.turn(time.monotonic())
 
-    def turn(self) -> list[str]:
-        """Go on; what is new in words."""
+    def turn(self, now_s: float | None = None) -> list[str]:
+        """Go on; what is new in words. now_s: by a monotonic clock, for tests."""
+        now_s = time.monotonic() if now_s is None else now_s
         said, self._said = self._said, []
         if self._watch is not None:
-            said += self._watch.turn(time.monotonic(), datetime.now(UTC))
-        if self._announced is not None and (failure := self._announced.failure()):
-            said.append(f"the local network is not told of all services: {failure}")
+            said += self._watch.turn(now_s, datetime.now(UTC))
+        if self._announcing is not None:
+            said += self._announcing.turn(now_s)
         return said
 
     def _reload(self) -> None:
@@ -97,40 +92,13 @@ class Lan:
             context = self.page_tls[2]
             self._page.call(lambda: context.load_cert_chain(self._pem))
 
-    def _places(self, page_port: int) -> dict[str, tuple[str, int]]:
+    def _listens(self, page_port: int) -> dict[str, tuple[str, int]]:
         """(address, port) of what others than this computer reach, by mdns.Gateway's names of the ports."""
-        listens = {
-            "mqtt": self._settings["broker.listen"],
-            "mqtts": self._settings["tls.listen"],
-            "page_tls": self._settings["page.tls_listen"],
-        }
-        places = {name: split_listen(text) for name, text in listens.items() if text}
-        if not (page := self._settings["page.listen"]).startswith(LOOPBACKS):
-            places["page"] = (page, page_port)
-        return places
-
-    def _described(self, gateway: str, address: str, ports: Mapping[str, int]) -> "Gateway":
-        from gateway.lan import tls
-        from gateway.lan.certificates import is_address
-        from gateway.lan.mdns import Gateway
-
-        names = tls.this_computer()
-        own = [name for name in names if is_address(name) and not name.startswith(LOOPBACKS)]
-        host = next((name for name in names if name.endswith(".local")), "gateway.local")
-        site = self._folder.absolute().name
-        is_own = self._watch and not self._settings["tls.cert_file"]
-        return Gateway(
-            name=f"{host.removesuffix('.local')} {site}",
-            host=host,
-            addresses=tuple(own) if address in ANY else (address,),
-            site=site,
-            gateway=gateway,
-            page=ports.get("page", 0),
-            page_tls=ports.get("page_tls", 0),
-            mqtt=ports.get("mqtt", 0),
-            mqtts=ports.get("mqtts", 0),
-            ca=tls.describe(self._folder).get("ca_sha256", "") if is_own else "",
-        )
+        settings = self._settings
+        found = {name: split_listen(settings[listen]) for name, listen in LISTENS.items() if settings[listen]}
+        if not (page := settings["page.listen"]).startswith(LOOPBACKS):
+            found["page"] = (page, page_port)
+        return found
 
     def _wanted(self) -> "Wanted":
         from gateway.lan import tls

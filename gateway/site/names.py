@@ -1,10 +1,10 @@
 """What the operator calls the devices, kept in CSTORE's bucket `names`; a name is no identity and decides nothing.
 
-So names are signed, backed up and restored with the other keys. They are read once and written through; what another
-gateway or `tinyren cstore put` writes shows after a restart.
+So names are signed, backed up and restored with the other keys. A device's is read when it is first asked for and
+written through: `tinyren provision` names a board before its site hears it. What another gateway or
+`tinyren cstore put` writes later shows after a restart.
 """
 
-import contextlib
 from collections.abc import Iterable
 
 from gateway.storage.cstore import Cstore
@@ -24,17 +24,19 @@ class Names:
     def __init__(self, store: Cstore) -> None:
         self._store = store
         self._names: dict[bytes, str] = {}
-        after = ""
-        with contextlib.suppress(CstoreError):  # no such bucket yet, or not ours to read: then nothing has a name
-            while page := store.ls(BUCKET, after=after):
-                after = page[-1].name
-                for record in page:
-                    with contextlib.suppress(ValueError):  # what somebody else put there and is no name
-                        self._names[bytes.fromhex(record.key)] = check((record.value or b"").decode())
 
     def get(self, device: bytes) -> str:
         """Its name, or ""."""
-        return self._names.get(device, "")
+        if device not in self._names:
+            self._names[device] = self._read(device)
+        return self._names[device]
+
+    def _read(self, device: bytes) -> str:
+        try:
+            record = self._store.get(BUCKET, device.hex())
+            return check((record.value or b"").decode()) if record else ""
+        except (CstoreError, ValueError):  # no such bucket yet, not ours to read, or what is there is no name
+            return ""
 
     def give(self, devices: Iterable[bytes], name: str) -> None:
         """Name devices, several by a number behind the name; "" takes their names away.
@@ -55,7 +57,7 @@ class Names:
                 self._names[device] = text
             else:
                 self._store.delete(BUCKET, device.hex())
-                self._names.pop(device, None)
+                self._names[device] = ""
 
     def _make_bucket(self) -> None:
         try:

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.routing import BaseRoute
 
@@ -35,7 +36,8 @@ def open_page(
     address = options.settings["page.listen"]
     admin = open_admin(folder, tls[0] if tls and address == LOOPBACK else address, say)
     ends.callback(admin.close)
-    site = app(source, [*routes, *sign_in.routes(admin)], options.settings["page.names"], admin.is_signed_in)
+    names = [*options.settings["page.names"], urlsplit(options.settings["page.public_url"]).hostname or LOOPBACK]
+    site = app(source, [*routes, *sign_in.routes(admin)], names, admin.is_signed_in)
     page = serve(site, options.page_port, options.must_have_port, address, tls)
     ends.callback(page.stop)
     say(f"page {page.url}" + ("" if address == LOOPBACK else f", and on {address} for who has the admin code"))

@@ -17,6 +17,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.broker_url import Account, Remote
 from gateway.broker.bus import Bus
 from gateway.broker.relay import Relay
+from gateway.site.admissions import Admissions
 from gateway.site.chain import ORACLES
 from gateway.site.children import Child
 from gateway.site.fleet import Fleet
@@ -43,6 +44,7 @@ class Processes:
         self._broker: Broker | None = None
         self._is_connected = True
         self._oracles: list[Child] = []
+        self._admissions = Admissions(folder, site, self._let_in)
         self.fleet: Fleet | None = None
 
     def start_broker(
@@ -106,12 +108,20 @@ class Processes:
     def watch(self, bus: Bus) -> list[str]:
         """Start again what ended; what happened in words. Raises what the boards' sensors failed with."""
         said = self._watch_broker(bus.is_connected())
-        said += [text for child in self._oracles if (text := child.watch())]
+        said += [text for child in self._oracles if (text := child.watch())] + self._admissions.turn()
         if self.fleet:
             said += self.fleet.watch()
             if self.fleet.failure is not None:
                 raise self.fleet.failure
         return said
+
+    def _let_in(self, gateway: str) -> None:
+        """Have the own broker and the oracles know a further gateway, by its address; site.toml has it by now."""
+        if self._broker is not None:
+            self._broker.let_in(account_of(gateway))
+        for child in self._oracles:
+            child.stop()
+            child.start()
 
     def _watch_broker(self, is_connected: bool) -> list[str]:
         was_connected, self._is_connected = self._is_connected, is_connected

@@ -7,8 +7,10 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from boards.signals import SAMPLE_MS
+from device.agent.version import VERSION
 from gateway.configuration.settings import BY_NAME
 from gateway.deeploy.service import Deeploy
+from gateway.flashing.offers import FOLDER
 from gateway.intake.registry import Registry
 from gateway.site.fleet import LINK_BATCH, Fleet
 from gateway.site.fleet_actions import Actions
@@ -18,7 +20,7 @@ from gateway.site.status import Status
 from gateway.site.status_detail import Details
 from gateway.storage.cstore import Cstore
 from gateway.storage.embedded import Embedded
-from gateway.web import fleet_http
+from gateway.web import flash_http, fleet_http
 
 
 def open_screens(
@@ -48,7 +50,7 @@ def open_screens(
     status.oracles = list(site.oracles), site.threshold
     rows = [{**row, "help": BY_NAME[row["name"]].says} for row in settings]
     status.details = Details(registry, status.history, deeploy, stores, rows, about, samples)
-    return [*fleet_http.routes(Actions(folder, registry.devices, names))]
+    return [*fleet_http.routes(Actions(folder, registry.devices, names)), *flash_http.routes(folder / FOLDER, VERSION)]
 
 
 def told_samples(fleet: Fleet | None, description: str) -> dict[str, Any]:

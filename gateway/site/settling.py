@@ -24,11 +24,12 @@ def make_settler(
     publish: Callable[[str, bytes], None],
     notice: Callable[[str], None],
     on_settled: Callable[[Settled, list[Claim]], None],
+    r1_wei: int,
 ) -> Settler:
     """The settler, its ledger complete. Raises Disagreement, EvidenceError and EvidenceDamaged, as its catch_up."""
     oracles = [bytes.fromhex(oracle[2:]) for oracle in site.oracles]
-    get = stores.bundle if site.gateways else None
-    settler = Settler(folder, settlement, oracles, site.threshold, key, publish, notice, on_settled, get=get)
+    tellers = publish, notice, on_settled
+    settler = Settler(folder, settlement, oracles, site.threshold, key, *tellers, get=stores.bundle, r1_wei=r1_wei)
     settler.catch_up()
     return settler
 
@@ -43,6 +44,5 @@ def tell(settled: Settled, claims: Iterable[Claim]) -> Iterator[tuple[str, str, 
         text = f"FRAUD {who} signed what is not so, its deed earned nothing: tinyren work --epoch {settled.epoch}"
         yield text, "fraud", {"device": who, "epoch": settled.epoch}
     for claim in claims:
-        what = "account" if claim.deed is None else f"deed {claim.deed}"
-        fields = {"deed": claim.deed, "amount_wei": str(claim.amount_wei), "owner": claim.owner}
-        yield f"{what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}", "claim_paid", fields
+        fields = {"deed": claim.deed, "job": claim.job, "amount_wei": str(claim.amount_wei), "owner": claim.owner}
+        yield f"{claim.what}: {r1(claim.amount_wei)} R1 paid to {short(claim.owner)}", "claim_paid", fields

@@ -58,7 +58,7 @@ from gateway.site.site_file import Site
 from gateway.site.status import Status
 from gateway.site.stores import Stores
 from gateway.site.threads import Threads
-from gateway.site.work import make_challenger
+from gateway.site.work import made_later, make_challenger, open_readers
 from gateway.site.workers import Workers
 
 WATCH_S = 0.1
@@ -143,7 +143,8 @@ class RunningSite:
 
     def _start_intake(self, ends: ExitStack) -> None:
         chain, tellers = (self.settlement, self._gateway_key, self.stores), (self._publish, self._notice)
-        self.settler = make_settler(self.folder, self.site, *chain, *tellers, self._on_settled)
+        r1_wei = self._options.settings["chain.r1_wei"]
+        self.settler = make_settler(self.folder, self.site, *chain, *tellers, self._on_settled, r1_wei)
         first_epoch = self.settlement.epoch() + 1
         devices = self.registry.devices
         self.dauth.mint_deeds(len(self.site.boards))
@@ -152,7 +153,7 @@ class RunningSite:
         readiness = Readiness(self.dauth, self.progress, len(self.site.boards), accounts, binds)
         self.workers = Workers(self._options.workers, self.bus, self.folder, self.clock.at, devices)
         ingest = Ingest(devices, self.registry.progress, self.workers.is_checked)
-        self.challenger = make_challenger(self.folder, self.chain, self._publish, ingest, self.progress.say)
+        self.challenger = make_challenger(self.folder, made_later(self.chain), self._publish, ingest, self.progress.say)
         self.epochs = Epochs(
             Evidence(self.folder / "evidence"),
             self.registry,
@@ -200,6 +201,7 @@ class RunningSite:
         self.outside = open_outside(self.folder, self._options, *known, publish, self._notice, self.clock, self.threads)
         more = [
             *edil_http.routes(self.aggregation),
+            *open_readers(self.folder, self.hearing.intake, self.clock),
             *deeploy_http.routes(self.jobs.deeploy),
             *binding_http.routes(self.binding),
             *self.stores.routes(),

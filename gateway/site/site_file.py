@@ -19,6 +19,10 @@ from gateway.errors import CommandError, Exit
 NAME = "site.toml"
 
 
+class Held(CommandError):
+    """Another process holds the site's folder."""
+
+
 @dataclass
 class Site:
     """`epoch_seconds` is a multiple of `window_seconds`. Ports and the RPC address are those of the last start.
@@ -91,14 +95,14 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a site's folder; made if missing.
 
     Raises:
-        CommandError: another process holds it.
+        Held: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"{folder}: another process runs this site; end it first", Exit.REFUSED) from None
+            raise Held(f"{folder}: another process runs this site; end it first", Exit.REFUSED) from None
         yield
 
 

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from gateway.intake.late import Account
 from gateway.intake.registry import Progress, Registry
 from gateway.oracle.rewards import epoch_reward
 from gateway.settlement import ledger
-from gateway.settlement.accounts import Accounts
 from gateway.settlement.ledger import Settled
+from gateway.settlement.relaying import all_claims
 from gateway.settlement.settlement import Claim, Settlement
 from gateway.settlement.tree import Leaves
 from gateway.site.history import History
@@ -89,7 +90,7 @@ class Status:
         """Take up what was settled before epoch `first`, from the ledger in `folder`, and what was claimed."""
         found = (ledger.read(folder, epoch) for epoch in range(max(1, first - EPOCHS_KEPT), first))
         self.settled.extend(settled for settled in found if settled)
-        self.claims = self._settlement.claims() + Accounts(self._settlement).claims()
+        self.claims = all_claims(self._settlement)
 
     def follow(self) -> None:
         """Look at windows and heartbeats; call at least once a window, from one thread."""
@@ -154,10 +155,7 @@ class Status:
             "site": self._folder,
             "devices": self._devices(),
             "epochs": [settled.summary() for settled in self.settled],
-            "claims": [
-                {"deed": claim.deed, "owner": claim.owner, "amount_wei": str(claim.amount_wei), "tx": claim.tx}
-                for claim in self.claims
-            ],
+            "claims": [{**vars(claim), "amount_wei": str(claim.amount_wei)} for claim in self.claims],
             "rejected": dict(self._registry.rejected),
             "stores": self.stores(),
             "timings_s": {name: None if at is None else round(at, 2) for name, at in vars(self.timings).items()},
@@ -191,8 +189,8 @@ class Status:
         rows, low = [], self.low()
         known = sorted(self._registry.devices.copy().items(), key=lambda item: (item[1].board, item[0]))
         for identity, device in known:
-            name = to_checksum_address(identity)
-            deed, slot = places.get(name, (None, None))
+            name = _address(identity)
+            deed, slot = places.get(identity, (None, None))
             progress = self._registry.progress.get(identity)
             first_ms = self._first_ms.get(identity)
             rows.append(
@@ -244,8 +242,7 @@ class Status:
         }
 
     def _earned(self, device: bytes) -> int:
-        name = to_checksum_address(device)
-        slots = next((deed.slots for deed in self._dauth.deeds.values() if name in deed.devices), 0)
+        slots = next((deed.slots for deed in self._dauth.deeds.values() if device in deed.devices), 0)
         state = slots, self.settled[-1].epoch if self.settled else 0
         known = self._earned_by.get(device)
         if known is None or known[0] != state:
@@ -278,17 +275,23 @@ class Status:
     def _owners(self) -> list[dict[str, Any]]:
         newest = self.settled[-1].leaves if self.settled else Leaves()
         leaves, accounts = dict(newest.deeds), dict(newest.accounts)
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[bytes, dict[str, Any]] = {}
         for number, deed in self._dauth.deeds.items():
-            row = rows.setdefault(deed.owner, {"owner": deed.owner, "deeds": [], "earned": 0})
-            row["earned"] += accounts.pop(bytes.fromhex(deed.owner[2:]), 0)
+            row = rows.setdefault(deed.owner, {"owner": _address(deed.owner), "deeds": [], "earned": 0})
+            row["earned"] += accounts.pop(deed.owner, 0)
             row["deeds"].append(number)
             row["earned"] += leaves.get(number, 0)
         for row in rows.values():
-            claimed = sum(claim.amount_wei for claim in self.claims if claim.owner == row["owner"])
+            claimed = sum(claim.amount_wei for claim in self.claims if claim.owner == row["owner"] and not claim.job)
             row |= {"earned_wei": str(row.pop("earned")), "claimed_wei": str(claimed)}
         return list(rows.values())
 
 
+@lru_cache(maxsize=2048)
 def _claims(frame: bytes) -> tuple[bytes, int, int, bytes, int, bytes, int]:
     return wire.decode_heartbeat(wire.open_sign1(frame)[1])
+
+
+@lru_cache(maxsize=1 << 14)
+def _address(device: bytes) -> str:
+    return str(to_checksum_address(device))

@@ -13,7 +13,7 @@ import queue
 import sqlite3
 from argparse import Namespace
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ class Stores:
     Args:
         folder: SITE. key: the gateway's, which signs what the site writes and opens what is sealed for it.
         options: of the command line: `cstore` and what belongs to it, `peer`.
-        notice: tells a person. lending: where further gateways lend what they have.
+        notice: tells a person. lending: where further gateways lend what they have; looked at whenever it matters.
 
     Attributes:
         cstore, r1fs: for every part of the site, from any thread. notes: what a person must know of them.
@@ -69,7 +69,7 @@ class Stores:
         key: PrivateKey,
         options: Namespace,
         notice: Callable[[str], None],
-        lending: Iterable[str] = (),
+        lending: Collection[str] = (),
     ) -> None:
         """Open both; CommandError: one of them cannot be used."""
         self._evidence, self._key, self._notice = folder / "evidence", key, notice
@@ -77,8 +77,8 @@ class Stores:
         self._events: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
         self._ends = contextlib.ExitStack()
         try:
-            peers = (*lending, *(options.peer or ()))
-            self.r1fs = Embedded(folder / "r1fs", [HttpPeer(url) for url in peers])
+            self._lending, self._peers = lending, [HttpPeer(url) for url in (*lending, *(options.peer or ()))]
+            self.r1fs = Embedded(folder / "r1fs", self._peers)
             self._ends.callback(self.r1fs.close)
             engine = site_engine(folder, options)
             self._ends.callback(engine.close)
@@ -117,6 +117,8 @@ class Stores:
 
     def bundle(self, cid: str) -> bytes:
         """A further gateway's evidence of an epoch; StoreError: nobody has it."""
+        known = set(map(str, self._peers))
+        self._peers += [HttpPeer(url) for url in self._lending if url not in known]
         return b"".join(bundles.at_most(self.r1fs.read(cid)))
 
     def closed(self, epoch: int) -> None:

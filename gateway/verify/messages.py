@@ -1,8 +1,10 @@
 """Reads what devices signed for the second scorer (verify.py); refuses every byte that the wire format does not give.
 
-Source: device/agent/WIRE.md, sections on heartbeats and reveals; RFC 9052 (COSE_Sign1), RFC 8812 (ES256K).
+Source: device/agent/WIRE.md, sections on heartbeats and reveals, sealed or not; docs/poai.md (openings); RFC 9052
+(COSE_Sign1), RFC 8812 (ES256K).
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,8 +15,8 @@ from gateway.verify.read import Refused, checksum, decode, keccak
 
 ES256K_HEADER = bytes.fromhex("a101382e")  # {1: -47}, RFC 8812
 RAW_SHA256_CID = bytes.fromhex("01551220")
-HEARTBEAT_MAX_BYTES, REVEAL_MAX_BYTES = 192, 800
-KID, NONCE, CLAIM, REVEAL = 4, 10, -65537, -65550  # RFC 9052, RFC 9711, ours
+HEARTBEAT_MAX_BYTES, REVEAL_MAX_BYTES, OPENING_MAX_BYTES = 192, 800, 288
+KID, NONCE, CLAIM, REVEAL, SEALED, OPENING = 4, 10, -65537, -65550, -65551, -65552  # RFC 9052, RFC 9711, ours
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
@@ -45,7 +47,7 @@ class Reveal:
 
 def read_heartbeat(item: object) -> Heartbeat:
     """The heartbeat in an item of evidence; raises Refused."""
-    receipt_ms, kid, payload, signature = _take(item, HEARTBEAT_MAX_BYTES)
+    receipt_ms, _, kid, payload, signature = _take(item, HEARTBEAT_MAX_BYTES)
     match decode(payload):
         case {
             10: bytes(beacon),
@@ -68,20 +70,59 @@ def read_heartbeat(item: object) -> Heartbeat:
     return Heartbeat(receipt_ms, kid, beacon, (boot, sequence), model, count, chained, payload)
 
 
-def is_reveal(item: object) -> bool:
-    """Whether an item of evidence is meant as an answer to a challenge (WIRE.md, section 16), good or not."""
+@dataclass(frozen=True)
+class Sealed:
+    """A signed answer that `reader` alone can uncover. digest: SHA-256 of the message; keys are 33 bytes."""
+
+    receipt_ms: int
+    place: tuple[bytes, int, int, int, int]
+    reader: bytes
+    point: bytes
+    box: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What shows that the reader with the address `signer` agreed on `shared` for the sealed message of this digest."""
+
+    signer: bytes
+    digest: bytes
+    shared: bytes
+    proof: bytes
+
+
+def is_answer(item: object) -> bool:
+    """Whether an item of evidence is meant as an answer to a challenge, sealed or not, or an opening of one."""
     match item:
         case [int(), bytes(message)]:
             match decode(message):
                 case cbor2.CBORTag(tag=18, value=[bytes(), _, bytes(payload), bytes()]):
                     body = decode(payload)
-                    return isinstance(body, dict) and list(body) == [REVEAL]
+                    return isinstance(body, dict) and list(body) in ([REVEAL], [SEALED], [OPENING])
     return False
 
 
-def read_reveal(item: object) -> Reveal:
-    """The answer to a challenge in an item of evidence; raises Refused."""
-    receipt_ms, kid, payload, signature = _take(item, REVEAL_MAX_BYTES)
+def read_answer(item: object) -> Reveal | Sealed | Opening:
+    """The answer to a challenge, or the opening of one, in an item of evidence; raises Refused."""
+    receipt_ms, message, kid, payload, signature = _take(item, REVEAL_MAX_BYTES)
+    match decode(payload):
+        case {-65550: _}:
+            found: Reveal | Sealed | Opening = reveal_of(receipt_ms, kid, payload)
+        case {-65551: _}:
+            found = _sealed_of(receipt_ms, kid, payload, hashlib.sha256(message).digest())
+        case {-65552: [bytes(digest), bytes(shared), bytes(proof)]}:
+            if cbor2.dumps({OPENING: [digest, shared, proof]}) != payload or len(message) > OPENING_MAX_BYTES:
+                raise Refused("its CBOR is not deterministic, or longer than an opening")
+            found = Opening(kid, digest, shared, proof)
+        case _:
+            raise Refused("its payload is no answer's")
+    _check_signer(kid, payload, signature)
+    return found
+
+
+def reveal_of(receipt_ms: int, device: bytes, payload: bytes) -> Reveal:
+    """The answer that a payload is; raises Refused."""
     match decode(payload):
         case {-65550: [int(boot), int(sequence), int(count), int(index), bytes(window), bytes(outputs), bytes(before)]}:
             body = [boot, sequence, count, index, window, outputs, before]
@@ -89,16 +130,41 @@ def read_reveal(item: object) -> Reveal:
             raise Refused("its payload is not a reveal's")
     if cbor2.dumps({REVEAL: body}) != payload:
         raise Refused("its CBOR is not deterministic, or holds more than a reveal")
-    if not all(_is_u32(value, 1) for value in (boot, sequence, count, index)) or index > count:
-        raise Refused("its boot, sequence, count or index is not a u32 from 1, the index up to the count")
+    _check_place(boot, sequence, count, index)
     if not window or not outputs or len(outputs) % (count - index + 1) or len(before) != 16:
         raise Refused("its window, outputs or chain is not as long as a reveal's")
-    _check_signer(kid, payload, signature)
-    return Reveal(receipt_ms, (kid, boot, sequence, count, index), window, outputs, before)
+    return Reveal(receipt_ms, (device, boot, sequence, count, index), window, outputs, before)
 
 
-def _take(item: object, most_bytes: int) -> tuple[int, bytes, bytes, bytes]:
-    """(receipt time, kid, payload, signature) of a message in an item of evidence; raises Refused.
+def _sealed_of(receipt_ms: int, device: bytes, payload: bytes, digest: bytes) -> Sealed:
+    match decode(payload):
+        case {-65551: [int(boot), int(sequence), int(count), int(index), bytes(reader), bytes(point), bytes(box)]}:
+            body = [boot, sequence, count, index, reader, point, box]
+        case _:
+            raise Refused("its payload is not a sealed reveal's")
+    if cbor2.dumps({SEALED: body}) != payload:
+        raise Refused("its CBOR is not deterministic, or holds more than a sealed reveal")
+    _check_place(boot, sequence, count, index)
+    if not box or not is_point(reader) or not is_point(point):
+        raise Refused("its box is empty, or a key is no point of the curve")
+    return Sealed(receipt_ms, (device, boot, sequence, count, index), reader, point, box, digest)
+
+
+def is_point(key: bytes) -> bool:
+    """Whether it is a compressed public key."""
+    try:
+        return len(key) == 33 and bool(PublicKey(key))
+    except ValueError:
+        return False
+
+
+def _check_place(boot: int, sequence: int, count: int, index: int) -> None:
+    if not all(_is_u32(value, 1) for value in (boot, sequence, count, index)) or index > count:
+        raise Refused("its boot, sequence, count or index is not a u32 from 1, the index up to the count")
+
+
+def _take(item: object, most_bytes: int) -> tuple[int, bytes, bytes, bytes, bytes]:
+    """(receipt time, message, kid, payload, signature) of a message in an item of evidence; raises Refused.
 
     The message is built again from what was read: only deterministic CBOR of this very shape gives the same bytes.
     """
@@ -118,7 +184,7 @@ def _take(item: object, most_bytes: int) -> tuple[int, bytes, bytes, bytes]:
         raise Refused("its CBOR is not deterministic, or holds more than a signed message")
     if (header, len(kid)) != (ES256K_HEADER, 20):
         raise Refused("its algorithm or the length of its kid is not a device's")
-    return receipt_ms, kid, payload, signature
+    return receipt_ms, message, kid, payload, signature
 
 
 def _check_signer(kid: bytes, payload: bytes, signature: bytes) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eth_utils.address import to_checksum_address
-
 from gateway.chain import chain as chains
 from gateway.chain.chain import Chain, ChainError
 from gateway.errors import CommandError, Exit
@@ -42,8 +40,7 @@ class Reader:
         return posted.evidence if posted else None
 
     def to_account(self, owners: Collection[bytes], epoch: int, block: int) -> set[bytes]:
-        names = {str(to_checksum_address(owner)): owner for owner in owners}
-        return {names[owner] for owner in Accounts(self._settlement).chosen(list(names), epoch, block)}
+        return Accounts(self._settlement).chosen(owners, epoch, block)
 
     def jobs(self, epoch: int, deeds: Collection[int], block: int) -> list[Job]:
         address = self._settlement.contracts.escrow
@@ -58,8 +55,8 @@ class Reader:
         return {cid: (*facts, known.runs[cid]) for known in [shipped()] for cid, facts in known.sizes.items()}
 
     def bindings(self, block: int) -> dict[int, tuple[bytes, int, list[bytes]]]:
-        deeds = {number: deed.raw() for number, deed in self._settlement.bindings(block).items() if deed.devices}
-        return {number: (deed.owner, deed.slots, list(deed.devices)) for number, deed in deeds.items()}
+        deeds = self._settlement.bindings(block).items()
+        return {number: (deed.owner, deed.slots, list(deed.devices)) for number, deed in deeds if deed.devices}
 
 
 def verify_site(folder: Path, epoch: int, rpc: str | None) -> Result:

@@ -25,11 +25,6 @@ class Leaves:
     accounts: Mapping[bytes, int] = field(default_factory=dict)
     work: Mapping[Work, int] = field(default_factory=dict)
 
-    @property
-    def total_wei(self) -> int:
-        """What the oracles sign as `total`."""
-        return sum(self.deeds.values()) + sum(self.accounts.values())
-
 
 def read_leaves(text: Mapping[str, object]) -> Leaves:
     """The leaves in a settlement file; raises ValueError, TypeError, KeyError, AttributeError or OverflowError."""

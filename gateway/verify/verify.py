@@ -1,9 +1,8 @@
 """Scores an epoch a second time from its evidence alone; refuses to take anything from the gateway's own scorer.
 
 `tinyren verify SITE --epoch N` is this file. It shares no code with what it checks: evidence is read with cbor2, keys
-are recovered with coincurve, and the rules are written out again (of work, in verify_work.py; of the root, in
-verify_tree.py). A damaged or hostile file never stops it: what cannot
-be read counts for nobody and is named as a finding.
+are recovered with coincurve, and the rules are written out again (of work, in work.py; of the root, in tree.py). A
+damaged or hostile file never stops it: what cannot be read counts for nobody and is named as a finding.
 
 Rules (DESIGN.md D6, D8, D9; device/agent/WIRE.md):
 1. The beacon of a window is epoch u32 | window u16 | the first 8 bytes of SHA-256("tinyren beacon" | block hash |
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from gateway.verify.messages import Heartbeat, is_reveal, read_heartbeat, read_reveal
+from gateway.verify.messages import Heartbeat, is_answer, read_answer, read_heartbeat
 from gateway.verify.read import ChainReader, Findings, Refused, Windows, checksum, read_sequence, read_windows
 from gateway.verify.sets import Answers, Source, answers_of, find_sources
 from gateway.verify.tree import Leaves, read_leaves, root_of
@@ -223,12 +222,12 @@ def _answers(
             work.take_heartbeat(heartbeat, window)
             score.counted += 1
         except Refused as refused:
-            if not is_reveal(item):
+            if not is_answer(item):
                 findings.add(f"epoch {epoch} heartbeat {number}: {refused}")
                 continue
             score.heartbeats -= 1
             with contextlib.suppress(Refused):  # one that is none is no answer: the challenge was missed
-                work.take_reveal(read_reveal(item))
+                work.take_answer(read_answer(item))
     for device, count in sorted(unbound.items()):
         findings.add(f"epoch {epoch}: {checksum(device)} is bound to no deed; heartbeats that do not count: {count}")
     return answers

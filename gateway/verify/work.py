@@ -10,6 +10,9 @@ Rules (docs/poai.md; device/agent/WIRE.md, section 16; contracts/src/interfaces/
 3. An answer in time that names this inference is sound if SHA-256(chain | output)[:16], from its chain over its
    outputs, ends at the heartbeat's chain, and the model gives its first output for its window. Else it is a fraud. No
    answer earns nothing: units of a model = floor(claimed * sound^2 / drawn^2), all zero with a fraud.
+   Of a sealed answer none of this is known unless its reader opened it: then what is no reveal of this inference, or
+   not sound, is a fraud. What was first sealed to a reader counts alike, as of the model that SHA-256("tinyren sealed
+   model" | model | reader) names.
 4. A job takes its model's units from its workers by ascending deed, up to its deposit; dearest first, then by number.
 """
 
@@ -19,7 +22,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.verify.messages import Heartbeat, Reveal
+from gateway.verify.messages import RAW_SHA256_CID, Heartbeat, Opening, Reveal, Sealed
+from gateway.verify.openings import is_opened, uncovered
 from gateway.verify.read import ChainReader, Findings, Job, Models, Windows
 from gateway.verify.tree import Work
 
@@ -46,6 +50,7 @@ class WorkCheck:
         self._models: Models = chain.models()
         self._counted: set[tuple[bytes, tuple[int, int]]] = set()
         self._outcomes: dict[Place, set[bool]] = {}
+        self._readers: dict[Place, bytes] = {}
         self._begin(Windows(), only_revealing=False)
         self._claimed: dict[bytes, Counter[bytes]] = {}
         self._drawn: dict[Place, Drawn] = {}
@@ -63,7 +68,8 @@ class WorkCheck:
         self._windows, self._opened, self._only_revealing = windows, sorted(windows.opened), only_revealing
         self._last: dict[bytes, Heartbeat] = {}
         self._beats: list[tuple[Heartbeat, int]] = []
-        self._reveals: list[Reveal] = []
+        self._answers: list[Reveal | Sealed] = []
+        self._openings: list[Opening] = []
 
     def take_heartbeat(self, beat: Heartbeat, window: int) -> None:
         """One that answered a window, in file order."""
@@ -71,15 +77,16 @@ class WorkCheck:
 
     def _judge(self) -> None:
         """All that was taken of one gateway's evidence."""
-        revealing = {reveal.place[0] for reveal in self._reveals}
+        revealing = {answer.place[0] for answer in self._answers}
         known = set(self._drawn)
         for beat, window in self._beats:
             if beat.device in revealing or not self._only_revealing:
                 self._claim(beat, window)
-        for reveal in self._reveals:
-            drawn = self._drawn.get(reveal.place)
-            if drawn and reveal.place not in known and reveal.receipt_ms < drawn.until_ms:
-                self._outcomes.setdefault(reveal.place, set()).add(self._is_sound(drawn, reveal))
+        for answer in self._answers:
+            drawn = self._drawn.get(answer.place)
+            if drawn and answer.place not in known and answer.receipt_ms < drawn.until_ms:
+                self._outcomes.setdefault(answer.place, set()).add(self._is_right(drawn, answer))
+                self._readers.setdefault(answer.place, answer.reader if isinstance(answer, Sealed) else b"")
 
     def _claim(self, beat: Heartbeat, window: int) -> None:
         last, self._last[beat.device] = self._last.get(beat.device), beat
@@ -102,25 +109,30 @@ class WorkCheck:
             place = beat.device, boot, sequence, beat.count, index
             self._drawn[place] = Drawn(beat, first, index, turn[1], known)
 
-    def take_reveal(self, reveal: Reveal) -> None:
+    def take_answer(self, answer: Reveal | Sealed | Opening) -> None:
         """One that was signed; of anybody."""
-        self._reveals.append(reveal)
+        if isinstance(answer, Opening):
+            self._openings.append(answer)
+        else:
+            self._answers.append(answer)
 
     def end(self) -> tuple[dict[tuple[bytes, bytes], int], set[bytes]]:
-        """Units of each (device, model) that has any, and the devices with a fraud."""
+        """Units of each (device, model that a job names) that has any, and the devices with a fraud."""
         self._judge()
         outcomes = self._outcomes
         frauds = {device for (device, *_), found in outcomes.items() if False in found}
-        drawn_units, sound_units = Counter[bytes](), Counter[bytes]()
+        drawn_units, right_units = Counter[bytes](), dict[bytes, Counter[bytes]]()
         for place, drawn in self._drawn.items():
             size = drawn.beat.count - drawn.first + 1
             drawn_units[place[0]] += size
-            sound_units[place[0]] += size if outcomes.get(place) == {True} else 0
+            if outcomes.get(place) == {True}:
+                right_units.setdefault(place[0], Counter())[self._readers[place]] += size
         units = {
-            (device, model): claimed * sound_units[device] ** 2 // drawn_units[device] ** 2
+            (device, _named(model, reader)): claimed * right**2 // drawn_units[device] ** 2
             for device, models in self._claimed.items()
-            if device not in frauds and drawn_units[device]
+            if device not in frauds
             for model, claimed in models.items()
+            for reader, right in right_units.get(device, {}).items()
         }
         return {key: count for key, count in units.items() if count}, frauds
 
@@ -146,6 +158,16 @@ class WorkCheck:
             return None
         return first + int.from_bytes(dice[8:16], "big") % units
 
+    def _is_right(self, drawn: Drawn, answer: Reveal | Sealed) -> bool:
+        """Whether nothing is known to be wrong with an answer."""
+        if isinstance(answer, Reveal):
+            return self._is_sound(drawn, answer)
+        for opening in self._openings:
+            if is_opened(answer, opening):
+                reveal = uncovered(answer, opening.shared)
+                return reveal is not None and self._is_sound(drawn, reveal)
+        return True
+
     def _is_sound(self, drawn: Drawn, reveal: Reveal) -> bool:
         if drawn.index == drawn.first and drawn.before is not None and reveal.before != drawn.before:
             return False
@@ -157,6 +179,11 @@ class WorkCheck:
         if chain != drawn.beat.chain or len(reveal.window) != input_bytes:
             return False
         return bytes(run(reveal.window)) == outputs[0]
+
+
+def _named(model: bytes, reader: bytes) -> bytes:
+    """The model that a job names for work that was answered to a reader, or to everybody (b"")."""
+    return RAW_SHA256_CID + hashlib.sha256(b"tinyren sealed model" + model + reader).digest() if reader else model
 
 
 def share_out(

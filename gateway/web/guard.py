@@ -12,6 +12,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
@@ -22,9 +23,12 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]")
 SIGN_IN, STATIC = "/admin", "/static/"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 PORTS = {"http": 80, "https": 443}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -32,6 +36,8 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 KEPT = {"Cache-Control": "no-cache"}  # of static files: a browser keeps them and asks by their ETag
+FLASH = "/flash"
+STYLED = {"Content-Security-Policy": f"{POLICY}; style-src-attr 'unsafe-inline'"}  # as ESP Web Tools' dialogs have them
 
 
 class Guard:
@@ -56,8 +62,8 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = KEPT if scope["path"].startswith(STATIC) else {}
-                MutableHeaders(scope=message).update(SECURITY_HEADERS | kept)
+                other = KEPT if scope["path"].startswith(STATIC) else STYLED if scope["path"] == FLASH else {}
+                MutableHeaders(scope=message).update(SECURITY_HEADERS | other)
             await send(message)
 
         await (self._refusal(scope) or self._app)(scope, receive, send_guarded)
@@ -75,7 +81,8 @@ class Guard:
         if is_open or is_local(scope, headers) or self._is_signed_in(_token(headers)):
             return None
         if "text/html" in headers.get("accept", ""):
-            return RedirectResponse(SIGN_IN, 303)
+            asked = f"?to={quote(scope['path'])}" if scope["path"] != "/" else ""
+            return RedirectResponse(SIGN_IN + asked, 303)
         return JSONResponse({"error": "session", "message": "sign in at /admin with the admin code first"}, 401)
 
 

@@ -4,11 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_sbc import Site, announced
 
 from device.native.shared import Model
 from models.inputs import make_inputs
 from tests.aarch64 import ROOT, Unavailable, find_python
+from tests.agent.test_sbc import Site, announced
 from tests.agent_bench import heartbeat
 
 INPUTS = 200

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ring import PAGE_BYTES, Chip
 
 from device.agent import reports, wire
 from device.agent.late import RESEND_MOST_MS, RESEND_MS, WINDOW_MS
 from device.agent.ring import PAGE_RECORDS
+from tests.agent.test_ring import PAGE_BYTES, Chip
 from tests.agent_bench import WRAP, Bench
 from tests.late_scene import Still
 

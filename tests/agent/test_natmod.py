@@ -11,7 +11,7 @@ import tflite
 
 from boards import natmod
 from boards.board import BoardError, board_names, load_board
-from boards.emulator import Emulator, EmulatorError
+from boards.emulator import EmulatorError
 from boards.unix import build_unix
 from device.native.shared import Model
 from models.artifact import compile_model
@@ -119,18 +119,9 @@ class Stock:
     """
 
     def __init__(self, name, folder):
-        self.board = natmod.stock_board(load_board(name))
+        self.board = load_board(name)
         self.arch = self.board.natmod["arch"]
-        start = self.board.natmod["free_address"]
-        content, self.places = bytearray(), {}
-        for key, part in self._parts():
-            self.places[key] = start + len(content), len(part)
-            content += part + bytes(-len(part) % 16)
-        (folder / "memory.bin").write_bytes(content)
-        loader = f"loader,file=memory.bin,addr={start:#x},force-raw=on"
-        arguments = [*self.board.emulator["arguments"], "-device", loader]
-        board = replace(self.board, emulator={**self.board.emulator, "arguments": arguments})
-        self.emulator = Emulator(board, natmod.build_stock(self.board, ignore), folder)
+        self.emulator, self.places = natmod.stock_emulator(self.board, folder, dict(self._parts()), ignore)
 
     def _parts(self):
         yield "encoder", ARTIFACT
@@ -151,8 +142,7 @@ class Stock:
         return self
 
     def load(self, arch):
-        address, length = self.places[arch]
-        self.repl.exec(natmod.import_program(f"uctypes.bytearray_at({address}, {length})"))
+        self.repl.exec(natmod.import_laid(self.places[arch]))
 
     def __exit__(self, *_):
         self.repl.close()

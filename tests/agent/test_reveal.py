@@ -12,6 +12,7 @@ from device.agent.sampling import SAMPLE_MS
 from device.native.shared import Model
 from gateway import curve
 from gateway.poai import verdict
+from gateway.poai.answers import Reveal
 from gateway.poai.claims import Counts
 from tests.agent_bench import ARTIFACT, Bench, heartbeat
 
@@ -61,7 +62,7 @@ def test_a_challenged_inference_is_revealed_after_the_next_heartbeat_and_a_verif
         bench.agent.identity.id, wire.encode_heartbeat(bytes(14), boot, sequence, model, count, chain, 0), 0
     )
     assert place == (boot, sequence, count, count - back) and len(outputs) == 16 * (back + 1)
-    found = verdict.Reveal(0, (claim.device, *place), window, outputs, before)
+    found = Reveal(0, (claim.device, *place), window, outputs, before)
     assert claim.first <= count - back and verdict.fault_of(claim, found, run) == ""
     assert verdict.fault_of(claim, found, lambda window: bytes(16))
     assert len(frame) < reveal.REVEAL_MAX_BYTES

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_store import Memory, PowerCut
 
 from device.agent.errors import StoreError
 from device.agent.ring import PAGE_BYTES, RECORD_BYTES, SLOT_BYTES, Ring
+from tests.agent.test_store import Memory, PowerCut
 
 DAY_RECORDS = 1440
 DAY_BYTES = 61_440

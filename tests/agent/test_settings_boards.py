@@ -98,11 +98,20 @@ def test_a_password_comes_from_stdin_is_never_shown_and_a_file_that_is_none_is_l
         assert identify(repl).board == board.board.name
 
 
+def test_a_board_that_knows_no_improv_takes_the_question_for_nothing_and_is_told_over_its_repl(board):
+    with open_console(board.pty) as repl:
+        repl.exec(RAM_FILES)
+    done = settings(board, "--set", "ssid=Werk 7", "--set", "password=-", input=PASSWORD + "\n")
+    assert done.returncode == 0 and PASSWORD not in done.stdout + done.stderr, done.stderr
+    told = json.loads(done.stdout)
+    assert told["settings"] == {"ssid": "Werk 7", "password": "set"} and "joined" not in told
+
+
 @pytest.mark.parametrize(
     ("pairs", "said"),
     [
         (["ssid"], "got no '=', wanted K=V"),
-        (["colour=red"], "there is no such setting; wanted one of gateways, ssid, password, name"),
+        (["colour=red"], "there is no such setting; wanted one of gateways, ssid, password, sensors, name"),
         (["gateways=gw"], "gateways: got 'gw', wanted 1 to 4 of HOST:PORT"),
         (["gateways=" + ",".join(["gw:1"] * 5)], "gateways"),
         (["ssid=" + "x" * 33], "ssid"),

@@ -11,11 +11,11 @@ from pathlib import Path
 import coincurve
 import pytest
 from eth_hash.auto import keccak
-from test_agent_process import Gateway, waiting
-from test_natmod import FILL, LOCKED, REFUSALS, RUN, WINDOWS, expected
 
 from boards.unix import BOARD, build_unix_agent
 from device.agent import wire
+from tests.agent.test_agent_process import Gateway, waiting
+from tests.agent.test_natmod import FILL, LOCKED, REFUSALS, RUN, WINDOWS, expected
 from tests.agent_bench import heartbeat
 from tests.broker_link import Broker
 

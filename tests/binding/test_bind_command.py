@@ -19,7 +19,7 @@ from gateway.site import site_file
 from gateway.site.site_file import Site
 from gateway.web.app import app
 from gateway.web.serve import serve
-from tests.bind_site import DEVICE, OTHER, OWNER, Place, name
+from tests.bind_site import DEVICE, OTHER, OWNER, Place, address, name
 
 
 class Page:
@@ -66,7 +66,7 @@ def test_the_command_binds_by_a_key_file_and_says_so(page, capsys):
     assert (code, err) == (Exit.OK, "")
     done = json.loads(out)
     assert (done["deed"], done["device"], done["owner"]) == (1, name(DEVICE), name(OWNER))
-    assert page.place.contracts.bindings()[1].devices == (name(DEVICE),)
+    assert page.place.contracts.bindings()[1].devices == (address(DEVICE),)
     before = page.place.state()
     code, out, err = page.bind(capsys)
     assert (code, out) == (Exit.REFUSED, "") and "was used" in err and page.place.state() == before

@@ -4,15 +4,17 @@ import importlib
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from device.agent import wire
 from gateway.binding import service
-from gateway.binding.pending import read_typed_data
+from gateway.binding.pending import KEPT_S, VALID_S, read_typed_data
 from gateway.labels import drawing, payload
+from gateway.labels.payload import Label
 from gateway.oracle.epoch import sign_digest
-from tests.bind_site import BOARD, DEVICE, OTHER, OWNER, address, name
+from tests.bind_site import BOARD, DEVICE, OTHER, OWNER, SECOND, address, name
 from tests.binding.test_bind_command import Page
 
 lay_out = pytest.importorskip(
@@ -38,17 +40,22 @@ DETECTOR = """window.BarcodeDetector = class {
 
 
 class Wallet:
-    """An EIP-1193 wallet of one key; `refuses` is what its user says to a signature."""
+    """An EIP-1193 wallet of one key on one chain; `refuses` is what its user says to a signature, `before` what else
+    happens while it is open.
+    """
 
-    def __init__(self, key):
-        self.key, self.refuses, self.asked = key, False, []
+    def __init__(self, key, chain_id):
+        self.key, self.chain_id, self.refuses, self.asked, self.before = key, chain_id, False, [], lambda: None
 
     def request(self, method, params):
         self.asked.append(method)
         if method == "eth_requestAccounts":
             return json.dumps({"result": [name(self.key).lower()]})
+        if method == "eth_chainId":
+            return json.dumps({"result": hex(self.chain_id)})
         if self.refuses:
             return json.dumps({"error": {"code": 4001, "message": "User rejected the request."}})
+        self.before()
         account, typed = json.loads(params)
         assert method == "eth_signTypedData_v4" and account == name(self.key).lower()
         signature = sign_digest(read_typed_data(json.loads(typed)).digest(), self.key)
@@ -83,7 +90,7 @@ def page(tmp_path, monkeypatch):
 @pytest.fixture
 def phone(browser, page):
     """(the open page, its wallet): every error that the browser reports fails the test."""
-    wallet, errors = Wallet(OWNER), []
+    wallet, errors = Wallet(OWNER, page.place.chain.chain_id), []
     context = browser.new_context(viewport=PHONE)
     context.expose_function("wallet", wallet.request)
     context.add_init_script(WALLET)
@@ -93,6 +100,10 @@ def phone(browser, page):
     yield shown, wallet
     context.close()
     assert errors == []
+
+
+def pass_s(place, seconds):
+    place.now_s += seconds
 
 
 def find(shown, text):
@@ -109,11 +120,11 @@ def says(shown, text):
     shown.get_by_role("status").filter(has_text=text).wait_for()
 
 
-def photographed(label, browser):
+def photographed(label, browser, url=""):
     """What another library reads off a picture of the label in a browser."""
     zxing, image = (importlib.import_module(name) for name in ("zxingcpp", "PIL.Image"))
     shown = browser.new_page(device_scale_factor=2)
-    shown.set_content(drawing.svg(lay_out(label, BOARD)))
+    shown.set_content(drawing.svg(lay_out(label, BOARD, url)))
     (code,) = zxing.read_barcodes(image.open(io.BytesIO(shown.screenshot())))
     shown.close()
     return code.text
@@ -126,15 +137,29 @@ def test_a_label_and_one_signature_of_the_wallet_bind_the_device(page, phone, br
     shown.get_by_text(name(DEVICE)).wait_for()
     bind(shown)
     says(shown, "is bound to deed 1")
-    assert wallet.asked == ["eth_requestAccounts", "eth_signTypedData_v4"]
-    assert page.place.contracts.bindings()[1].devices == (name(DEVICE),)
+    assert wallet.asked == ["eth_requestAccounts", "eth_chainId", "eth_signTypedData_v4"]
+    assert page.place.contracts.bindings()[1].devices == (address(DEVICE),)
     assert shown.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_the_camera_passes_over_other_codes_takes_the_label_and_is_switched_off(page, phone):
+def test_the_url_of_a_label_opens_this_page_with_its_code_filled_in(page, phone, browser):
+    shown, _ = phone
+    url = photographed(page.place.label, browser, payload.check_page(page.server.url))
+    assert url.isupper()
+    shown.goto(url)
+    says(shown, "The label's code is filled in")
+    assert page.place.service.find(url)["device"] == name(DEVICE)  # a pasted URL is as good
+    shown.get_by_role("button", name="Find the device").click()
+    shown.get_by_text(name(DEVICE)).wait_for()
+    bind(shown)
+    says(shown, "is bound to deed 1")
+
+
+@pytest.mark.parametrize("write", [payload.encode, lambda label: payload.encode_url(label, "HTTPS://GW:8443")])
+def test_the_camera_passes_over_other_codes_takes_the_label_and_is_switched_off(page, phone, write):
     """The stream is Chromium's own fake, and what finds codes in it is this test's: Chromium on Linux has none."""
     shown, _ = phone
-    shown.add_init_script(DETECTOR % json.dumps(payload.encode(page.place.label)))
+    shown.add_init_script(DETECTOR % json.dumps(write(page.place.label)))
     shown.reload()
     shown.get_by_role("button", name="Scan it with the camera").click()
     shown.get_by_text(name(DEVICE)).wait_for()
@@ -182,6 +207,49 @@ def test_a_wrong_label_is_told_in_the_gateways_words(page, phone, text, message)
     before = page.place.state()
     find(shown, text)
     says(shown, message)
+    assert shown.get_by_label("Number of the Node Deed").is_hidden()
+    assert wallet.asked == [] and page.place.state() == before
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (lambda place, wallet: setattr(wallet, "chain_id", 1), "choose that network in the wallet"),
+        (lambda place, wallet: setattr(wallet, "refuses", True), "the label is still good"),
+        (lambda place, wallet: setattr(wallet, "before", lambda: pass_s(place, VALID_S)), "sign once more"),
+        (lambda place, wallet: setattr(wallet, "before", lambda: pass_s(place, KEPT_S)), "read the label again"),
+        (lambda place, wallet: setattr(place, "signer", SECOND), "do not use it"),
+        (lambda place, wallet: place.devices.clear(), "switch it on"),
+        (lambda place, wallet: place.announce(DEVICE, "other_board"), "label it anew"),
+    ],
+    ids=["wrong chain", "rejected", "deadline over", "binding over", "another key", "not heard", "another board"],
+)
+def test_what_stops_a_binding_is_told_with_what_to_do_and_changes_nothing(page, phone, happens, said):
+    shown, wallet = phone
+    before = page.place.state()
+    find(shown, payload.manual_code(page.place.label))
+    says(shown, "The label is good")
+    happens(page.place, wallet)
+    bind(shown)
+    says(shown, said)
+    assert page.place.state() == before and shown.get_by_role("button", name="Sign with the wallet").is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (lambda place: payload.encode(Label(address(OTHER), payload.board_digest(BOARD), 5)), "is it another site's"),
+        (lambda place: payload.manual_code(Label(address(OTHER), bytes(4), 5)), "is it another site's"),
+        (lambda place: payload.encode(place.label)[:-1] + "_", "read it again"),
+        (lambda place: payload.encode(replace(place.label, code=place.label.code ^ 1)), "is there a newer label on it"),
+    ],
+    ids=["another site's", "another site's code", "read wrong", "replaced"],
+)
+def test_a_label_that_opens_nothing_is_told_with_what_to_do(page, phone, label, said):
+    shown, wallet = phone
+    before = page.place.state()
+    find(shown, label(page.place))
+    says(shown, said)
     assert shown.get_by_label("Number of the Node Deed").is_hidden()
     assert wallet.asked == [] and page.place.state() == before
 

@@ -38,7 +38,7 @@ def test_the_label_and_the_owners_signature_bind_the_device_and_burn_the_code(pl
     assert (found["device"], found["board"], found["is_here"]) == (name(DEVICE), "cpython", True)
     done = place.service.sign(found["token"], place.signature(found["token"]))
     assert (done["deed"], done["device"], done["owner"]) == (1, name(DEVICE), name(OWNER))
-    assert place.contracts.bindings()[1].devices == (name(DEVICE),)
+    assert place.contracts.bindings()[1].devices == (address(DEVICE),)
     assert place.codes.find(address(DEVICE)).hash is None and place.changes == 1
     assert place.asked == [(address(DEVICE), 1, name(OWNER))]
 

@@ -52,15 +52,24 @@ def pictures(kind, content):
     return [picture.resize((8 * picture.width, 8 * picture.height))]
 
 
-def layouts(count):
+def layouts(count, page=""):
     made = [Label(device, payload.board_digest(BOARD), number) for number, device in enumerate(DEVICES[:count])]
-    return [lay_out(label, BOARD) for label in made], {payload.encode(label) for label in made}
+    texts = {payload.encode_url(label, page) if page else payload.encode(label) for label in made}
+    return [lay_out(label, BOARD, page) for label in made], texts
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf", "text"])
 def test_another_library_reads_the_label_off_each_drawing(kind):
     drawn, texts = layouts(1)
     assert len(drawn[0].modules) == 29  # version 3
+    assert set().union(*map(found, pictures(kind, draw(drawn, kind, False)))) == texts
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf", "text"])
+@pytest.mark.parametrize(("host", "modules"), [(24, 33), (25, 37), (56, 37)])  # versions 4 and 5
+def test_a_label_with_a_url_is_read_off_each_drawing_and_no_larger_than_it_must_be(kind, host, modules):
+    drawn, texts = layouts(1, payload.check_page("https://" + "h" * host))
+    assert len(drawn[0].modules) == modules
     assert set().union(*map(found, pictures(kind, draw(drawn, kind, False)))) == texts
 
 
@@ -132,6 +141,21 @@ def test_a_file_holds_the_labels_for_its_user_alone(capsys, site, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_url_that_is_given_or_configured_is_in_the_label(capsys, site, tmp_path):
+    def printed(*words):
+        path = tmp_path / "label.zpl"
+        options = ["--replace", "--format", "zpl", "--out", path, *words]
+        assert run(capsys, site, DEVICES[0].hex(), *options)[0] == Exit.OK
+        return re.search(r"MM,A(.+?)\^FS", path.read_text())[1]
+
+    assert printed().startswith("TR:")
+    (site / "config.toml").write_text('[page]\npublic_url = "https://gw.local:8443"\n')
+    assert printed().startswith("HTTPS://GW.LOCAL:8443/B/")
+    text = printed("--url", "http://10.0.0.1:8420/")
+    assert text.startswith("HTTP://10.0.0.1:8420/B/") and payload.decode(text).device == DEVICES[0]
+    assert printed("--url", "").startswith("TR:")
+
+
 def test_a_second_label_is_refused_until_it_is_to_replace_the_first(capsys, site):
     run(capsys, site, DEVICES[0].hex())
     before = kept(site)
@@ -151,6 +175,7 @@ def test_a_second_label_is_refused_until_it_is_to_replace_the_first(capsys, site
         ([DEVICES[1].hex(), "--board", "ä"], "board: got 2 bytes"),
         ([DEVICES[0].hex(), "--sheet"], "wanted --format pdf"),
         ([DEVICES[0].hex(), "--format", "zpl", "--out", "nowhere/label"], "nowhere"),
+        ([DEVICES[0].hex(), "--url", "https://gw/path"], "--url: got 'https://gw/path', wanted https://HOST"),
         ([DEVICES[0].hex(), "--format", "gif"], "invalid choice: 'gif'"),
     ],
 )

@@ -110,3 +110,44 @@ def test_the_sum_of_two_manual_codes_is_a_manual_code(one, other):
 @pytest.mark.parametrize("typed", [MANUAL.lower(), MANUAL.replace("-", " "), MANUAL.replace("0", "o")])
 def test_case_spaces_and_look_alikes_do_not_matter_in_a_manual_code(typed):
     assert payload.read_manual_code(typed) == (payload.hint(LABEL.device), LABEL.code)
+
+
+PAGE = "HTTPS://GW.LOCAL:8443"
+
+
+@settings(derandomize=True, max_examples=100)
+@given(labels)
+def test_a_labels_url_says_the_same_in_the_alphabet_of_qr_codes_and_is_read_back(label):
+    text = payload.encode_url(label, PAGE)
+    assert re.fullmatch(r"HTTPS://GW\.LOCAL:8443/B/[0-9A-Z.-]{55}", text)
+    for read in (text, text.replace("HTTPS", "https"), payload.encode(label)):  # browsers write the scheme small
+        assert payload.decode(read) == label
+
+
+@pytest.mark.parametrize(
+    ("page", "checked"),
+    [
+        ("https://gw.local:8443", PAGE),
+        ("https://gw.local:8443/", PAGE),
+        ("http://192.168.1.7:8420", "HTTP://192.168.1.7:8420"),
+        ("https://" + "h" * 56, "HTTPS://" + "H" * 56),
+    ],
+)
+def test_a_page_is_written_as_a_label_says_it(page, checked):
+    assert payload.check_page(page) == checked == payload.check_page(checked)
+
+
+@pytest.mark.parametrize(
+    "page", ["", "gw.local", "ftp://gw.local", "https://gw.local/x", "https://[::1]:8443", "https://gw_1", "https://ü.de",
+             "https://gw:port", "https://u@gw", "https://gw?", "https://" + "h" * 57, "https://gw\n"],
+)  # fmt: skip
+def test_a_page_that_no_label_can_say_is_refused_in_words(page):
+    with pytest.raises(LabelError, match="url: got .* wanted https://HOST"):
+        payload.check_page(page)
+
+
+def test_only_a_labels_own_path_is_taken_for_its_url():
+    for text in ("https://gw.local/C/" + TEXT[3:], "https://gw.local/" + TEXT, "x" + PAGE + "/B/" + TEXT[3:]):
+        assert payload.without_page(text) == text
+        with pytest.raises(LabelError):
+            payload.decode(text)

@@ -9,13 +9,13 @@ import psutil
 import pytest
 from eth_hash.auto import keccak
 from mpremote.transport_serial import SerialTransport
-from test_natmod import ARTIFACT, FILL, LOCKED, RUN, WINDOWS, expected
 
 from boards.board import agent_board_names, load_board
 from boards.build import build
 from boards.emulator import Emulator, EmulatorError
+from tests import curve_calls
+from tests.agent.test_natmod import ARTIFACT, FILL, LOCKED, RUN, WINDOWS, expected
 
-ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SENSOR_BOARDS = [name for name in agent_board_names() if load_board(name).emulator["sensors"]]
 DRAIN = "while t.link_read(bytearray(256)): pass\n"
 
@@ -73,6 +73,13 @@ def test_the_module_names_board_core_and_version(wired):
     assert wired.value("t.VERSION") == wired.firmware.version
 
 
+def test_keys_digests_and_signatures_that_are_none_are_refused_by_name(wired):
+    before = wired.value("t.sign(b'1' * 32, b'2' * 32)")
+    for call, message in curve_calls.REFUSALS:
+        assert wired.run("t." + call) == ("", message), call
+    assert wired.value("t.sign(b'1' * 32, b'2' * 32)") == before
+
+
 def test_keccak_is_that_of_ethereum_at_each_edge_of_its_block(wired):
     sizes = (0, 1, 31, 32, 135, 136, 137, 271, 272, 273, 1000)
     digests = wired.value(f"[t.keccak256(bytes(i & 255 for i in range(n))) for n in {sizes}]")
@@ -81,7 +88,7 @@ def test_keccak_is_that_of_ethereum_at_each_edge_of_its_block(wired):
 
 def test_signatures_and_public_keys_of_20_keys_are_those_of_coincurve(wired):
     seeded = random.Random(1)
-    pairs = [(seeded.randrange(1, ORDER).to_bytes(32, "big"), seeded.randbytes(32)) for _ in range(20)]
+    pairs = [(seeded.randrange(1, curve_calls.ORDER).to_bytes(32, "big"), seeded.randbytes(32)) for _ in range(20)]
     got = wired.value(f"[(t.pubkey(k), t.sign(k, d)) for k, d in {pairs}]")
     keys = [(coincurve.PrivateKey(key), digest) for key, digest in pairs]
     assert got == [(k.public_key.format(compressed=False), k.sign_recoverable(d, hasher=None)) for k, d in keys]
@@ -90,11 +97,6 @@ def test_signatures_and_public_keys_of_20_keys_are_those_of_coincurve(wired):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("t.pubkey(bytes(32))", "ValueError: key: got 0 or n or more, wanted 1..n-1"),
-        (f"t.pubkey(({ORDER}).to_bytes(32, 'big'))", "ValueError: key: got 0 or n or more, wanted 1..n-1"),
-        ("t.sign(bytes(32), bytes(32))", "ValueError: key: got 0 or n or more, wanted 1..n-1"),
-        ("t.sign(b'1' * 31, bytes(32))", "ValueError: key: got 31 bytes, wanted 32"),
-        ("t.sign(b'1' * 32, bytes(33))", "ValueError: digest: got 33 bytes, wanted 32"),
         ("t.entropy(b'constant')", "TypeError: object with buffer protocol required"),
         ("t.Model(bytearray(40))", "TypeError: artifact: wanted bytes"),
         ("t.Model(bytes(40))", "ValueError: artifact is not as long as its header says"),
@@ -227,8 +229,8 @@ def test_instructions_of_a_cortex_m0_are_counted(microbit):
     assert 0 < 2 * once < thrice < 4 * once
 
 
-def test_a_signature_takes_at_most_1_200_000_instructions_on_a_cortex_m3(tmp_path):
+def test_a_signature_takes_at_most_720_000_instructions_on_a_cortex_m3(tmp_path):
     board = load_board("qemu_mps2_an385")
     with Emulator(board, build(board, lambda *_: None).elf, tmp_path, icount=True) as emulator:
         setup = "from _tinyren import sign\nkey, digest = b'1' * 32, bytes(32)\nsign(key, digest)"
-        assert emulator.count_instructions("sign(key, digest)", setup) <= 1_200_000
+        assert emulator.count_instructions("sign(key, digest)", setup) <= 720_000

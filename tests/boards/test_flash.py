@@ -156,7 +156,7 @@ def plugged(*places, boards=("esp32_s3",)):
         ),
         ("toaster", esp_image(9), plugged(), Exit.USAGE, "board: got 'toaster', wanted one of esp32_c3, "),
         ("qemu_virt_rv32", esp_image(9), plugged(), Exit.USAGE, "which is emulated and has nothing to flash"),
-        ("rpi_aarch64", esp_image(9), plugged(), Exit.USAGE, "it has no firmware; name the files"),
+        ("rpi_aarch64", esp_image(9), plugged(), Exit.USAGE, "leave --firmware and --files out"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_to_do_next(target, image, look, code, message, tmp_path):

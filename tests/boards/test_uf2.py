@@ -129,6 +129,31 @@ def test_the_block_that_rp2350_never_writes_is_no_image_and_stays_with_its_famil
         uf2.read(first[:32] + b"x" + first[33:])
 
 
+@pytest.mark.parametrize("family", [PICO, FAMILIES["rp2350-riscv"]])
+def test_what_is_added_behind_an_image_is_written_with_it_and_numbered_on(family):
+    ignored = changed(uf2.write(b"\xef" * 256, 0x10FFFF00, uf2.ABSOLUTE), 0, count=2)
+    start = uf2.write(CONTENT, START, family, {TAG_VERSION: b"1.25"})
+    before = (ignored if family != PICO else b"") + start
+    made = uf2.add(before + uf2.write(b"other", START, FAMILIES["esp32s3"]), family, START + 0x2000, b"files" * 100)
+    (image,) = uf2.read(made)
+    assert image.content[: len(CONTENT)] == CONTENT and image.content[0x2000:].startswith(b"files" * 100)
+    assert image.tags == {TAG_VERSION: b"1.25"} and len(made) == len(before) + 2 * 512
+    assert made.startswith(before[: -len(start)]) and uf2.select(made, family) == made
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "message"),
+    [
+        (FILE, START + 0x200, "got 0x10000200 twice"),
+        (FILE[:-512], START + 0x2000, "got 2 blocks, wanted 3"),
+        (uf2.write(b"x", START, FAMILIES["esp32s3"]), START + 0x2000, "got no block of 0xe48bff56"),
+    ],
+)
+def test_nothing_is_added_over_an_image_or_to_one_that_is_cut_or_another_boards(file, start, message):
+    with pytest.raises(Uf2Error, match=message):
+        uf2.add(file, PICO, start, b"files")
+
+
 @pytest.mark.parametrize("size", [1, 3, 221])
 def test_a_tag_that_is_cut_is_refused(size):
     block = bytearray(uf2.write(b"x", START, PICO, {TAG_VERSION: b"1"}))

@@ -278,6 +278,15 @@ def test_another_chain_over_http_serves_the_same(shared):
         connect(node.url)
 
 
+def test_a_contracts_error_is_told_once_also_where_a_node_told_it(shared):
+    with pytest.raises(ChainError) as caught:
+        shared.post({1: 1}, epoch=9)
+    said = str(caught.value)
+    assert said.count("WrongEpoch(got 9, wanted 1)") == 1
+    again = ChainError(said, caught.value.code, caught.value.data)
+    assert str(again) == said and again.name == "WrongEpoch"
+
+
 def test_no_error_shows_a_key(chain):
     deeds, _ = chain.deploy("NodeDeed", address_of(PAYER), key=PAYER)
     poor = PrivateKey(b"\x42" * 32)

@@ -84,10 +84,10 @@ def test_a_root_and_its_claims_that_a_reorg_took_come_again_without_the_oracles(
 def test_claims_that_a_reorg_took_are_paid_with_the_next_root(site):
     site.record(1, ALL)
     stand = Stand(site)
-    stand.settler.settlement.claim = lambda *_: None  # as if they were gone again
+    stand.settler.settlement.claim_many = lambda *_: []  # as if they were gone again
     stand.settle(1)
     assert site.contracts.minted() == 0
-    del stand.settler.settlement.claim
+    del stand.settler.settlement.claim_many
     site.record(2, {})
     Stand(site).settle(2)
     assert site.contracts.minted() == sum(WEI.values())

@@ -14,6 +14,9 @@ from gateway.settlement import escrow
 from gateway.settlement.tree import Leaves, Trees
 from tests.contract_scene import (
     ANYONE,
+    BINDING,
+    DEADLINE,
+    DEVICES,
     EVIDENCE,
     ORACLES,
     OWNERS,
@@ -24,6 +27,7 @@ from tests.contract_scene import (
     copy_scene,
     flipped,
     make_scene,
+    sign,
 )
 
 LEAVES = {1: 100, 2: 50}
@@ -49,6 +53,21 @@ def malleable_signature(scene):
     place = (scene.chain.chain_id, bytes.fromhex(scene.root_contract.address[2:]))
     digest = root_digest(Root(1, root, 150, EVIDENCE), *place)
     assert signer_of(digest, good[1]) and signer_of(digest, flipped(good[1])) is None
+
+
+def malleable_signature_of_a_binding(scene):
+    who, domain = address_of(DEVICES[0]), scene.domain(scene.devices)
+    values = (1, who, A, b"board".ljust(32, b"\0"), scene.settlement.nonce(who), DEADLINE)
+    good = [sign(signer, domain, "Binding", BINDING, values) for signer in (OWNERS[0], DEVICES[0])]
+    for bad in ([flipped(good[0]), good[1]], [good[0], flipped(good[1])]):
+        arguments = (1, who, values[3], DEADLINE, *bad)
+        scene.refuses("WrongSignature", scene.chain.send, scene.devices, "bind", *arguments, key=ANYONE)
+    assert scene.bound(1) == ()
+
+
+def signatures_for_another_contract(scene):
+    scene.refuses(OTHER_DIGEST, scene.post, LEAVES, domain={"verifyingContract": scene.devices.address})
+    scene.refuses("WrongSignature", scene.bind, 1, 0, domain={"verifyingContract": scene.root_contract.address})
 
 
 def k_minus_1_signatures(scene):
@@ -91,6 +110,35 @@ def a_proof_for_another_tree(scene):
     scene.refuses("WrongAccountProof", send, scene.root_contract, "claimAccount", *arguments, key=ANYONE)
 
 
+def a_proof_of_work_for_anything_else(scene):
+    """Nor does the work of one escrow, job or deed pass for another's, nor units that were not delivered."""
+    scene.post({1: 1_000})
+    scene.claim(1)
+    addresses = scene.settlement.contracts
+    made, other = (escrow.deploy(scene.chain, PAYER, addresses.settlement, addresses.r1) for _ in range(2))
+    for each in (made, other):
+        for _ in range(2):
+            each.open(bytes(range(32)), 1, 100, 9, [], OWNERS[0])
+    raw = bytes.fromhex(made.address[2:])
+    leaves = Leaves(deeds=((1, 1_000), (2, 0)), work=(((raw, 1, 1), 5), ((raw, 1, 2), 6)))
+    trees = Trees(leaves)
+    scene.post({1: 1_000}, root=trees.root)
+    units, proof = trees.work(raw, 1, 2)
+    for escrow_, arguments in (
+        (other, (1, 2, units, proof)),
+        (made, (2, 2, units, proof)),
+        (made, (1, 1, units, proof)),
+        (made, (1, 2, units + 1, proof)),
+        (made, (1, 2, units, trees.work(raw, 1, 1)[1])),
+        (made, (1, 1, *trees.deed(1))),
+    ):
+        scene.refuses("WrongWorkProof", scene.chain.send, escrow_.contract, "claim", *arguments, key=ANYONE)
+    scene.refuses("WrongProof", scene.chain.send, scene.root_contract, "claim", 2, units, proof, key=ANYONE)
+    assert made.claim(1, 2, units, proof, ANYONE).units == units
+    scene.refuses("NoNewUnits", scene.chain.send, made.contract, "claim", 1, 2, units, proof, key=ANYONE)
+    assert scene.chain.call(scene.r1, "balanceOf", other.address) == 200
+
+
 def re_entrancy(scene):
     """A token that calls its caller's refund(1) when it is to be moved. More: contracts/test/Escrow.t.sol."""
     runtime = (
@@ -128,7 +176,7 @@ def a_deed_moved_in_mid_epoch(scene):
     scene.bind(1, 0)
     scene.post({1: 100})
     scene.transfer(1, OWNERS[0], OWNERS[1])
-    assert scene.bound(1) == () and scene.settlement.bindings()[1].owner == B
+    assert scene.bound(1) == () and scene.settlement.bindings()[1].owner == bytes.fromhex(B[2:])
     scene.refuses("NotBound", scene.chain.send, scene.devices, "release", address_of(ANYONE), key=OWNERS[1])
     scene.refuses("WrongSignature", scene.bind, 1, 1, owner=OWNERS[0])
     scene.claim(1)
@@ -159,12 +207,15 @@ LINES = [
     wrong_chain_id,
     expired_signature,
     malleable_signature,
+    malleable_signature_of_a_binding,
+    signatures_for_another_contract,
     k_minus_1_signatures,
     duplicate_or_unsorted_signers,
     a_signer_who_is_no_oracle,
     a_root_that_shrinks_a_leaf,
     an_epoch_out_of_order,
     a_proof_for_another_tree,
+    a_proof_of_work_for_anything_else,
     re_entrancy,
     a_token_that_returns_false,
     zero_devices,
@@ -185,8 +236,10 @@ def original(tmp_path_factory):
 def test_is_refused_by_name_and_nobody_is_paid(line, original, tmp_path):
     scene = copy_scene(*original, tmp_path / "chain.sqlite")
     line(scene)
-    paid = sum(scene.settlement.balance(owner) for owner in (A, B))
-    assert paid == scene.settlement.minted() == sum(scene.settlement.claimed(deed) for deed in (1, 2))
+    paid = scene.settlement.minted()
+    assert paid == sum(scene.settlement.claimed(deed) for deed in (1, 2))
+    if line is not a_proof_of_work_for_anything_else:  # what is deposited, paid for work and burned is A's
+        assert paid == sum(scene.settlement.balance(owner) for owner in (A, B))
     scene.chain.close()
 
 

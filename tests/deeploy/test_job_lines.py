@@ -10,7 +10,7 @@ JOB = {
     "name": "quiet", "state": "running", "why": "", "step": 1, "steps": [1, "100%"], "counts": {"refused": 1},
     "finished": False, "workload": None, "devices": [DEVICE],
 }  # fmt: skip
-WORKLOAD = {"kind": "container", "state": "ended", "health": "", "reason": "run 1: exit code 3\ndone"}
+WORKLOAD = {"kind": "container", "state": "ended", "health": "", "reason": "run 1: exit code 3\ndone", "cpu_s": 0.0}
 
 
 def test_a_device_is_told_with_its_reason_its_model_and_its_output():
@@ -29,6 +29,8 @@ def test_a_device_that_said_nothing_yet_has_no_model_and_no_output():
 def test_a_job_of_the_gateway_is_told_with_its_state_and_reason_and_without_steps():
     (line,) = job_lines.job({**JOB, "finished": True, "workload": WORKLOAD, "devices": []})
     assert line == "quiet  finished: container ended, run 1: exit code 3?done"
+    (line,) = job_lines.job({**JOB, "finished": True, "workload": {**WORKLOAD, "cpu_s": 1.25}, "devices": []})
+    assert line.endswith("done; 1.2 CPU seconds, measured by the gateway, not verified")
 
 
 def test_a_halted_job_says_why():

@@ -26,6 +26,7 @@ from tests.deeploy_site import (
 )
 
 FLIPPED = bytes(65)
+READER = STRANGER.public_key.format()
 
 
 def signed(gateway, cid, **changes):
@@ -154,6 +155,8 @@ JOBS = {
     "name = 'a'\n[model]\ncid = 'y'": "wanted sample_ms, offsets and shifts too",
     "name = 'a'\n[agent]\n": "agent.folder is missing",
     "name = 'a'\n[report]\nevery = 1\n[agent]\nfolder = 'x'": "report: got one without [model]",
+    f"name = 'a'\n[model]\nfile = 'x'\n[report]\nreader = '02{'00' * 32}'": "the 66 hex digits that tinyren buyer key",
+    "name = 'a'\n[model]\nfile = 'x'\n[report]\nreader = 'me'": "report.reader: got 'me'",
     "name = 'a'\n[agent]\nfolder = 'x'\n[rollout]\nhalt_percent = 0": "rollout.halt_percent: got 0, wanted 1..100",
     "name = 'a'\n[agent]\nfolder = 'x'\n[rollout]\nsteps = ['10%']": "the last is '10%', wanted '100%'",
     "name = 'a'\n[agent]\nfolder = 'x'\n[target]\npercent = 0": "target.percent: got 0",
@@ -186,6 +189,13 @@ def test_a_model_that_no_device_could_take_is_refused_before_anybody_is_asked(ga
     with pytest.raises(Refused, match=message):
         gateway.compose(gateway.job_file(file=file, more=more))
     assert gateway.kept() == before
+
+
+@pytest.mark.parametrize("more, reader, needs", [("", b"", 1), (f"[report]\nreader = '{READER.hex()}'", READER, 2)])
+def test_a_reader_is_told_by_the_manifest_and_only_to_agents_that_seal(gateway, more, reader, needs):
+    composed = gateway.compose(gateway.job_file(file=HOST / "encoder.ren", more=more))
+    for item in composed.job.manifests:
+        assert (suit.decode_parameters(item.parameters)[4], item.needs) == (reader, needs)
 
 
 def test_a_label_is_set_and_taken_away_and_a_target_follows_it(gateway):

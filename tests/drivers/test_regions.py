@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_drivers import Bus
 
 from device.drivers.at24c import At24c
 from device.drivers.region import Region
+from tests.drivers.test_drivers import Bus
 
 CHIP_BYTES, PAGE_BYTES, CHIPS = 512, 32, 3
 

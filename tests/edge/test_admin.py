@@ -154,6 +154,8 @@ def test_a_browser_is_led_to_the_page_that_asks_for_the_code(page):
     far = own_address()
     answer = get(far, page, "/", accept="text/html")
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
+    label = get(far, page, "/B/A.B-9", accept="text/html")
+    assert (label.status_code, label.headers["location"]) == (303, "/admin?to=/B/A.B-9")
     asked = get(far, page, "/admin")
     assert asked.status_code == 200 and 'id="code"' in asked.text and "0x" not in asked.text
     assert get(far, page, "/static/admin.js").status_code == 200

@@ -79,6 +79,12 @@ def test_a_backup_of_a_newer_version_is_refused_with_what_to_do(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("version", ["0.0.9", "0.0", "", "0.1.0"])
+def test_a_backup_of_an_older_version_or_this_one_is_restored(version, tmp_path):
+    unpack(packed(member("a"), about={**ABOUT, "version": version}), tmp_path / "site")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a"]
+
+
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "./a", "a//b", "", "a" * 100, "a\nb", "."])
 def test_a_member_outside_of_the_folder_is_neither_written_nor_taken(name, tmp_path):
     with pytest.raises(Refused):

@@ -87,7 +87,12 @@ def test_a_port_that_another_program_has_is_told_with_its_name(site):
         port = taken.getsockname()[1]
         chosen = frozenset({"page.port"})
         (level, says, mend), *rest = found(checks_machine.ports, site, {"page.port": port}, chosen=chosen)
-        assert level == FAIL and f"(process {os.getpid()})" in says and "TINYREN_PAGE_PORT=" in mend and rest == []
+        assert (
+            level == FAIL
+            and f"(process {os.getpid()})" in says
+            and f"gateway up {site} --set page.port=" in mend
+            and rest == []
+        )
         assert only(checks_machine.ports, site, {"page.port": port})[0] == WARN
     assert only(checks_machine.ports, site, {"page.port": port})[0] == OK
 
@@ -99,6 +104,8 @@ def test_a_running_gateway_whose_page_is_gone_fails(site):
     kept.page_port = kept.broker_port = port
     site_file.write(site, kept)
     assert [row[0] for row in found(checks_machine.ports, site, running=True)] == [FAIL, FAIL]
+    *_, (level, says, mend) = found(checks_machine.ports, site, {"tls.listen": f"127.0.0.1:{port}"}, running=True)
+    assert (level, mend) == (WARN, "start the gateway again") and says.startswith(f"tls.listen {port}: ")
 
 
 def test_programs_that_are_missing_are_told_with_the_package(site, monkeypatch):
@@ -117,7 +124,15 @@ def test_a_damaged_database_fails_and_others_are_still_checked(site):
     (site / "bad.sqlite").write_bytes(b"SQLite format 3\0" + os.urandom(8192))
     rows = found(checks_site.stores, site)
     assert [row[0] for row in rows] == [FAIL, OK] and "bad.sqlite" in rows[0][1]
-    assert rows[1][1] == "1 databases are whole"
+    assert rows[1][1] == "1 database is whole"
+
+
+def test_a_database_that_another_program_keeps_shut_is_not_called_damaged(site):
+    with sqlite3.connect(site / "admin.sqlite", isolation_level="EXCLUSIVE") as keeper:
+        keeper.execute("PRAGMA locking_mode = EXCLUSIVE")
+        keeper.execute("CREATE TABLE kept (x)")
+        level, says, mend = found(checks_site.stores, site)[0]
+    assert level == FAIL and "damaged" not in says and "could not be looked into" in says and "restore" not in mend
 
 
 def test_damaged_evidence_fails_and_a_torn_end_only_warns(site):
@@ -218,6 +233,8 @@ def test_a_certificate_that_ends_is_told_before(until, level, site, monkeypatch)
     monkeypatch.setattr(checks_site.tls, "describe", lambda _: {"until": until})
     finding = only(checks_site.certificate, site, values, now_s=10 * 86_400)
     assert finding[0] == level and (level == OK or finding[2] == "tinyren gateway tls renew")
+    others = only(checks_site.certificate, site, values | {"tls.cert_file": "/a.pem"}, now_s=10 * 86_400)
+    assert others[:2] == finding[:2] and (level == OK or others[2] == "have its issuer renew /a.pem")
     assert only(checks_site.certificate, site)[:2] == (OK, "no TLS is asked for")
 
 

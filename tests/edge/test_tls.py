@@ -254,7 +254,7 @@ def run(capsys, *arguments):
 def test_the_commands_make_show_and_renew(capsys, tmp_path):
     assert run(capsys, "show", tmp_path)[::2] == (
         Exit.USAGE,
-        f"tinyren: {tmp_path}/tls/server.pem is missing; make it: tinyren gateway tls init\n",
+        f"tinyren: {tmp_path}/tls/server.pem is missing; make it: tinyren gateway tls init {tmp_path}\n",
     )
     code, out, _ = run(capsys, "init", tmp_path, "--json")
     first = json.loads(out)

@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from test_edil_commands import run
 
 from gateway.edil import demo as demos
 from gateway.edil import demo_signals as signals
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
+from tests.edil.test_edil_commands import run
 
 BOARD = "qemu_mps2_an385"
 FIELDS = {

@@ -5,13 +5,13 @@ import time
 from array import array
 
 import pytest
-from test_agent_on_boards import FORGET, RUN_AGENT
-from test_agent_process import Gateway
 
 from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator
 from device.agent import rounds, wire
+from tests.agent.test_agent_on_boards import FORGET, RUN_AGENT
+from tests.agent.test_agent_process import Gateway
 from tests.agent_bench import OFFSETS, SHIFTS, heartbeat
 from tests.broker_link import Broker
 from tests.edil_bench import CHAIN_ID, CONTRACT, MODEL, OWNER, enrolment, gather, manifest, open_update, statuses

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from test_edil_shares import flip
 
 from device.agent import rounds
 from gateway.aggregation import heads
@@ -10,6 +9,7 @@ from gateway.aggregation.answering import apply_head, make_product
 from gateway.aggregation.rounds_store import Ciphertext
 from gateway.edil import infer
 from gateway.edil.owner import NotOpened
+from tests.edil.test_edil_shares import flip
 from tests.edil_scene import DATA_OWNER, HOLDER, NOW_MS, Scene, make_device, make_key
 
 SCENE = Scene(manifest_changes={"kind": rounds.INFERENCE, "classes": 0, "digits": 1})

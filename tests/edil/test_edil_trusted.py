@@ -7,11 +7,11 @@ import time
 
 import pytest
 from coincurve import PrivateKey
-from test_edil_commands import run
 
 from device.agent.port import FileMemory
 from device.agent.store import Store
 from gateway.errors import Exit
+from tests.edil.test_edil_commands import run
 from tests.edil_scene import make_device
 from tests.edil_site import serve_gateway
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_store import Memory, PowerCut
 
 from device.agent import rounds
 from device.agent.sampling import SAMPLE_MS
+from tests.agent.test_store import Memory, PowerCut
 from tests.agent_bench import WRAP, Bench, bind_request
 from tests.edil_bench import OWNER, enrolled, enrolment, gather, manifest, open_update, statuses
 

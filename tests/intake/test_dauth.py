@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from coincurve import PrivateKey
+from eth_utils.address import to_checksum_address
 
 from device.agent import eip712, wire
 from gateway import curve
@@ -62,7 +63,8 @@ class Scene:
         self.dauth.answer(address(key), bind.nonce, sign_digest(digest, signer or key))
 
     def bound(self):
-        return {number: deed.devices for number, deed in self.contracts.bindings().items()}
+        deeds = self.contracts.bindings().items()
+        return {number: tuple(map(to_checksum_address, deed.devices)) for number, deed in deeds}
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_three_boards_are_bound_to_the_deeds_of_the_issue(scene):
     assert scene.dauth.turn(boards) == (3, 0)
     assert scene.bound() == {1: (name(KEYS[0]), name(KEYS[1])), 2: (name(KEYS[2]),)}
     owners = [deed.owner for deed in scene.dauth.deeds.values()]
-    assert owners == [name(owner) for owner in OWNERS] and len(scene.said) == 3
+    assert owners == [address(owner) for owner in OWNERS] and len(scene.said) == 3
 
 
 def test_a_stranger_that_announces_itself_is_asked_nothing_and_cannot_bind_itself(scene):

@@ -1,8 +1,8 @@
 """A gateway that is away for an hour, and a device that is reset meanwhile: everything arrives once, or is counted."""
 
 import pytest
-from test_ring import PAGE_BYTES, Chip
 
+from tests.agent.test_ring import PAGE_BYTES, Chip
 from tests.late_scene import Scene
 
 

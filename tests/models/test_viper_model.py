@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_natmod import DAMAGED, FILL, HOSTS, LOCKED, RUN, expected, ignore
 
 from boards import natmod
 from boards.board import load_board
@@ -18,6 +17,7 @@ from device.agent.sampling import LinkSource, Sampler
 from device.native import shared, viper_model
 from models.artifact import DIGEST_BYTES, HEADER, RECORD, compile_model, macs, seal
 from models.export import Activation, Step, write_chain
+from tests.agent.test_natmod import DAMAGED, FILL, HOSTS, LOCKED, RUN, expected, ignore
 from tests.int8_operators import OPERATORS, random_conv, random_depthwise
 from tests.models.test_int8 import random_windows
 
@@ -27,11 +27,6 @@ HOST = ENCODERS["host"]
 BOARDS = [name for name in HOSTS if load_board(name).natmod["arch"] in ("armv6m", "armv7m", "rv32imc")]  # the emitters
 SOURCE = Path(viper_model.__file__).read_text()
 INSTRUCTIONS_PER_MAC_MAX = 100
-MPS2_COUNTER = "mem32[0x4002801C] = 24"
-START_COUNTER = {  # at 1 MHz, as our own firmware does when it starts
-    "armv6m": "mem32[0x40008510], mem32[0x40008508], mem32[0x40008000] = 4, 3, 1",
-    "rv32imc": "pass",
-}
 
 
 def make_layers():
@@ -211,7 +206,7 @@ def test_shipped_encoders_give_the_bytes_of_this_machine_on_stock_firmware_and_a
     assert repl.exec(RUN.format(count=8)).split() == expected(ENCODERS[name], 8)
     assert repl.exec(LOCKED) == "ran\n"
 
-    counter, setup = board.emulator["counter"], START_COUNTER.get(board.natmod["arch"], MPS2_COUNTER)
+    counter, setup = board.emulator["counter"], natmod.counter_program(board)
     moved = repl.count(counter["address"], "model.run(window, out)", setup, counter.get("capture"))
     content = (ROOT / "models" / name / "encoder.tflite").read_bytes()
     assert 10 < moved * counter["nanoseconds"] / macs(content) <= INSTRUCTIONS_PER_MAC_MAX

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.audit import evidence as audit_evidence
 from gateway.intake import evidence
 from gateway.oracle import bundles, epoch, messages
+from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.effects import Fetch
 from gateway.oracle.fetching import Fetching
@@ -22,7 +23,17 @@ from gateway.settlement import agreed
 from gateway.settlement.tree import Leaves
 from gateway.storage.embedded import Embedded
 from gateway.verify.verify import verify_epoch
-from tests.oracle.test_epoch import CLOSE_BLOCK, DEVICE, HASHES, Chain, SecondScorersChain, any_beat, heartbeat, write
+from tests.oracle.test_epoch import (
+    CLOSE_BLOCK,
+    DEEDS,
+    DEVICE,
+    HASHES,
+    Chain,
+    SecondScorersChain,
+    any_beat,
+    heartbeat,
+    write,
+)
 from tests.oracle.test_oracle_bundles import GATEWAY, SECOND, SITE
 
 OWN, FURTHER = (bundles.messages.curve.address_of(key.secret) for key in (GATEWAY, SECOND))
@@ -104,13 +115,31 @@ def beats(*windows):
         (beats(0, 1), [], ((), ()), 127),
         (beats(0, 1), beats(2, 3), ((), ((3, 3),)), 191),
         (beats(0, 1), [(2, b"noise"), (0, heartbeat(3, 9))], ((), ()), 127),
+        (beats(0, 1), [(2, heartbeat(2, 1))], ((), ()), 63),
     ],
-    ids=["half here, half there", "heard by both", "withheld", "not committed in time", "forged"],
+    ids=[
+        "half here, half there",
+        "heard by both",
+        "withheld",
+        "not committed in time",
+        "forged",
+        "two boards with one key",
+    ],
 )
 def test_who_roams_is_paid_in_full_and_nobody_moves_anothers_windows(tmp_path, own, further, missing, wanted):
     attested = agree(tmp_path, own, further, missing)
     assert judge(tmp_path, attested).availability == {DEVICE: wanted}
     assert list(verify_epoch(tmp_path, 1, ChainOfSets(attested)).availability.values()) == [wanted]
+
+
+def test_bindings_are_read_at_the_later_close_of_two(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Chain, "at_close", lambda self, windows: asked.append(windows.block) or AtClose(DEEDS))
+    monkeypatch.setattr(ChainOfSets, "bindings", lambda self, block: asked.append(block) or {})
+    attested = agree(tmp_path, beats(0), beats(1), block=13)
+    judge(tmp_path, attested)
+    verify_epoch(tmp_path, 1, ChainOfSets(attested))
+    assert set(asked) == {CLOSE_BLOCK}
 
 
 def test_evidence_that_is_other_than_agreed_is_not_scored_and_named(tmp_path):

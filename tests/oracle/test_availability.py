@@ -123,6 +123,15 @@ def replace_window(windows, index, **fields):
 
 
 GOOD_WINDOWS = make_windows(4)
+
+
+def opened_as(*numbers):
+    """Windows that are told in this order, while time and blocks rise."""
+    places = zip((GOOD_WINDOWS.opened[number] for number in numbers), GOOD_WINDOWS.opened, strict=False)
+    opened = (dataclasses.replace(window, opened_ms=at.opened_ms, block=at.block) for window, at in places)
+    return dataclasses.replace(GOOD_WINDOWS, opened=tuple(opened))
+
+
 BAD_WINDOWS = [
     ("no window", dataclasses.replace(GOOD_WINDOWS, count=0, opened=())),
     ("windows of no time", dataclasses.replace(GOOD_WINDOWS, window_ms=0)),
@@ -131,6 +140,8 @@ BAD_WINDOWS = [
     ("a window out of range", dataclasses.replace(GOOD_WINDOWS, count=3)),
     ("a window twice", dataclasses.replace(GOOD_WINDOWS, opened=GOOD_WINDOWS.opened[:1] * 2)),
     ("windows out of order", dataclasses.replace(GOOD_WINDOWS, opened=GOOD_WINDOWS.opened[::-1])),
+    ("a window again later", opened_as(0, 0)),
+    ("a later window before", opened_as(1, 0)),
     ("a beacon of no block hash", replace_window(GOOD_WINDOWS, 1, beacon=b"\x00" * 14)),
     ("a beacon of another window", replace_window(GOOD_WINDOWS, 1, beacon=GOOD_WINDOWS.opened[0].beacon)),
     ("another block hash", replace_window(GOOD_WINDOWS, 1, block_hash=b"\xff" * 32)),

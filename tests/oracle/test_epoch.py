@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 from device.agent import cbor, wire
 from gateway import curve
 from gateway.intake import evidence
-from gateway.oracle import epoch, rewards
+from gateway.oracle import bundles, epoch, rewards
 from gateway.oracle.at_close import AtClose
 from gateway.oracle.availability import EvidenceError
 from gateway.oracle.bundles import verify_bundle
@@ -124,6 +124,18 @@ def test_an_epoch_that_is_open_or_another_than_announced_has_no_verdict(tmp_path
         judge(tmp_path / "nowhere", b"\x00" * 32)
 
 
+def test_windows_of_another_epoch_or_with_a_beacon_of_no_block_are_no_evidence(tmp_path):
+    write(tmp_path, [(0, FIRST)])
+    path = evidence.windows_path(tmp_path, 1)
+    for source in (path, evidence.heartbeats_path(tmp_path, 1)):
+        source.with_name(source.name.replace("1", "2", 1)).write_bytes(source.read_bytes())
+    with pytest.raises(EvidenceError, match="windows of epoch 1, wanted 2"):
+        epoch.verdict(tmp_path, 2, evidence.digest(tmp_path, 2), Chain(HASHES), Leaves(), models.shipped)
+    path.write_bytes(path.read_bytes().replace(wire.make_beacon(1, 2, HASHES[12]), bytes(14)))
+    with pytest.raises(EvidenceError, match="window 2: beacon"):
+        judge(tmp_path, evidence.digest(tmp_path, 1))
+
+
 def test_evidence_that_changes_while_it_is_scored_has_no_verdict(tmp_path):
     digest = write(tmp_path, [(0, FIRST)])
 
@@ -167,6 +179,27 @@ def test_a_bundle_is_what_was_announced_and_every_window_hides_a_block_of_the_ch
         verify_bundle(tmp_path, 1, replace(bundle, block=CLOSE_BLOCK + 1), Chain(HASHES).block_hash)
     with pytest.raises(EvidenceError, match="announced"):
         verify_bundle(tmp_path, 1, replace(bundle, digest=bytes(32)), Chain(HASHES).block_hash)
+    path = evidence.windows_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes().replace(wire.make_beacon(1, 2, HASHES[12]), bytes(14)))
+    with pytest.raises(EvidenceError, match="window 2: beacon"):
+        verify_bundle(tmp_path, 1, replace(bundle, digest=evidence.digest(tmp_path, 1)), Chain(HASHES).block_hash)
+
+
+def test_a_bundle_is_read_no_further_than_one_may_be_long(monkeypatch):
+    monkeypatch.setattr(bundles, "MAX_BYTES", 5)
+    assert b"".join(bundles.at_most([b"12", b"345"])) == b"12345"
+    with pytest.raises(EvidenceError, match="more than 5 bytes"):
+        list(bundles.at_most([b"12", b"345", b"6"]))
+
+
+def test_an_oracles_signature_is_taken_as_the_contract_takes_it():
+    digest, other = b"d" * 32, bytes([27, 28])
+    signed = epoch.sign_digest(digest, KEY)
+    s = CURVE_ORDER - int.from_bytes(signed[32:64], "big")
+    high_s = signed[:32] + s.to_bytes(32, "big") + other.replace(signed[64:], b"")
+    assert epoch.signer_of(digest, signed) == DEVICE
+    for refused in (high_s, signed[:64], signed[:64] + bytes([signed[64] - 27]), bytes(65)):
+        assert epoch.signer_of(digest, refused) is None
 
 
 class SecondScorersChain(Chain):
@@ -211,6 +244,7 @@ LEAVES = Leaves(deeds=((1, 5), (2, 7)))
 SETTLED = (3, root_of(LEAVES), 12)
 FILES = [
     ("another amount", {"leaves": [[1, "5"], [2, "8"]]}, EvidenceError),
+    ("other amounts of the same total", {"leaves": [[1, "6"], [2, "6"]]}, EvidenceError),
     ("a leaf less", {"leaves": [[1, "5"]]}, EvidenceError),
     ("no leaves", {}, EvidenceError),
     ("leaves that are no pairs", {"leaves": [1]}, EvidenceError),
@@ -228,6 +262,8 @@ def test_the_leaves_before_are_those_of_the_root_on_chain(tmp_path):
     assert read_leaves(tmp_path, Chain({}, SETTLED), 3) == LEAVES
     with pytest.raises(EvidenceError, match="last settled epoch is 3"):
         read_leaves(tmp_path, Chain({}, SETTLED), 4)
+    with pytest.raises(EvidenceError, match="do not hash to the root"):
+        read_leaves(tmp_path, Chain({}, (3, SETTLED[1], 13)), 3)
 
 
 @pytest.mark.parametrize("fields, error", [row[1:] for row in FILES], ids=[row[0] for row in FILES])

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.settlement.tree import Leaves
 from tests.scorer_epochs import VECTORS, both, from_json, make_deeds_only, make_work
+from tests.sealed_epochs import make_sealed
 
 EPOCHS = int(os.environ.get("TINYREN_EPOCHS", "200"))
 BATCH = 20
@@ -40,7 +41,7 @@ def told(result):
     return (result.leaves, accounts, work), units, tuple(map(raw, result.frauds))
 
 
-@pytest.mark.parametrize("make", [make_deeds_only, make_work])
+@pytest.mark.parametrize("make", [make_deeds_only, make_work, make_sealed])
 @pytest.mark.parametrize("batch", range(-(-EPOCHS // (4 * BATCH))))
 def test_both_scorers_give_the_same_root_for_random_epochs(batch, make, tmp_path):
     minted = earned = caught = 0

@@ -201,11 +201,18 @@ def test_a_window_that_breaks_a_rule_counts_for_nobody(site: Site, change, avail
     assert finding in result.findings[0]
 
 
-def test_an_epoch_without_its_close_has_no_root(site: Site) -> None:
-    site.windows[2].pop()
+NO_ROOT = {
+    "epoch 2: it is not closed, so it has no root": lambda windows: windows.pop(),
+    "epoch 2: its windows file does not begin with its number, ": lambda windows: windows[0].update(epoch=1),
+}
+
+
+@pytest.mark.parametrize("finding", NO_ROOT)
+def test_an_epoch_without_its_close_or_of_another_number_has_no_root(site: Site, finding: str) -> None:
+    NO_ROOT[finding](site.windows[2])
     result = site.verify()
     assert (result.root, result.exit_code, result.availability) == (None, 8, {})
-    assert result.findings == ("epoch 2: it is not closed, so it has no root",)
+    assert result.findings[0].startswith(finding)
 
 
 def test_an_epoch_without_files_has_no_root_and_no_digest(site: Site) -> None:

@@ -18,13 +18,20 @@ EARNED = {
     "cloned key": (0, UNITS),
     "lying gateway: beacons": (0, 0),
     "lying gateway: receipt times": (0, 0),
-    "withholding gateway": (ND_REWARD_WEI, 0),
+    "withholding gateway: answers": (ND_REWARD_WEI, 0),
+    "withholding gateway: its bundle": (epoch_reward(127, 1), WINDOWS // 2 * KEPT),
     "equivocating oracle": (0, 0),
     "f of 3f + 1 oracles": (0, 0),
     "skips half, silent": (ND_REWARD_WEI, 67),
     "skips half, lies": (0, 0),
     "answers challenges only": (0, 0),
     "Sybil devices on one deed": (ND_REWARD_WEI, UNITS),
+    "Sybil deeds": (ND_REWARD_WEI, UNITS),
+    "sealed: garbage": (0, 0),
+    "sealed: to a key of its own": (ND_REWARD_WEI, 0),
+    "sealed: a buyer who lies": (ND_REWARD_WEI, UNITS),
+    "sealed: a gateway that drops answers": (ND_REWARD_WEI, 0),
+    "sealed: a gateway that drops openings": (ND_REWARD_WEI, UNITS),
 }
 
 

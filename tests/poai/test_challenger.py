@@ -26,11 +26,11 @@ def block_hash(number):
 class Challenged:
     """A site whose one device is the real agent; a block is made for each window and each draw."""
 
-    def __init__(self, folder, count=6):
+    def __init__(self, folder, count=6, bench=None):
         self.newest, self.site = 0, Site.__new__(Site)
         self.site.newest_block = self.next_block
         self.site.__init__(folder, count=count)
-        self.bench = Bench().connect()
+        self.bench = (bench or Bench()).connect()
         self.id = self.bench.agent.identity.id
         key = self.bench.agent.identity.public_key
         device = Device(self.id, key, "board_a", "core", "0.1", bytes(36), "counting", 1)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from device.native.shared import Model
+from gateway.chain.chain import address_of
 from gateway.keys import load
 from gateway.settlement import ledger
 from gateway.settlement.accounts import Accounts
@@ -55,7 +56,7 @@ def test_the_reward_goes_to_the_account_from_the_epoch_that_was_chosen_and_the_d
     assert wei == third.minted == third.total - second.total
 
 
-def test_the_jobs_units_are_those_that_oracles_verified_and_the_escrow_pays_them(paid):
+def test_the_jobs_units_are_those_that_oracles_verified_and_the_site_has_them_paid(paid):
     third = leaves(paid, 3)
     (((_, job, deed), units),) = third.leaves.work
     assert (job, deed) == (1, 1) and units == sum(third.units.values()) > 0 and third.frauds == ()
@@ -63,8 +64,9 @@ def test_the_jobs_units_are_those_that_oracles_verified_and_the_escrow_pays_them
     try:
         escrow, owner = Escrow(chain, settlement.contracts.escrow), load(paid / "keys" / "owner-1.key")
         proof = Trees(third.leaves).work(bytes.fromhex(escrow.address[2:]), 1, 1)
-        claim = escrow.claim(1, 1, *proof, owner)
-        assert (claim.units, claim.amount + claim.burned) == (units, units * PRICE_WEI)
+        (claim,) = escrow.payments()  # the site's own
+        assert (claim.owner, claim.units) == (address_of(owner), units)
+        assert claim.amount + claim.burned == units * PRICE_WEI
         assert claim.burned == units * PRICE_WEI * 15 // 100 and escrow.claim(1, 1, *proof, owner) is None
         assert settlement.minted() == third.total
     finally:

@@ -13,7 +13,7 @@ from device.agent import wire
 from gateway.oracle.availability import FULL
 from gateway.oracle.epoch import SignerKeys
 from gateway.oracle.rewards import Deed
-from gateway.poai import chance, verdict
+from gateway.poai import answers, chance, verdict
 from gateway.poai.claims import Claim, Counts
 from gateway.poai.draw import CHALLENGES, Turn, draw, turns
 from gateway.poai.jobs import VERIFIED
@@ -21,6 +21,7 @@ from gateway.poai.simulated import KEPT, MODEL, Device, Epoch, block_hash
 from gateway.poai.verdict import FRAUD, MISSED, SOUND, Work
 
 ROOT = Path(__file__).parents[2]
+OTHER = MODEL[:-1] + b"\1"
 
 
 def payload(sequence, count, boot=1, model=MODEL, chain=bytes(16)):
@@ -39,14 +40,15 @@ def payload(sequence, count, boot=1, model=MODEL, chain=bytes(16)):
         ([payload(1, 5), payload(2, 3)], [(2, 5), None]),
         ([payload(1, 5), payload(1, 2, boot=2), payload(2, 3, boot=2)], [(2, 5), (1, 2), (3, 3)]),
         ([payload(1, 5), payload(2, 6, boot=2)], [(2, 5), None]),
-        ([payload(1, 2), payload(2, 4, model=MODEL[:-1] + b"\1")], [(1, 2), None]),
+        ([payload(1, 2), payload(2, 4, model=OTHER), payload(3, 5, model=OTHER)], [(1, 2), None, (5, 5)]),
+        ([payload(1, 2, model=MODEL[:-1] + b"\2")], [None]),
         ([payload(1, 0)], [None]),
     ],
     ids=["first of a boot", "no more than is kept", "each once", "middle of a boot", "one is missing", "nothing new",
-         "a count that falls", "a new boot", "a new boot unseen", "another model", "none yet"],
+         "a count that falls", "a new boot", "a new boot unseen", "another model", "a model nobody knows", "none yet"],
 )  # fmt: skip
 def test_a_heartbeat_claims_what_is_new_and_kept(beats, wanted):
-    counts = Counts({MODEL: KEPT})
+    counts = Counts({MODEL: KEPT, OTHER: KEPT})
     claims = [counts.take(bytes(20), beat, 0) for beat in beats]
     assert [claim and (claim.first, claim.count) for claim in claims] == wanted
 
@@ -144,7 +146,7 @@ def test_an_answer_that_is_not_one_is_missed_and_no_fraud(change):
     elif change == "forged":
         epoch.items[place] = receipt_ms, frame[:-1] + bytes([frame[-1] ^ 1])
     else:
-        claims = verdict.read_reveals([epoch.items[place]], SignerKeys().is_signed)[0].place[1:]
+        claims = answers.read_answers([epoch.items[place]], SignerKeys().is_signed)[0].place[1:]
         other = epoch.devices[0].answer(*claims[:3], claims[3] - 1 or claims[3] + 1)
         epoch.items[place] = receipt_ms, other
     works, checked = epoch.work()
@@ -168,7 +170,7 @@ def test_a_chain_that_does_not_begin_where_the_last_heartbeat_ended_is_a_fraud()
     claim = Claim(
         device.id, 5, 1, 6, MODEL, 6, 6, hashlib.sha256(b"x" * 16 + outputs).digest()[:16], device.history[5][0]
     )
-    found = verdict.Reveal(0, (device.id, 1, 6, 6, 6), device.history[5][1], outputs, b"x" * 16)
+    found = answers.Reveal(0, (device.id, 1, 6, 6, 6), device.history[5][1], outputs, b"x" * 16)
     assert verdict.fault_of(claim, found, lambda window: outputs) == (
         "its chain does not begin where the heartbeat before ended"
     )

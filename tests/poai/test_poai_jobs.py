@@ -1,17 +1,13 @@
-"""Which deposit pays for which unit, and the buyer's own check of what nobody else may see."""
-
-import hashlib
+"""Which deposit pays for which unit."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.poai import private
 from gateway.poai.jobs import MEASURED, VERIFIED, Job, assign
 
 ESCROW, MODEL, OTHER = bytes(20), b"model", b"other"
 ANY = frozenset[int]()
-WINDOW, SALT = bytes(range(128)), bytes(range(16))
 
 
 def job(number=1, kind=VERIFIED, model=MODEL, workers=ANY, first=1, last=9, most_units=100, price=0):
@@ -85,36 +81,3 @@ def test_no_unit_is_counted_twice_and_no_deposit_is_overdrawn_in_any_epochs(jobs
             before[key] = before.get(key, 0) + count
     for one in jobs:
         assert sum(count for (_, number, _), count in before.items() if number == one.number) <= one.most_units
-
-
-def run(window):
-    """A model of a test: it takes 128 bytes."""
-    if len(window) != len(WINDOW):
-        raise ValueError("got another length")
-    return hashlib.sha256(window).digest()[:16]
-
-
-def test_a_buyer_finds_the_committed_window_and_its_output_right():
-    assert private.audit(private.commit(WINDOW, SALT), SALT, WINDOW, run(WINDOW), run) is None
-
-
-@pytest.mark.parametrize(
-    ("commitment", "salt", "window", "output", "told"),
-    [
-        (private.commit(WINDOW, SALT), SALT[::-1], WINDOW, run(WINDOW), "window: got another"),
-        (private.commit(WINDOW, SALT), SALT + b"\0", WINDOW, run(WINDOW), "window: got another"),
-        (private.commit(WINDOW, SALT), SALT, WINDOW[::-1], run(WINDOW[::-1]), "window: got another"),
-        (private.commit(WINDOW, SALT), SALT, WINDOW, run(WINDOW[::-1]), "output: got"),
-        (private.commit(WINDOW[:9], SALT), SALT, WINDOW[:9], run(WINDOW), "window: got another length"),
-        (hashlib.sha256(SALT + WINDOW).digest(), SALT, WINDOW, run(WINDOW), "window: got another"),
-    ],
-    ids=["another salt", "long salt", "another window", "another output", "short window", "without a domain"],
-)
-def test_what_was_not_signed_or_not_computed_fails_the_buyers_audit(commitment, salt, window, output, told):
-    with pytest.raises(private.AuditFailed, match=told):
-        private.audit(commitment, salt, window, output, run)
-
-
-def test_a_salt_of_another_length_commits_to_nothing():
-    with pytest.raises(ValueError, match="salt: got 15 bytes, wanted 16"):
-        private.commit(WINDOW, SALT[:15])

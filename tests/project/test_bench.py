@@ -14,6 +14,7 @@ from boards.board import DEFAULT_BOARDS
 from boards.emulator import EmulatorError
 from device.agent import packets, wire
 from gateway import curve
+from gateway.benchmarks import figures
 from gateway.benchmarks.bench import targets
 from gateway.benchmarks.boards import BEATS, check_heartbeat
 from gateway.benchmarks.table import table
@@ -45,10 +46,10 @@ def shape(value):
 
 
 def without_further_models(value):
-    """A result as it is where TINYREN_MLPERF_TINY is not set."""
+    """A result as it is where TINYREN_MLPERF_TINY is not set, and no browser is there to load a page."""
     shipped = [model_name(path) for path in shipped_models()]
     models = {name: value["models"][name] for name in shipped}
-    rows = {name: row for name, row in value["targets"].items() if not name.startswith("tflm_")}
+    rows = {name: row for name, row in value["targets"].items() if not name.startswith(("tflm_", "page_"))}
     return {**value, "models": models, "targets": rows}
 
 
@@ -134,12 +135,26 @@ def test_the_committed_run_names_no_place_and_holds_its_own_targets(snapshot):
     assert all(row["holds"] for row in snapshot["targets"].values())
 
 
+def test_the_page_of_figures_is_of_the_committed_run(snapshot):
+    """docs/figures.md is written by `python -m gateway.benchmarks.figures`."""
+    page = figures.FIGURES.read_text()
+    assert page == figures.markdown(snapshot)
+    assert page.count(" ok |") == len(snapshot["targets"]) and "MISSED" not in page
+
+
 def test_the_table_has_80_columns_and_says_what_instructions_are_not(snapshot):
     text = table(snapshot)
     assert max(map(len, text.splitlines())) <= 80
     assert "emulated" in text and "not cycles" in text
     rest = re.sub(r"(?s)MODELS.*?all kernels", "", text)
     assert rest.count(" ok") == len(snapshot["targets"]) and "MISSED" not in rest
+
+
+def test_where_no_browser_is_the_page_is_told_as_skipped_and_not_judged(snapshot):
+    snapshot["edge"]["page"] = dict.fromkeys(snapshot["edge"]["page"])
+    snapshot["targets"] = targets(snapshot)
+    (line,) = (line for line in table(snapshot).splitlines() if line.startswith("first page in Chromium"))
+    assert not {"page_ms", "page_bytes"} & snapshot["targets"].keys() and line.split()[-1] == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +170,14 @@ def test_the_table_has_80_columns_and_says_what_instructions_are_not(snapshot):
         ("gateway_share", lambda result: result["gateway"].update(share=0.399)),
         ("r1fs_share", lambda result: result["r1fs"].update(share=0.599)),
         ("cstore_writes", lambda result: result["cstore"]["writers_32"].update(writes_per_s=1999)),
+        ("page_ms", lambda result: result["edge"]["page"].update(loaded_ms=301, sent_bytes=1)),
+        ("page_bytes", lambda result: result["edge"]["page"].update(loaded_ms=1, sent_bytes=100_001)),
+        ("sbc_pss", lambda result: result["sbc"].update(pss_bytes=30_000_001)),
+        ("flash_s", lambda result: result["first_run"]["boards"]["qemu_virt_rv32"].update(flash=30.1)),
+        (
+            "first_heartbeat_s",
+            lambda result: result["first_run"]["boards"]["qemu_virt_rv32"].update(first_heartbeat=91),
+        ),
     ],
 )
 def test_one_too_many_is_a_missed_target(snapshot, name, worsen):

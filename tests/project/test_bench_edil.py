@@ -7,7 +7,7 @@ from coincurve import PrivateKey
 
 from gateway.benchmarks import edil as bench_edil
 from gateway.benchmarks import secagg as bench_secagg
-from gateway.benchmarks.table import EDIL_ROWS
+from gateway.benchmarks.rows import EDIL_ROWS
 
 
 def test_a_round_of_the_bench_is_stored_and_its_sum_is_numpys(tmp_path):

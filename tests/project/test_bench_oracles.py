@@ -1,7 +1,7 @@
 """Messages and bytes of an epoch's agreement on real encodings: they grow as the protocol says, always the same."""
 
 from gateway.benchmarks import oracles as bench_oracles
-from gateway.benchmarks import table as bench_table
+from gateway.benchmarks.rows import oracle_rows
 
 
 def test_messages_grow_with_n_and_deliveries_with_its_square(monkeypatch):
@@ -16,4 +16,4 @@ def test_messages_grow_with_n_and_deliveries_with_its_square(monkeypatch):
     assert {key: row | {"open_ms": 0} for key, row in again.items()} == {
         key: row | {"open_ms": 0} for key, row in counted.items()
     }
-    assert all(value for _, value, _ in bench_table._oracles({"oracles": found}))
+    assert all(value for _, value, _ in oracle_rows({"oracles": found}))

@@ -96,11 +96,28 @@ def test_help_and_version_go_to_stdout_and_end_well():
         assert (ended.returncode, ended.stderr) == (0, "") and ended.stdout.startswith(("usage: tinyren", "tinyren 0."))
 
 
+def test_a_full_disk_is_told_with_what_to_do(capsys):
+    code, lines = run(capsys, "boards", "--write", "/dev/full")
+    assert (code, lines) == (
+        1,
+        ["tinyren: No space left on device; make room (df -h), then run the same command again"],
+    )
+
+
+@pytest.mark.parametrize(("words", "told"), [((), "A gateway as a service:"), (("gateway",), "check everything")])
+def test_who_names_no_command_is_shown_all(words, told):
+    ended = tinyren(*words)
+    assert ended.returncode == 2 and told in ended.stderr and ended.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["fly"], "invalid choice: 'fly'"),
+        (["fly"], "there is no command 'fly'; see: tinyren --help"),
+        (["gatway"], "there is no command 'gatway', did you mean gateway?"),
+        (["gateway", "dcotor"], "there is no verb 'dcotor', did you mean doctor?; see: tinyren gateway --help"),
+        (["gateway"], "required: VERB; see: tinyren gateway --help"),
         (["up", "--epochs", "0"], "--epochs: got '0', wanted a whole number above 0"),
         (["up", "--epochs", "-1"], "--epochs"),
         (["up", "--epochs", "1e3"], "--epochs: got '1e3'"),

@@ -63,7 +63,10 @@ def test_who_is_not_root_is_told_the_packages_and_the_command(path, command, pac
 
 def test_what_only_tests_use_is_missed_only_when_it_is_asked_for(path):
     system.ensure_packages(lambda text: None)
-    wanted = "qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross nats-server podman runc busybox-static dfu-util openocd$"
+    wanted = (
+        "qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross nats-server"
+        " podman runc busybox-static dfu-util openocd fusefat dosfstools$"
+    )
     with pytest.raises(CommandError, match=wanted):
         system.ensure_packages(lambda text: None, NEEDS_OF_TESTS)
 

@@ -46,7 +46,7 @@ def test_an_account_that_earned_nothing_and_an_owner_without_coin_are_told_so(si
         (("deed", "transfer", "1", "--to", NEW), "b", Exit.REFUSED, "only the deed's owner does that"),
         (("deed", "transfer", "9", "--to", NEW), "b", Exit.REFUSED, "there is no such deed"),
         (("deed", "free", D0), "a", Exit.REFUSED, "there is nothing to free"),
-        (("deed", "buy", "1", "--most", "5"), "a", Exit.USAGE, "--sale: missing"),
+        (("deed", "buy", "1", "--most", "5"), "a", Exit.REFUSED, "its deeds are not on sale"),
     ):
         got, out, err = site.run(*words, key=who)
         assert (got, out, len(err.splitlines())) == (code, "", 1) and said in err, err
@@ -87,7 +87,7 @@ def test_deeds_are_bought_at_the_curves_price_and_never_above_what_was_named(sit
     sale, _ = chain.deploy("Sale", *contracts, 4, NEW, NEW, A, key=owner)
     words = ("deed", "buy", "2", "--sale", sale.address)
     code, _, err = site.run(*words, "--most", "1", key="a")
-    assert code == Exit.REFUSED and "the council has set no rate yet" in err
+    assert code == Exit.REFUSED and "no vote has set a rate yet" in err
     chain.send(sale, "setRate", R1 // 100, key=owner)
     code, _, err = site.run(*words, "--most", "9.99", key="a")
     assert code == Exit.REFUSED and "2 deeds cost 10 R1 now, got 9.99" in err

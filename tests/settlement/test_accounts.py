@@ -31,9 +31,8 @@ def settle(scene, before, rewards):
     """The next epoch: each deed earns its reward where its owner of now has chosen; its leaves, posted."""
     epoch = scene.settlement.epoch() + 1
     owners = {deed: scene.settlement.bindings()[deed].owner for deed in rewards}
-    chosen = Accounts(scene.settlement).chosen(sorted(set(owners.values())), epoch)
-    raw = {deed: bytes.fromhex(owner[2:]) for deed, owner in owners.items()}
-    leaves = add_epoch(before, rewards, raw, {bytes.fromhex(owner[2:]) for owner in chosen})
+    chosen = Accounts(scene.settlement).chosen(set(owners.values()), epoch)
+    leaves = add_epoch(before, rewards, owners, chosen)
     scene.post({1: leaves.total_wei}, root=Trees(leaves).root)
     return leaves
 
@@ -83,8 +82,9 @@ def test_what_was_chosen_is_read_as_of_a_block(scene):
     accounts = Accounts(scene.settlement)
     before = scene.chain.block_number()
     accounts.choose(True, OWNERS[0])
-    assert accounts.chosen([A, B], 2) == {A} and accounts.chosen([A, B], 1) == set()
-    assert accounts.chosen([A, B], 2, before) == set() and accounts.chosen([], 2) == set()
+    both = RAW.values()
+    assert accounts.chosen(both, 2) == {RAW[A]} and accounts.chosen(both, 1) == set()
+    assert accounts.chosen(both, 2, before) == set() and accounts.chosen([], 2) == set()
 
 
 def test_all_deeds_of_an_owner_are_paid_in_one_transaction_whoever_sends_it(scene):

@@ -132,7 +132,7 @@ def run(capsys, site, *more):
 def test_the_command_explains_a_settled_epoch_to_the_wei(site, capsys):
     code, said = run(capsys, site, 1, "--epoch", 1, "--json")
     fields = json.loads(said.out)
-    assert (code, fields["owner"].lower()) == (Exit.OK, site.contracts.bindings()[1].owner.lower())
+    assert (code, fields["owner"].lower()) == (Exit.OK, "0x" + site.contracts.bindings()[1].owner.hex())
     assert [(row["id"].lower(), row["availability"]) for row in fields["devices"]] == [
         (text(DEVICES[0]), 255),
         (text(DEVICES[1]), 127),

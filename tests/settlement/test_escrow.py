@@ -2,13 +2,12 @@
 
 import pytest
 
-from gateway.chain.chain import ChainError, Contract, address_of
+from gateway.chain.chain import ChainError
 from gateway.oracle import merkle
 from gateway.poai.jobs import MEASURED, VERIFIED, Job
-from gateway.settlement import council, escrow
-from gateway.settlement.settlement import EPOCH_CAP_WEI, NOBODY
+from gateway.settlement import escrow
 from gateway.settlement.tree import Leaves, Trees, add_epoch
-from tests.contract_scene import ANYONE, ORACLES, OWNERS, PAYER, A, B, copy_scene, make_scene
+from tests.contract_scene import ANYONE, OWNERS, PAYER, A, B, copy_scene, make_scene
 
 R1 = 10**18
 BUYER = OWNERS[0]
@@ -143,16 +142,3 @@ def test_a_claim_that_somebody_else_sent_meanwhile_is_no_error(scene, jobs, monk
 
 def test_a_work_leaf_is_neither_a_deeds_nor_an_accounts():
     assert len({merkle.work_leaf(b"e" * 20, 1, 2, 3), merkle.leaf(2, 3), merkle.account_leaf(b"e" * 20, 3)}) == 3
-
-
-def test_a_governed_settlement_is_its_councils_and_each_contract_fits_the_chain(scene):
-    oracles, rules = [address_of(item) for item in ORACLES], council.Rules()
-    arguments = (scene.deeds.address, oracles, 2, EPOCH_CAP_WEI, 3600, NOBODY, rules)
-    made = council.deploy(scene.chain, PAYER, *arguments)
-    settlement = Contract("Settlement", made.settlement)
-    assert scene.chain.call(settlement, "governor") == made.timelock
-    assert scene.chain.call(Contract("Votes", made.votes), "underlying") == scene.chain.call(settlement, "r1")
-    found = Contract("Council", made.council)
-    assert scene.chain.call(found, "votingPeriod") == rules.period_blocks
-    with pytest.raises(ChainError, match="NotGovernor"):
-        scene.chain.send(settlement, "govern", 1, 3600, 1, NOBODY, key=PAYER)

@@ -3,6 +3,9 @@
 import pytest
 
 from gateway.errors import Exit
+from gateway.poai.private import sealed_model
+from gateway.storage.cid import decode_any, encode_text
+from tests.agent.test_private import KEY
 from tests.contract_scene import A, B
 from tests.contract_site import R1, Site
 
@@ -38,8 +41,10 @@ def test_a_deposit_pays_for_attested_work_and_its_rest_comes_back(site):
     assert code == 0 and "all of it was paid before" in out
     code, out, err = site.run("escrow", "refund", "1", key="anyone")
     assert code == Exit.REFUSED and "NotOver" in err and "workers have time to claim" in err
-    for _ in range(2):
-        site.work({})
+    site.work({})
+    assert "workers claim until epoch 5 is in force" in site.run("escrow", "show", "1")[1]
+    site.work({})
+    assert "`tinyren escrow refund` gives what was not delivered back" in site.run("escrow", "show", "1")[1]
     code, out, _ = site.run("escrow", "refund", "1", key="anyone")
     assert code == 0 and "7 R1 went back to the buyer" in out and site.scene.settlement.balance(A) == 97 * R1
 
@@ -53,6 +58,14 @@ def test_a_job_that_has_not_begun_is_cancelled_whole_and_only_by_its_buyer(site)
     assert code == 0 and "10 R1 went back to the buyer" in out and site.scene.settlement.balance(A) == 100 * R1
     rows = site.json("escrow", "show")["jobs"]
     assert [(row["state"], row["kind"], row["is_for_any"]) for row in rows] == [("closed", "verified", False)]
+
+
+def test_a_job_for_one_reader_names_the_model_that_only_its_work_has(site):
+    opened = site.json(*OPEN, "--reader", KEY.hex(), key="a")
+    everybodys = site.json(*OPEN, key="a")
+    model = decode_any(everybodys["model"])
+    assert opened["model"] == encode_text(sealed_model(model, KEY)) != everybodys["model"]
+    assert opened["is_model_shipped"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +106,8 @@ def test_what_cannot_be_is_refused_in_words_and_moves_nothing(site):
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--price", "0"), ("--price", "-1"), ("--price", "x"), ("--price", "Infinity"), ("--price", "٣"),
-     ("--price", "1e40"), ("--epochs", "0"), ("--model", "nothing"), ("--deed", "0"), ("--escrow", "0x12")],
+     ("--price", "1e40"), ("--epochs", "0"), ("--model", "nothing"), ("--deed", "0"), ("--escrow", "0x12"),
+     ("--reader", "me"), ("--reader", "02" + "00" * 32)],
 )  # fmt: skip
 def test_arguments_that_cannot_be_are_a_usage_error(site, option, value, capsys):
     with pytest.raises(SystemExit):

@@ -1,203 +1,179 @@
-"""Which claims a relayer sends: the policy as tables and properties, and its claims on a real chain."""
+"""A relayer's claims on a real chain: of deeds, accounts and work, each once, and what is left out with the reason."""
 
-import json
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gateway import cli
-from gateway.chain.chain import ChainError, address_of
+from gateway.chain.chain import ChainError, Contract
 from gateway.errors import CommandError, Exit
-from gateway.oracle import merkle
-from gateway.settlement import ledger
-from gateway.settlement.relaying import find_dues, relay
-from gateway.settlement.sponsoring import MOST_DEEDS, SPONSORED, WORTH, Due, Plan, Terms, gas_of, plan
-from gateway.settlement.tree import Leaves
-from gateway.site import site_file
-from tests.chain_node import Node
-from tests.contract_scene import ANYONE, PAYER, A, B, make_scene
+from gateway.settlement.leaves_in_force import read_trees
+from gateway.settlement.relaying import all_claims, find_dues, relay
+from gateway.settlement.settlement import Claim, Contracts, Settlement
+from gateway.settlement.sponsoring import ACCOUNT, DEED, WORK, Plan, Terms, plan
+from tests.contract_scene import ANYONE, OWNERS, A, B
+from tests.contract_site import R1
+from tests.contract_site import Site as ContractSite
 
-R1 = 10**18
-FEE = gas_of(1, 0)  # at one wei a gas
-TERMS = Terms(gas_wei=1, r1_wei=R1, budget_wei=10 * FEE)
-
-
-def due(owner, deed, worth):
-    """What is worth so many wei by TERMS."""
-    return Due(owner, deed, worth)
+MODEL = bytes(range(32))
+UNITS, PRICE = 6, R1 // 2 + 7  # of which 15 % is no whole number
+WORK_WEI = UNITS * PRICE - UNITS * PRICE * 15 // 100
+FREE = Terms(gas_wei=0, r1_wei=0, budget_wei=0)
+ALL_PAID_WEI = 151 * R1 + WORK_WEI
 
 
-@pytest.mark.parametrize(
-    ("dues", "changed", "sent", "waiting"),
-    [
-        ([], {}, [], []),
-        ([due("a", 1, 0)], {}, [], []),
-        ([due("a", 1, 20 * FEE)], {}, [((1,), WORTH)], []),
-        ([due("a", 1, 20 * FEE - 1)], {}, [], [((1,), "its fee is 5 % of its worth, wanted at most 5 %, and no")]),
-        ([due("a", 1, 20 * FEE), due("b", 2, 90 * FEE)], {}, [((2,), WORTH), ((1,), WORTH)], []),
-        (
-            [due("a", 1, 20 * FEE), due("b", 2, 90 * FEE)],
-            {"budget_wei": FEE},
-            [((2,), WORTH)],
-            [((1,), "the budget is used up")],
-        ),
-        ([due("a", 1, 15 * FEE), due("a", 2, 15 * FEE)], {}, [((1, 2), WORTH)], []),
-        (
-            [due("a", 1, 2 * FEE), due("b", 2, 3 * FEE)],
-            {"sponsor_wei": FEE},
-            [((2,), SPONSORED)],
-            [((1,), "its fee is 50 % of its worth")],
-        ),
-        ([due("a", 1, FEE)], {"sponsor_wei": FEE}, [((1,), SPONSORED)], []),
-        ([due("a", 1, FEE - 1)], {"sponsor_wei": 99 * FEE}, [], [((1,), "its fee is 100 % of its worth")]),
-        ([due("a", 1, 5)], {"sponsor_wei": 99 * FEE, "r1_wei": 0}, [], [((1,), "its fee is more than all")]),
-        ([due("a", 1, 5)], {"gas_wei": 0, "budget_wei": 0}, [((1,), WORTH)], []),
-    ],
-    ids="none nothing exactly-worth not-worth dearest-first budget together sponsor sponsored-at-par dust no-price "
-    "free-gas".split(),
-)
-def test_what_is_sent_and_why_the_others_wait(dues, changed, sent, waiting):
-    found = plan(dues, Terms(**{**vars(TERMS), **changed}))
-    assert [(batch.deeds, batch.why) for batch in found.send] == sent
-    assert [batch.deeds for batch in found.waiting] == [deeds for deeds, _ in waiting]
-    assert all(batch.why.startswith(why) for batch, (_, why) in zip(found.waiting, waiting, strict=True))
+class Site(ContractSite):
+    """Deeds 1 and 3 are A's, who has an account too; deed 2 is B's and worked for job 1. Deed 1 was paid 100 R1."""
 
+    def __init__(self, folder, capsys):
+        super().__init__(folder, capsys)
+        made = self.scene.settlement
+        made.mint_deed(3, A, 1)
+        self.escrow.open(MODEL, PRICE, 10 * R1, 2, [], OWNERS[0])
+        account = ((bytes.fromhex(A[2:]), 100 * R1),)
+        self.settle(replace(self.leaves, deeds=((1, 120 * R1), (2, R1), (3, 30 * R1)), accounts=account))
+        self.work({(1, 2): UNITS})
+        self.settlement = Settlement(
+            made.chain, Contracts(**{**vars(made.contracts), "escrow": self.escrow.address}), ANYONE
+        )
 
-def test_many_deeds_of_one_owner_go_in_parts():
-    found = plan([due("a", deed, R1) for deed in range(1, 2 * MOST_DEEDS + 2)], Terms(1, R1, R1))
-    assert sorted(len(batch.deeds) for batch in found.send) == [1, MOST_DEEDS, MOST_DEEDS]
+    def dues(self):
+        trees = self.trees()
+        return find_dues(self.settlement, trees.leaves), trees
 
+    def trees(self):
+        return read_trees(self.folder, self.scene.chain, Contract("Settlement", self.settlement.contracts.settlement))
 
-@pytest.mark.parametrize("name", ["gas_wei", "r1_wei", "budget_wei", "sponsor_wei", "most_percent"])
-def test_terms_below_nothing_and_a_deed_twice_are_refused(name):
-    with pytest.raises(ValueError, match="wanted nothing below 0"):
-        plan([], Terms(**{**vars(TERMS), name: -1}))
-    with pytest.raises(ValueError, match="a deed twice"):
-        plan([due("a", 1, 5), due("b", 1, 5)], TERMS)
-
-
-DUES = st.lists(
-    st.builds(Due, st.sampled_from("abc"), st.integers(1, 200), st.integers(0, 50 * FEE), st.booleans()),
-    unique_by=lambda item: item.deed,
-    max_size=80,
-)
-PURSES = st.integers(0, 20 * FEE)
-
-
-@settings(max_examples=150, derandomize=True, deadline=None)
-@given(DUES, PURSES, PURSES, st.integers(0, 3), st.integers(0, 100))
-def test_every_due_is_decided_once_and_no_purse_is_overdrawn(dues, budget, sponsor, gas, percent):
-    found = plan(dues, Terms(gas, R1, budget, sponsor, percent))
-    decided = [deed for batch in (*found.send, *found.waiting) for deed in batch.deeds]
-    assert sorted(decided) == sorted(item.deed for item in dues if item.wei)
-    for why, purse in ((WORTH, budget), (SPONSORED, sponsor)):
-        assert sum(batch.fee_wei for batch in found.send if batch.why == why) <= purse
-    assert all(batch.fee_wei <= max(1, batch.worth_wei) for batch in found.send)
-    assert all(len({item.owner for item in dues if item.deed in batch.deeds}) == 1 for batch in found.send)
-    assert plan(reversed(dues), Terms(gas, R1, budget, sponsor, percent)) == found
-
-
-LEAVES = {1: 100 * R1, 2: R1, 3: 50 * R1}
+    def relay(self, *more, key="anyone"):
+        return self.json("relay", "--r1-wei", str(10**18), *more, key=key)
 
 
 @pytest.fixture
-def scene(tmp_path):
-    """A root in force over three deeds, the first and the third A's, and a site's folder that says so."""
-    made = make_scene(tmp_path / "chain.sqlite")
-    made.settlement.mint_deed(3, A, 1)
-    made.post(LEAVES)
-    root, leaves = merkle.root(made.hashes(LEAVES)), Leaves(deeds=tuple(LEAVES.items()))
-    settled = ledger.Settled(1, {}, leaves, root, leaves.total_wei, bytes(32), 0, {}, (), 4, "", ())
-    ledger.write(tmp_path / "settlement", settled)
-    contracts = vars(made.settlement.contracts)
-    node = Node(made.chain)
-    site_file.write(tmp_path, site_file.Site(boards=[], contracts=contracts, chain_rpc=node.url, chain_external=True))
-    (tmp_path / "key").write_text(ANYONE.secret.hex())
-    yield made, tmp_path
-    node.stop()
-    made.chain.close()
+def site(tmp_path, capsys):
+    made = Site(tmp_path, capsys)
+    yield made
+    made.close()
 
 
-def test_anybody_has_the_owners_paid_in_one_transaction_each_and_not_twice(scene):
-    made, folder = scene
-    dues, trees = find_dues(folder, made.settlement)
-    assert [(item.owner, item.deed, item.wei, item.is_first) for item in dues] == [
-        (A, 1, 100 * R1, True),
-        (B, 2, R1, True),
-        (A, 3, 50 * R1, True),
+def test_what_each_leaf_is_due_is_read_off_the_chain(site):
+    found = [(due.kind, due.owner, due.deed, due.job, due.wei, due.is_first) for due in site.dues()[0]]
+    assert found == [
+        (DEED, A, 1, 0, 20 * R1, False),
+        (DEED, B, 2, 0, R1, True),
+        (DEED, A, 3, 0, 30 * R1, True),
+        (ACCOUNT, A, 0, 0, 100 * R1, True),
+        (WORK, B, 2, 1, WORK_WEI, True),
     ]
-    decided, before = plan(dues, Terms(1, R1, R1)), made.chain.block_number()
-    done = relay(made.settlement, decided, trees)
-    assert {claim.deed: claim.amount_wei for claim in done.claims} == LEAVES and done.failed == ()
-    assert made.chain.block_number() == before + 2
-    assert (made.settlement.balance(A), made.settlement.balance(B)) == (150 * R1, R1)
-    assert relay(made.settlement, decided, trees).claims == () and made.chain.block_number() == before + 2
-    assert plan(find_dues(folder, made.settlement)[0], TERMS) == Plan((), ())
 
 
-def test_gas_is_never_more_than_was_reckoned(scene):
-    made, folder = scene
-    dues, trees = find_dues(folder, made.settlement)
-    for batch in plan(dues, Terms(1, R1, R1)).send:
-        (first, *_) = relay(made.settlement, Plan((batch,), ()), trees).claims
-        used = int(made.chain.request("eth_getTransactionReceipt", [first.tx])["gasUsed"], 16)
-        assert used <= batch.gas
+def test_anybody_has_the_owners_paid_and_not_twice(site):
+    dues, trees = site.dues()
+    before, blocks = [site.scene.settlement.balance(owner) for owner in (A, B)], site.scene.chain.block_number()
+    done = relay(site.settlement, plan(dues, FREE), trees)
+    assert sum(claim.amount_wei for claim in done.claims) == ALL_PAID_WEI and done.failed == ()
+    assert site.scene.chain.block_number() == blocks + 4  # two deeds of one owner go together
+    after = [site.scene.settlement.balance(owner) for owner in (A, B)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [150 * R1, R1 + WORK_WEI]
+    assert sorted(all_claims(site.settlement)[1:], key=str) == sorted(done.claims, key=str)
+    assert relay(site.settlement, plan(dues, FREE), trees).claims == ()
+    assert site.scene.chain.block_number() == blocks + 4 and plan(site.dues()[0], FREE) == Plan((), ())
 
 
-def test_a_claim_that_fails_does_not_keep_the_others(scene, monkeypatch):
-    made, folder = scene
-    dues, trees = find_dues(folder, made.settlement)
+def test_gas_is_never_more_than_was_reckoned(site):
+    dues, trees = site.dues()
+    for batch in plan(dues, FREE).send:
+        (first, *_) = relay(site.settlement, Plan((batch,), ()), trees).claims
+        used = int(site.scene.chain.request("eth_getTransactionReceipt", [first.tx])["gasUsed"], 16)
+        assert used <= batch.gas, batch.what
+
+
+def test_what_is_reckoned_for_work_is_what_the_escrow_pays(site):
+    raw = bytes.fromhex(site.escrow.address[2:])
+    for more in (0, 1, 4):
+        site.work({(1, 2): more})
+        before = site.escrow.delivered(1, 2)
+        units, proof = site.trees().work(raw, 1, 2)
+        paid = site.escrow.claim(1, 2, units, proof, ANYONE)
+        assert site.escrow.job(1).split(before, units) == (paid.amount, paid.burned)
+
+
+def test_a_claim_that_fails_does_not_keep_the_others(site, monkeypatch):
+    dues, trees = site.dues()
 
     def refuse(*_):
         raise ChainError("no")
 
-    monkeypatch.setattr(made.settlement, "claim_many", refuse)
-    done = relay(made.settlement, plan(dues, Terms(1, R1, R1)), trees)
-    assert [claim.deed for claim in done.claims] == [2] and [batch.deeds for batch, _ in done.failed] == [(1, 3)]
-    assert made.settlement.balance(A) == 0
+    monkeypatch.setattr(site.settlement, "claim_many", refuse)
+    done = relay(site.settlement, plan(dues, FREE), trees)
+    assert {claim.what for claim in done.claims} == {"account", "deed 2", "deed 2, work for job 1"}
+    assert [batch.deeds for batch, _ in done.failed] == [(1, 3)]
+    assert site.settlement.claimed(3) == 0
 
 
-def test_leaves_that_are_not_the_chains_are_refused(scene):
-    made, folder = scene
-    path = folder / "settlement" / "epoch-1.json"
+def test_work_for_a_job_that_is_over_or_used_up_is_left_out_with_the_reason(site):
+    site.escrow.open(MODEL, PRICE, 2 * PRICE, 1, [], OWNERS[0])
+    site.work({(2, 2): 2, (2, 3): 1})  # more than oracles would count: the deposit is two runs
+    found = plan(site.dues()[0], FREE)
+    assert [(batch.what, batch.why) for batch in found.waiting] == [("deed 3, job 2", "the job's deposit is used up")]
+    for _ in range(3):
+        site.work({})
+    assert site.escrow.refund(1, ANYONE).is_closed
+    whys = {batch.what: batch.why for batch in plan(site.dues()[0], FREE).waiting}
+    assert whys["deed 2, job 1"].startswith("the job is closed")
+    fields = site.relay()
+    assert {claim["job"] for claim in fields["claims"]} == {0, 2} and fields["failed"] == []
+
+
+def test_leaves_that_are_not_the_chains_are_refused(site):
+    path = site.folder / "settlement" / "epoch-3.json"
     for content in (path.read_text().replace("[\n   1,", "[\n   9,"), "", None):
         path.unlink(missing_ok=True) if content is None else path.write_text(content)
         with pytest.raises(CommandError, match="missing or not the chain's"):
-            find_dues(folder, made.settlement)
-    assert made.settlement.minted() == 0
+            site.trees()
+    assert site.settlement.minted() == 100 * R1
 
 
-def run(capsys, folder, *more):
-    code = cli.main(["relay", "--site", str(folder), "--key", str(folder / "key"), *more])
-    return code, capsys.readouterr()
+def test_the_command_says_what_it_would_pay_and_then_does_it(site):
+    tried = site.relay("--dry-run")
+    assert tried["claims"] == [] and tried["gas"] == 0 and site.settlement.minted() == 100 * R1
+    rows = {row["what"]: row for row in tried["send"] + tried["waiting"]}
+    assert set(rows) == {f"account of {A}", "deeds 1, 3", "deed 2", "deed 2, job 1"}
+    assert rows["deed 2, job 1"]["wei"] == str(WORK_WEI)
+    code, out, _ = site.run("relay", "--r1-wei", "1", "--dry-run", key="anyone")
+    assert code == 0 and "waits  deed 2 of 0x" in out and "wanted at most 5 %" in out
+    code, out, _ = site.run(
+        "relay", "--r1-wei", str(R1), "--percent", "100", "--sponsor", str(R1), "--budget", str(R1), key="anyone"
+    )
+    assert code == Exit.OK and out.splitlines()[-1] == f"RESULT: OK claims=5 paid_wei={ALL_PAID_WEI}"
+    assert f"pays  account of {A}: 100 R1 for " in out and "\nspent  " in out
+    code, out, _ = site.run("relay", "--r1-wei", "1", key="anyone")
+    assert out == "RESULT: OK claims=0 paid_wei=0\n"
 
 
-def test_the_command_says_what_it_would_do_and_then_does_it(scene, capsys):
-    made, folder = scene
-    code, said = run(capsys, folder, "--r1-wei", str(10**16), "--dry-run", "--json")
-    fields = json.loads(said.out)
-    assert code == Exit.OK and fields["claims"] == [] and made.settlement.minted() == 0
-    assert {tuple(row["deeds"]) for row in fields["send"]} | {tuple(row["deeds"]) for row in fields["waiting"]} == {
-        (1, 3),
-        (2,),
-    }
-    code, said = run(capsys, folder, "--r1-wei", str(10**18), "--percent", "100", "--sponsor", str(10**18))
-    assert code == Exit.OK and said.out.splitlines()[-1] == f"RESULT: OK claims=3 paid_wei={151 * R1}"
-    assert made.settlement.balance(A) == 150 * R1 and address_of(PAYER) != address_of(ANYONE)
-    code, said = run(capsys, folder, "--r1-wei", "1")
-    assert said.out == "RESULT: OK claims=0 paid_wei=0\n"
+def test_what_was_spent_is_what_the_transactions_took(site):
+    fields = site.relay("--percent", "100")
+    receipts = [
+        site.scene.chain.request("eth_getTransactionReceipt", [tx]) for tx in {row["tx"] for row in fields["claims"]}
+    ]
+    assert fields["gas"] == sum(int(item["gasUsed"], 16) for item in receipts) > 0
+    assert int(fields["spent_wei"]) > 0 and fields["gas"] <= sum(row["gas"] for row in fields["send"])
 
 
 @pytest.mark.parametrize("more", [["--percent", "0"], ["--percent", "101"], ["--r1-wei", "0"], ["--budget", "-1"]])
-def test_terms_that_cannot_be_are_a_usage_error(tmp_path, capsys, more):
-    (tmp_path / "key").write_text("11" * 32)
+def test_terms_that_cannot_be_are_a_usage_error(site, capsys, more):
     with pytest.raises(SystemExit):
-        run(capsys, tmp_path, "--r1-wei", "1", *more)
+        site.run("relay", "--r1-wei", "1", *more, key="anyone")
     assert "wanted" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_site_is_refused(tmp_path, capsys):
-    (tmp_path / "key").write_text("11" * 32)
-    code, said = run(capsys, tmp_path, "--r1-wei", "1")
-    assert code == Exit.USAGE and "wanted the folder of a site" in said.err and "1111" not in said.err
+def test_a_folder_that_is_no_site_is_refused(site, tmp_path_factory):
+    site.folder = tmp_path_factory.mktemp("empty")
+    (site.folder / "anyone").write_text("11" * 32)
+    code, _, err = site.run("relay", "--r1-wei", "1", key="anyone")
+    assert code == Exit.USAGE and "which is no site yet; run `tinyren up` first" in err and "1111" not in err
+    code, _, err = site.run("relay", "--r1-wei", "1", "--rpc", site.node.url, "--dry-run", key="anyone")
+    assert code == Exit.USAGE and f"--site: got {site.folder}, wanted the folder of a site; `tinyren up --site" in err
+
+
+def test_a_claim_says_what_it_is_for():
+    said = [Claim(deed, A, 1, "", job).what for deed, job in ((None, 0), (2, 0), (2, 5))]
+    assert said == ["account", "deed 2", "deed 2, work for job 5"]

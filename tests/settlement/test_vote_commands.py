@@ -11,11 +11,12 @@ from gateway.settlement import council
 from gateway.settlement.settlement import NOBODY, Settlement, deploy
 from gateway.settlement.tree import Leaves, Trees
 from gateway.settlement.voting import told
-from tests.contract_scene import ORACLES, OWNERS, PAYER, Scene
+from tests.contract_scene import ORACLES, OWNERS, PAYER, Scene, key
 from tests.contract_site import R1, Site
 
 GOVERN = abi.encode_call("Settlement", "govern", (0, 0, 0, NOBODY))[:4]
 RATE = abi.encode_call("Sale", "setRate", (0,))[:4]
+FOUNDER = key("founder")
 RULES = council.Rules(
     wait_blocks=2, period_blocks=3, least_votes_wei=R1, quorum_percent=10, least_quorum_wei=5 * R1, lock_s=30
 )
@@ -26,9 +27,11 @@ def site(tmp_path, capsys):
     """A governed settlement beside the site's own, of whose R1 A has 100."""
     made = Site(tmp_path, capsys)
     chain, oracles = made.scene.chain, [address_of(item) for item in ORACLES]
-    made.governed = council.deploy(chain, PAYER, made.scene.deeds.address, oracles, 2, 1000 * R1, 60, NOBODY, RULES)
     known = {"deeds": made.scene.deeds.address, "devices": made.scene.devices.address}
-    contracts = deploy(chain, PAYER, oracles, 2, known | {"settlement": made.governed.settlement}, known.__setitem__)
+    governor = council.timelock_by(FOUNDER)
+    contracts = deploy(chain, PAYER, oracles, 2, known, known.__setitem__, 1000 * R1, 60, governor=governor)
+    made.governed = contracts.settlement
+    made.council = council.found(chain, PAYER, FOUNDER, made.governed, RULES)
     scene = Scene(chain, Settlement(chain, contracts, PAYER))
     scene.post({1: 100 * R1})
     mine(made, 61)  # the delay, by a block a second at least
@@ -44,19 +47,19 @@ def mine(site, blocks):
 
 def vote(site, verb, *words, key=""):
     """`tinyren vote VERB` at the council, as JSON."""
-    return site.json("vote", verb, *words, "--council", site.governed.council, key=key)
+    return site.json("vote", verb, *words, "--council", site.council, key=key)
 
 
 def refused(site, code, said, verb, *words, key="a"):
     """`tinyren vote VERB` ends with `code` and says so, and sends nothing."""
     before = site.scene.chain.block_number()
-    got, out, err = site.run("vote", verb, *words, "--council", site.governed.council, key=key)
+    got, out, err = site.run("vote", verb, *words, "--council", site.council, key=key)
     assert (got, out, len(err.splitlines())) == (code, "", 1) and said in err, err
     assert site.scene.chain.block_number() == before
 
 
 def propose(site, *words, why="a cap that fits"):
-    more = ("--settlement", site.governed.settlement, "--why", why)
+    more = ("--settlement", site.governed, "--why", why)
     return vote(site, "propose", *words, *more, key="a")["proposals"][0]
 
 
@@ -66,7 +69,7 @@ def test_votes_change_what_is_governed_and_nothing_before_its_time(site):
     number = found["id"][:12]
     assert found["state"] == "pending" and found["why"] == "a cap that fits"
     cap, nobody = 500 * R1, NOBODY
-    wanted = f"govern(epochCap {cap}, delay 60, leastOracles 1, guardian {nobody}) at {site.governed.settlement}"
+    wanted = f"govern(epochCap {cap}, delay 60, leastOracles 1, guardian {nobody}) at {site.governed}"
     assert found["does"] == [wanted]
     refused(site, Exit.REFUSED, "`tinyren vote show` says what it waits for", "cast", number, "for")
     mine(site, 2)
@@ -80,11 +83,11 @@ def test_votes_change_what_is_governed_and_nothing_before_its_time(site):
     refused(site, Exit.REFUSED, "its lock ends ", "execute", number, key="anyone")
     mine(site, 31)  # a block a second at least
     assert vote(site, "execute", number, key="anyone")["proposals"][0]["state"] == "executed"
-    settlement = Contract("Settlement", site.governed.settlement)
+    settlement = Contract("Settlement", site.governed)
     assert site.scene.chain.call(settlement, "epochCap") == cap
     assert vote(site, "execute", number, key="anyone")["proposals"][0]["next"] == "nothing: it is done"
     assert vote(site, "withdraw", "10", key="a")["votes_wei"] == "0"
-    code, out, _ = site.run("vote", "show", "--council", site.governed.council)
+    code, out, _ = site.run("vote", "show", "--council", site.council)
     assert code == 0 and "executed; nothing: it is done" in out and out.endswith("RESULT: OK proposals=1\n")
 
 
@@ -100,7 +103,7 @@ def test_a_vote_below_the_least_quorum_is_defeated(site):
 
 
 def test_what_cannot_be_proposed_is_told_before_anything_is_sent(site):
-    settlement, own = site.governed.settlement, site.scene.settlement.contracts.settlement
+    settlement, own = site.governed, site.scene.settlement.contracts.settlement
     refused(site, Exit.USAGE, "nothing to propose", "propose", "--why", "x")
     refused(site, Exit.REFUSED, "it is governed by 0x", "propose", "--why", "x", "--delay", "90", "--settlement", own)
     more = ("--why", "x", "--settlement", settlement)
@@ -113,10 +116,10 @@ def test_what_cannot_be_proposed_is_told_before_anything_is_sent(site):
 
 def test_a_reason_that_is_no_text_hides_no_proposal_and_is_carried_out_like_any_other(site):
     vote(site, "deposit", "10", key="a")
-    settlement = site.governed.settlement
+    settlement = site.governed
     call = abi.encode_call("Settlement", "govern", (7, 60, 1, NOBODY))
     data = abi.encode_call("Council", "propose", ([settlement], [0], [call], "????"))
-    assert site.scene.raw(OWNERS[0], "0x" + data.replace(b"????", b"\xff\xfe\x80!").hex(), site.governed.council)
+    assert site.scene.raw(OWNERS[0], "0x" + data.replace(b"????", b"\xff\xfe\x80!").hex(), site.council)
     propose(site, "--delay", "90")
     odd = next(item for item in vote(site, "show")["proposals"] if item["why"] == "???!")
     mine(site, 2)

@@ -169,7 +169,7 @@ def test_the_result_has_the_fields_of_the_interface_and_no_others(fresh, folder)
     oracles = site_file.read(folder).oracles
     assert len(set(epoch["signers"])) == len(epoch["signers"]) >= 2 and set(epoch["signers"]) <= set(oracles)
     for claim in fresh["claims"]:
-        assert set(claim) == {"deed", "owner", "amount_wei", "tx"} and re.fullmatch(HEX["tx"], claim["tx"])
+        assert set(claim) == {"deed", "job", "owner", "amount_wei", "tx"} and re.fullmatch(HEX["tx"], claim["tx"])
     timings = [fresh["timings_s"][name] for name in ("setup", "boot", "first_heartbeat", "first_root", "total")]
     assert set(fresh["timings_s"]) == {"setup", "boot", "first_heartbeat", "first_root", "total"}
     assert timings == sorted(timings) and all(type(value) is float for value in timings)

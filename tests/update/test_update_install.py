@@ -45,7 +45,7 @@ REFUSALS = {
     "another board": (manifest(NEW, 4, board="board_b"), "board: got board_b, wanted board_a"),
     "another format": (manifest(NEW, 4, abi="ren2"), "abi: got ren2, wanted ren3"),
     "an agent for another interpreter": (manifest(NEW, 4, AGENT, abi="mpy6.3"), "abi: got mpy6.3, wanted python3"),
-    "a newer agent wanted": (manifest(NEW, 4, needs=2), "needs: got 2, wanted at most 1"),
+    "a newer agent wanted": (manifest(NEW, 4, needs=3), "needs: got 3, wanted at most 2"),
     "a newer core wanted": (manifest(NEW, 4, AGENT, needs=2), "needs: got 2, wanted at most 1"),
     "more than a bank holds": (manifest(NEW, 4, size=7681), "size: got 7681, wanted at most 7680"),
     "a lower sequence": (manifest(NEW, 2), "sequence: got 2, wanted above 3"),

@@ -1,10 +1,9 @@
 """What the page and the status show of a device's time without its gateway, and of its resets."""
 
-from test_journal import journal_of
-from test_late_gateway import batch
-
 from gateway.site.status import Status
+from tests.agent.test_journal import journal_of
 from tests.ingest_site import A, B, Site
+from tests.intake.test_late_gateway import batch
 from tests.web_demo import BOARDS, settled_snapshot, shown, words
 
 

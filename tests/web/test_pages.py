@@ -175,6 +175,14 @@ def test_amounts_of_a_deed_are_those_of_its_devices():
     assert OWNERS[0] in html and re.search(r'class="n bad">0<', html)
 
 
+def test_a_claim_says_what_it_was_paid_for():
+    snapshot = settled_snapshot()
+    paid = {"owner": OWNERS[0], "amount_wei": "1", "tx": "0x" + "ab" * 32}
+    snapshot["claims"] = [{**paid, "deed": 2, "job": 7}, {**paid, "deed": None, "job": 0}]
+    text = words(shown("/earnings", snapshot))
+    assert "deed 2, work for job 7" in text and "an account" in text and "None" not in text
+
+
 def test_a_device_that_is_not_emulated_shows_no_samples():
     snapshot = settled_snapshot()
     snapshot["devices"][1]["emulated"] = False

@@ -6,20 +6,24 @@ content security policy among them, fails the test in which it happens.
 
 import importlib.util
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from contracts.compile import CompileError, install
 from gateway.binding import binding_http
-from gateway.web import fleet_http, sign_in
+from gateway.earnings import page as earnings_page
+from gateway.web import flash_http, fleet_http, sign_in
 from gateway.web.app import app
 from gateway.web.serve import serve
+from tests.settlement.test_earnings import beat, told
 from tests.web_demo import BOARDS, DemoSource, empty_snapshot, settled_snapshot
 
-PAGES = ["/", "/fleet", f"/fleet/{BOARDS[1][0]}", "/earnings", "/epochs", "/rollouts", "/rollouts/quiet", "/rounds",
-         "/storage", "/settings", "/bind", "/admin", "/fleet/nobody"]  # fmt: skip
-LOOKS = [("light", 1280, 800), ("dark", 390, 844)]
+PAGES = ["/", "/fleet", f"/fleet/{BOARDS[1][0]}", "/earnings", "/earnings/7/1", "/earnings/7/0", "/epochs", "/rollouts",
+         "/rollouts/quiet", "/rounds", "/storage", "/settings", "/flash", "/bind", "/B/LABEL", "/admin",
+         "/fleet/nobody"]  # fmt: skip
+LOOKS = [("light", 1280, 800), ("dark", 390, 844), ("light", 320, 640)]
 GRAVE = ("serious", "critical")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 OVERFLOWING = """[...document.querySelectorAll(".card, .figure")].filter(
@@ -64,13 +68,13 @@ def axe():
 
 
 @pytest.fixture
-def site():
+def site(tmp_path):
     """(source, address, actions) of a made-up site that has just been heard."""
-    import time
-
     source, actions = DemoSource(settled_snapshot(time.time_ns() // 1_000_000)), Noted()
     routes = [*fleet_http.routes(actions), *binding_http.routes(None), *sign_in.routes(None)]
-    server = serve(app(source, routes))
+    why = earnings_page.routes(lambda deed, epoch: told([beat(0, 1), beat(1, 2), beat(2, 3, signature=b"")]))
+    flash = flash_http.routes(tmp_path, "0.1.0")
+    server = serve(app(source, [*routes, *why, *flash]))
     yield source, server.url.rstrip("/"), actions
     server.stop()
 
@@ -201,14 +205,21 @@ def test_the_theme_that_is_chosen_stays_and_goes_over_the_systems(site, opened):
     assert page.evaluate(back) == light != dark
 
 
-def test_the_keyboard_reaches_the_content_first_and_every_page_then(site, opened):
+@pytest.mark.parametrize(
+    ("asked", "comes_to"),
+    [("?to=/B/A.B-9", "/B/A.B-9"), ("", "/"), ("?to=//evil.example", "/"), ("?to=https://evil.example", "/"),
+     ("?to=/\\evil.example", "/"), ("?to=javascript:alert(1)", "/")],
+)  # fmt: skip
+def test_who_signs_in_comes_to_the_page_that_was_asked_for_and_never_elsewhere(site, opened, asked, comes_to):
     _, url, _ = site
     page = opened()
-    page.goto(url)
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    page.route(
+        "**/admin", lambda route: route.fulfill(status=204) if route.request.method == "POST" else route.fallback()
+    )
+    page.goto(f"{url}/admin{asked}")
+    page.get_by_label("Admin code").fill("XXXX-XXXX-XXXX")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(url + comes_to)
 
 
 def test_without_javascript_every_page_shows_its_figures_and_the_filters_work(site, opened):

@@ -4,8 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 from coincurve import PrivateKey
-from test_late_gateway import batch
-from test_late_page import status_of
 
 from gateway.site.screens import open_screens, told_samples
 from gateway.site.status_detail import KEYS_COUNTED, Details
@@ -14,6 +12,8 @@ from gateway.storage.cstore_record import Access, Unavailable
 from gateway.storage.cstore_sqlite import SqliteEngine
 from gateway.storage.embedded import Embedded
 from tests.ingest_site import A, B, Site
+from tests.intake.test_late_gateway import batch
+from tests.web.test_late_page import status_of
 
 UPDATES = [{"kind": "model", "sequence": 7, "state": "confirmed", "reason": "", "at_ms": 5}]
 

@@ -1,6 +1,12 @@
 """The page of EDIL rounds: who can read what, what devices said, and gateway-trusted rounds in red."""
 
+import re
+from pathlib import Path
+
+from gateway.web.views.rounds import WHY
 from tests.web_demo import ROUND, TRUSTED, settled_snapshot, shown, words
+
+ROOT = Path(__file__).parents[2]
 
 
 def render(*rounds):
@@ -14,7 +20,43 @@ def test_a_round_says_who_can_read_it_and_what_devices_said():
     for text in ("EDIL rounds", "Round 7", "closed", "moments, and sums of each class", "32 windows a device"):
         assert text in shown
     assert "0xcdcd…cdcd" in shown and "the sum, with every share-holder; this gateway nothing" in shown
-    assert "9 of at least 8" in shown and "2 joined 1 model" in shown and "rusted" not in page
+    assert "9 of at least 8" in shown and "2 joined, 1 model" in shown and "rusted" not in page
+
+
+def test_each_device_of_a_round_says_in_words_how_far_it_is_and_refusals_stand_out():
+    sent, other, late, strange = ("11" * 20, "33" * 20, "44" * 20, "55" * 20)
+    told = {
+        **ROUND,
+        "devices": [sent],
+        "said": {sent: "joined", other: "model", late: "<b>"},
+        "refused": {strange: "late"},
+    }
+    page, shown = render(told)
+    assert "1 joined, 1 &lt;b&gt;, 1 model, 1 refused" in shown
+    for device, why in (
+        (sent, "its ciphertext is stored"),
+        (other, "another encoder"),
+        (strange, "after the deadline"),
+    ):
+        item = page.split(f"/fleet/0x{device}")[1].split("</li>")[0]
+        assert why in item and ("refused" in item) == (device == strange)
+    assert "&lt;b&gt;" in page.split(f"/fleet/0x{late}")[1].split("</li>")[0]
+
+
+def test_a_device_of_a_round_is_called_as_the_operator_calls_it():
+    mine = settled_snapshot()["devices"][1]
+    page, _ = render({**ROUND, "devices": [mine["id"][2:].lower()], "said": {}, "refused": {}})
+    assert mine["name"] and f'href="/fleet/{mine["id"]}"><bdi>{mine["name"]}' in page
+
+
+def test_every_reason_that_a_device_or_the_gateway_can_give_has_words():
+    specified = (ROOT / "device/agent/EDIL.md").read_text().split("Why not, as status: ")[1].split("\n")[0]
+    assert set(re.findall("`([a-z]+)`", specified)) <= WHY.keys()
+
+
+def test_a_round_of_many_devices_names_some_and_says_where_the_others_are():
+    page, _ = render({**ROUND, "devices": [f"{number:040x}" for number in range(70)]})
+    assert page.count('class="device"') == 64 and "and 10 more" in page
 
 
 def test_a_gateway_trusted_round_is_marked_loudly_among_others():

@@ -3,6 +3,7 @@
 
 const part = (id) => document.getElementById(id);
 const SCAN_MS = 60_000;
+const LABEL = /^TR:|^https?:\/\/[^/]+\/B\//i;  // a label, alone or as a URL: the gateway reads it
 let found = null;
 
 function say(text, kind = "") {
@@ -53,6 +54,11 @@ async function bind() {
   const owner = typed.message.owner;
   const account = accounts.find((address) => address.toLowerCase() === owner.toLowerCase());
   if (!account) throw new Error(`This deed is ${owner}'s: choose that account in the wallet.`);
+  const chain = Number(await window.ethereum.request({ method: "eth_chainId" })), wanted = typed.domain.chainId;
+  if (chain !== wanted) {
+    throw new Error(`The wallet is on chain ${chain}, this gateway on chain ${wanted}: choose that network in the wallet `
+      + `(a new one has the RPC address ${location.origin}/rpc), then press the button again.`);
+  }
   const signature = await window.ethereum.request({
     method: "eth_signTypedData_v4", params: [account, JSON.stringify(typed)],
   });
@@ -77,7 +83,7 @@ async function scan() {
     const detector = new BarcodeDetector({ formats: ["qr_code"] });
     const end = performance.now() + SCAN_MS;
     let text = "";
-    while (!text.startsWith("TR:")) {
+    while (!LABEL.test(text)) {
       if (performance.now() > end) throw new Error("The camera saw no label: type the code beside it.");
       await new Promise(requestAnimationFrame);
       text = (await detector.detect(camera))[0]?.rawValue ?? "";
@@ -90,6 +96,7 @@ async function scan() {
   await find();
 }
 
+if (part("label").value) say("The label's code is filled in: find the device by it.");
 part("scan").hidden = !("BarcodeDetector" in window && navigator.mediaDevices);
 part("scan").addEventListener("click", () => step("Hold the label before the camera.", scan));
 part("find").addEventListener("submit", (event) => {

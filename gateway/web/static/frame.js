@@ -25,6 +25,7 @@ applyTheme(chosenTheme());
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  document.querySelector(".pages")?.addEventListener("focusin", ({ target }) => target.scrollIntoView({ block: "nearest", inline: "nearest" }));
   const button = document.getElementById("theme");
   const label = () => {
     const theme = document.documentElement.dataset.theme;

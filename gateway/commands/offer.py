@@ -1,0 +1,111 @@
+"""`tinyren offer`: puts firmware files and their boards' agents into a site, whose page `/flash` offers them.
+
+All is built and checked here, so that the page only reads and a gateway needs no compiler.
+"""
+
+import json
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.commands.arguments import new_progress, print_json, readable
+from gateway.errors import CommandError, Exit
+from gateway.progress import Progress
+
+SETTINGS = "settings.json"
+
+
+def add_offer(commands: Any) -> None:
+    """The command `offer`."""
+    text = "let a site's page flash boards from a browser"
+    command = commands.add_parser("offer", help=text, description=text)
+    command.add_argument(
+        "inputs", type=readable, nargs="+", metavar="FILE", help="a release's file, under its own name"
+    )
+    command.add_argument("--site", type=Path, default=Path("site"), metavar="DIR", help="the site (default: site)")
+    command.add_argument(
+        "--gateways", default="", metavar="HOST:PORT", help="where new boards find their gateway; up to 4, with commas"
+    )
+    command.add_argument("--ca", type=readable, metavar="FILE", help="then by TLS: SITE/tls/ca.pem")
+    command.add_argument("--files", type=Path, metavar="DIR", help="files for new boards instead of the agent")
+    command.add_argument("--json", action="store_true", help="print one JSON list")
+    command.set_defaults(run=run_offer)
+
+
+def run_offer(arguments: Namespace) -> int:
+    """Check everything, then write; exit code 3 for a file that is no board's."""
+    from gateway.flashing.offers import FOLDER, offer_all
+
+    if not arguments.site.is_dir():
+        what = "wanted the folder of a site; `tinyren up` makes one"
+        raise CommandError(f"--site: got {arguments.site}, {what}", Exit.USAGE)
+    files = {path.name: path.read_bytes() for path in arguments.inputs}
+    found = offer_all(files, lambda _: {})
+    progress = new_progress()
+    packages = {} if found.troubles else {
+        offer.board.name: _package(offer.board.name, arguments, progress) for offer in found.offers
+    }  # fmt: skip
+    offers = offer_all(files, lambda board: packages.get(board.name, {}))
+    if offers.troubles:
+        raise CommandError("; ".join(offers.troubles) + "; nothing was written", Exit.REFUSED)
+    folder = arguments.site / FOLDER
+    for name, content in files.items():
+        _write(folder / name, content)
+    for board, package in packages.items():
+        _replace(folder / board, package)
+    rows = [{"board": offer.board.name, "file": offer.file, "files": len(packages[offer.board.name])}
+            for offer in offers.offers]  # fmt: skip
+    if arguments.json:
+        print_json(rows)
+    else:
+        for row in rows:
+            print(f"{row['board']:<18} {row['file']}  and {row['files']} files")
+    if not arguments.gateways:
+        print("new boards are not told where their gateway is; --gateways HOST:PORT does", file=sys.stderr)
+    print(f"RESULT: OK boards={len(rows)} page=/flash", file=sys.stderr)
+    return Exit.OK
+
+
+def _package(board: str, arguments: Namespace, progress: Progress) -> dict[str, bytes]:
+    """What a new board is to have; nothing but firmware where there is no agent for it, which is told."""
+    from boards.settings import check
+    from gateway.flashing.agent import agent_files, authority_file
+    from gateway.flashing.tools import read_files
+
+    try:
+        settings = {"gateways": arguments.gateways} if arguments.gateways else {}
+        for name, value in settings.items():
+            check(name, value)
+    except ValueError as error:
+        raise CommandError(f"--gateways: {error}; nothing was written", Exit.USAGE) from None
+    try:
+        files = read_files(arguments.files) or agent_files(board, progress)
+    except CommandError as error:
+        if arguments.files:
+            raise
+        progress.say(f"{board}: firmware alone: {error}")
+        return {}
+    kept = {SETTINGS: json.dumps(settings).encode()} if settings else {}
+    return files | kept | authority_file(arguments.ca)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+    """The folder holds these files and no others; a crash leaves the old ones or none, never a mixture."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    for path, content in files.items():
+        (part / path).parent.mkdir(parents=True, exist_ok=True)
+        (part / path).write_bytes(content)
+    shutil.rmtree(folder, ignore_errors=True)
+    if files:
+        part.rename(folder)
