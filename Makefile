@@ -2,7 +2,7 @@
 # make test    set everything up and run the tests (ARGS="-k wire")
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
-# make mutants break the contracts on purpose, one line each; every one must be noticed
+# make mutants break contracts, agreement and both scorers on purpose, one place each; all must be noticed
 # make schedules  10,000 schedules of lying oracles, and every behaviour of four within three turns
 # make slither static analysis of the contracts; every finding must be answered
 # make bench   measure; prints, and writes bench/results.json
