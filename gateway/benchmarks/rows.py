@@ -137,6 +137,10 @@ TARGETS: dict[Path, str] = {
     ("edil", "ciphertexts_per_s"): "edil_ciphertexts_per_s",
     ("edil", "head_ms"): "edil_head_ms",
     ("deeploy", "agents", "seconds"): "deeploy_s",
+    ("scoring", "1000000", "total_s"): "million_s",
+    ("scoring", "1000000", "peak_bytes"): "million_bytes",
+    ("gas", "post a root, 3 of 5"): "post_gas",
+    ("gas", "claim of an account for 10,000 deeds, 1,000,000 leaves"): "claim_gas",
 }
 WORST = {
     "kernel_bytes": "largest of the kernels",
@@ -157,7 +161,7 @@ def plain_rows(result: dict[str, Any]) -> list[Row]:
     rows += _first_run(result)
     rows += [("ORACLES, an epoch: published, delivered", None, ()), *oracle_rows(result)]
     rows += [("SCORING of one epoch, seconds and peak memory", None, ()), *scoring_rows(result)]
-    return rows + [("GAS", None, ()), *((name, value, ()) for name, value in result["gas"].items())]
+    return rows + [("GAS", None, ()), *((name, value, ("gas", name)) for name, value in result["gas"].items())]
 
 
 def _first_run(result: dict[str, Any]) -> list[Row]:
@@ -190,7 +194,7 @@ def scoring_rows(result: dict[str, Any]) -> list[Row]:
     """For each number of devices what an epoch costs an oracle, and what one heartbeat costs before that."""
     found = result.get("scoring", {})
     rows: list[Row] = [
-        (f"{int(count):,} devices, {name}", row[key], ())
+        (f"{int(count):,} devices, {name}", row[key], ("scoring", count, key))
         for count, row in found.items()
         if isinstance(row, dict)
         for name, key in (("score and tree, s", "total_s"), ("peak memory, bytes", "peak_bytes"))
