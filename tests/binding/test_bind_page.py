@@ -125,7 +125,7 @@ def photographed(label, browser, url=""):
     zxing, image = (importlib.import_module(name) for name in ("zxingcpp", "PIL.Image"))
     shown = browser.new_page(device_scale_factor=2)
     shown.set_content(drawing.svg(lay_out(label, BOARD, url)))
-    (code,) = zxing.read_barcodes(image.open(io.BytesIO(shown.screenshot())))
+    (code,) = zxing.read_barcodes(image.open(io.BytesIO(shown.screenshot())), zxing.BarcodeFormat.QRCode)
     shown.close()
     return code.text
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,9 @@ def provision(list_, folder, places):
 def kill_midway(folder, places, count, number=signal.SIGKILL):
     """Start a batch over the list that is there and end it once its journal has `count` lines; its exit code."""
     command = [*COMMAND, "provision", "--batch", str(folder / "list.csv"), *places[2]]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs have it ignored
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, stdout=null, stderr=null, preexec_fn=heard)
     journal, end_s = places[0] / NAME, time.monotonic() + WAIT_S
     while not journal.exists() or journal.read_bytes().count(b"\n") < count and time.monotonic() < end_s:
         time.sleep(0.02)

@@ -140,7 +140,10 @@ def test_threads_of_one_key_wait_for_nonces_of_their_own(pool, deeds):
     chain, done = Chain(pool.request), []
 
     def run():
-        done.append(chain.deploy("NodeDeed", A, key=PAYER)[1])
+        try:
+            done.append(chain.deploy("NodeDeed", A, key=PAYER)[1].block)
+        except ChainError as error:
+            done.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -149,8 +152,8 @@ def test_threads_of_one_key_wait_for_nonces_of_their_own(pool, deeds):
         threads[0].join(0.01)
     pool.is_closed = False
     for thread in threads:
-        thread.join(20)
-    assert sorted(receipt.block for receipt in done) == [2, 3, 4]
+        thread.join(60)
+    assert set(done) == {2, 3, 4}
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import shutil
 import socket
 import sys
@@ -36,13 +35,6 @@ def verbs(parser=None, before=""):
     return found
 
 
-def known(words):
-    """Whether the first of them is a command, and the second a verb of it if it has any."""
-    first = verbs().get(words[0])
-    has_verbs = first and any(name.startswith(f"{words[0]} ") for name in verbs())
-    return first and (not has_verbs or len(words) == 1 or " ".join(words[:2]) in verbs())
-
-
 def run(capsys, *arguments):
     """One command in this process: (exit code, lines on stderr); stdout must stay empty."""
     try:
@@ -73,13 +65,6 @@ def test_each_command_stands_in_one_group_of_the_help_and_in_the_document_of_all
     told = reference.overview(cli.parser())
     assert all(f"\n  {name} " in told for name in commands()) and max(map(len, told.splitlines())) <= 80
     assert (ROOT / "docs" / "commands.md").read_text() == reference.markdown(cli.parser())
-
-
-def test_commands_that_a_document_shows_are_there():
-    """`tinyren COMMAND VERB` in README.md and docs/, whatever follows; docs/install.md has lines of another user."""
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for words in re.findall(r"(?:^|[`/ ])tinyren(?: tinyren)?((?: [a-z][a-z0-9-]*)+)", path.read_text(), re.M):
-            assert known(words.split()), f"{path.name}: tinyren{words}"
 
 
 @pytest.mark.parametrize("name", verbs())
