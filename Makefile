@@ -1,5 +1,5 @@
 # make up      set everything up, boot the emulated boards, settle epochs (ARGS="--epochs 2 --json")
-# make test    set everything up and run the tests (ARGS="-k wire")
+# make test    set everything up and run the tests (ARGS="-k wire", WORKERS=2 for two at once)
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
 # make mutants break contracts, agreement and both scorers on purpose, one place each; all must be noticed
@@ -20,6 +20,8 @@ export TINYREN_STARTED := $(shell date +%s.%N)
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# More than two cores have: half of its time a test waits for a window or a board.
+WORKERS ?= 3
 
 help:
 	@sed -n 's/^# //p' Makefile | head -13
@@ -48,7 +50,7 @@ up: .venv/runtime
 
 test: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
 check: .venv/dev

@@ -1,7 +1,7 @@
 """What a board of silicon with stock MicroPython is brought, so that it boots the agent: files, in their folders. It
 builds, once for all boards of an architecture; it sends nothing.
 
-    main.py             imports lib/stock/main.mpy
+    main.py             imports lib/stock/imports.mpy, then main.mpy, and begins
     lib/                the agent, drivers, our native modules, the encoder, and `board`: what of hardware.toml it needs
 
 What is built is kept in the cache under the digest of what went into it, so no board waits for a compiler twice. Keys,
@@ -27,8 +27,11 @@ from models.frozen import frozen_module
 
 FOLDER = ROOT / "boards" / "stock"
 MODULES = {"port": "_tinyren", "core": "core"}  # of that folder, and known by another name there
-MAIN = b"import stock.main\n"
+MAIN = b"import stock.imports\nimport stock.main\nstock.main.go()\n"
 RING_PAGES = 16  # of 4 KiB each, for late records: 1,900 windows
+MODEL_BYTES = 64 * 1024  # that a bank takes at most; a file system that is full says so before
+AGENT_BYTES = 96 * 1024
+PAGE_BYTES = 4096  # of stock/files.py; a bank's first page is its header's
 PACKAGE = "package.zip"
 
 
@@ -60,6 +63,7 @@ def _sources(hardware: Hardware) -> Iterator[tuple[str, str]]:
                 yield f"{package}/{path.name}", path.read_text()
     for path in sorted(FOLDER.glob("*.py")):
         yield f"{MODULES.get(path.stem, f'stock/{path.stem}')}.py", path.read_text()
+    yield "package_files.py", (ROOT / "boards" / "package_files.py").read_text()
     yield "host_model.py", frozen_module((MODEL / "encoder.ren").read_bytes(), (MODEL / "host.json").read_text())
     yield "board.py", _facts(hardware)
 
@@ -75,6 +79,8 @@ def _facts(hardware: Hardware) -> str:
         "I2C_SDA": pins.get("i2c_sda"),
         "LED": pins.get("led"),
         "RING_PAGES": RING_PAGES,
+        "MODEL_PAGES": 1 + MODEL_BYTES // PAGE_BYTES,
+        "AGENT_PAGES": 1 + AGENT_BYTES // PAGE_BYTES,
     }
     return "".join(f"{name} = {value!r}\n" for name, value in facts.items())
 

@@ -14,7 +14,7 @@ from serial import Serial, SerialException
 
 from boards.emulator import EmulatorError
 from boards.hardware import hardware_names, load_hardware
-from boards.repl import Repl
+from boards.repl import Repl, printable
 
 CHUNK_BYTES = 768
 NAME_BYTES = 128
@@ -111,12 +111,13 @@ def identify(repl: Repl) -> Identity:
     lines = _ask(repl, _WHO).splitlines()
     firmware, tab, build = lines[0].partition("\t") if len(lines) == 3 else ("", "", "")
     if not tab:
-        raise ConsoleError(f"board: got {lines[:1]}, wanted MicroPython's answer; press reset and try again")
+        got = printable("".join(lines[:1]))
+        raise ConsoleError(f"board: got {got!r}, wanted MicroPython's answer; press reset and try again")
     name = build
     if firmware == "micropython":
         boards = {name: load_hardware(name).firmware for name in hardware_names()}
         name = next((name for name, known in boards.items() if known and known.build == build), "")
-    return Identity(name, firmware, lines[1], lines[2])
+    return Identity(*map(printable, (name, firmware, lines[1], lines[2])))
 
 
 def copy_files(repl: Repl, files: dict[str, bytes], report: Callable[[str, float], None]) -> list[str]:

@@ -9,6 +9,7 @@ Source: Microsoft's UF2 file format (INFO_UF2.TXT, CURRENT.UF2).
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ INFO_BYTES = 4096
 STEP_BYTES = 64 * 1024
 GONE_S = 10.0
 LOOK_S = 0.05
+ESCAPED = re.compile(r"\\([0-3][0-7]{2})")  # a blank or a backslash in /proc/self/mounts
 AGAIN = "nothing is lost: bring the board to its bootloader and run the same command again"
 
 
@@ -55,10 +57,10 @@ def read_drive(path: Path) -> Drive | None:
 
 def find_drives(mounts: str | None = None) -> list[Drive]:
     """All that are mounted. mounts: text of /proc/self/mounts, or None to read it."""
-    lines = (Path("/proc/self/mounts").read_text() if mounts is None else mounts).splitlines()
-    rows = [line.split() for line in lines]
+    text = Path("/proc/self/mounts").read_text(errors="surrogateescape") if mounts is None else mounts
+    rows = [line.split(" ") for line in text.splitlines()]
     paths = [row[1] for row in rows if len(row) > 2 and row[2] in ("vfat", "msdos", "exfat")]
-    drives = [read_drive(Path(path.encode().decode("unicode_escape"))) for path in paths]
+    drives = [read_drive(Path(ESCAPED.sub(lambda found: chr(int(found[1], 8)), path))) for path in paths]
     return [drive for drive in drives if drive]
 
 
@@ -132,7 +134,8 @@ def _sync_last(file: int) -> None:
 def _holds(current: Path, wanted: uf2.Image) -> bool:
     """Whether CURRENT.UF2 has the wanted octets at their addresses; it may have more."""
     try:
-        images = uf2.read(current.read_bytes())
+        with open(current, "rb") as file:
+            images = uf2.read(file.read(uf2.BLOCKS_MAX * uf2.BLOCK_BYTES + 1))
     except (OSError, uf2.Uf2Error):
         return False
     for image in images:

@@ -35,10 +35,10 @@ def dfu_commands(file: str, serial: str, erase: bool) -> list[list[str]]:
 
 
 def openocd_commands(way: Flash, file: str, serial: str, erase: bool) -> list[list[str]]:
-    """serial: the probe's, or "" for the only one."""
-    which = ["-c", f"adapter serial {serial}"] if serial else []
+    """serial: the probe's, or "" for the only one. Raises ValueError: one that no command can name."""
+    which = ["-c", f"adapter serial {_word(serial)}"] if serial else []
     wipe = "init; reset halt; stm32f2x mass_erase 0; " if erase else ""
-    return [["openocd", "-f", way.config, *which, "-c", f"{wipe}program {{{file}}} verify reset exit"]]
+    return [["openocd", "-f", way.config, *which, "-c", f"{wipe}program {_word(file)} verify reset exit"]]
 
 
 def pyocd_commands(way: Flash, file: str, serial: str, erase: bool) -> list[list[str]]:
@@ -46,3 +46,10 @@ def pyocd_commands(way: Flash, file: str, serial: str, erase: bool) -> list[list
     which = ["--uid", serial] if serial else []
     mode = "chip" if erase else "sector"
     return [["pyocd", "load", "--no-wait", "--target", way.target, *which, "--erase", mode, "--format", "hex", file]]
+
+
+def _word(text: str) -> str:
+    """A word of Tcl, in which OpenOCD's -c is written: what a probe says of itself must not run as a program."""
+    if any(char in "{}\\" or not char.isprintable() for char in text):
+        raise ValueError(f"got {text!r}, wanted it without braces and backslashes: take another probe or folder")
+    return f"{{{text}}}"

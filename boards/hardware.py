@@ -44,6 +44,14 @@ class Firmware:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """What MicroPython has for C and Python together: bytes of it, and how many before its end Python is stopped."""
+
+    bytes: int
+    margin_bytes: int
+
+
+@dataclass(frozen=True)
 class Flash:
     """One way to write the board (boards/flashing.py).
 
@@ -77,7 +85,7 @@ class Hardware:
     """One board of silicon.
 
     name: its folder's; native: the architecture of native modules, as MicroPython names it; memory: the flash map;
-    pins: what the firmware calls them; runs: as Board's, with that firmware; firmware and flash_bytes: of a
+    pins: what the firmware calls them; runs: as Board's, with that firmware; firmware, stack and flash_bytes: of a
     microcontroller. bootloader: what a person does to reach it. flash: the first is how it is written unless another
     is named.
     """
@@ -98,6 +106,7 @@ class Hardware:
     usb: list[Usb] = field(default_factory=list)
     bootloader: str = ""
     firmware: Firmware | None = None
+    stack: Stack | None = None
 
 
 TOOLS = {
@@ -108,12 +117,20 @@ TOOLS = {
     "pyocd": ("file", "target"),
     "ssh": ("abi",),
 }
-_PARTS = {"verified": Verified, "firmware": Firmware, "flash": [Flash], "memory": [Region], "usb": [Usb]}
+_PARTS = {
+    "verified": Verified, "firmware": Firmware, "stack": Stack, "flash": [Flash], "memory": [Region], "usb": [Usb]
+}  # fmt: skip
 
 
 def hardware_names() -> list[str]:
     """Names of the boards of silicon, sorted."""
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{FILE}"))
+
+
+def agent_hardware_names() -> list[str]:
+    """Those that are brought the agent at a port, sorted."""
+    boards = map(load_hardware, hardware_names())
+    return [board.name for board in boards if board.runs == "agent" and board.kind == "microcontroller"]
 
 
 def load_hardware(name: str) -> Hardware:
@@ -180,8 +197,10 @@ def _check_choices(place: str, hardware: Hardware) -> None:
         for name in TOOLS[way.tool]:
             if getattr(way, name) == "":
                 raise BoardError(f"{place}: flash: {name} is missing, which {way.tool} needs")
-    if hardware.kind == "microcontroller" and not (hardware.firmware and hardware.memory and hardware.native):
-        raise BoardError(f"{place}: firmware, memory and native: got not all, wanted them of a microcontroller")
+    if hardware.kind == "microcontroller" and not all(
+        (hardware.firmware, hardware.stack, hardware.memory, hardware.native)
+    ):
+        raise BoardError(f"{place}: firmware, stack, memory and native: got not all, wanted them of a microcontroller")
 
 
 def _check_memory(place: str, hardware: Hardware) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from serial import Serial, SerialException
 
 from boards.console import BAUD, ConsoleError
+from boards.repl import printable
 from device.agent import improv
 
 ANSWER_S = 2.5  # a board that a port's opening resets needs two seconds
 AGAIN_S = 0.8
 JOIN_S = 45.0
 POLL_S = 0.05
-MOST_TEXT = 64
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _texts(data: bytes) -> list[str]:
         texts = improv.split_texts(data)
     except ValueError:
         return []
-    return ["".join(char if char.isprintable() else "?" for char in text[:MOST_TEXT]) for text in texts]
+    return [printable(text) for text in texts]
 
 
 def _why(data: bytes, name: str) -> str:

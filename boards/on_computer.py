@@ -149,6 +149,7 @@ def begin(digest, text):
     """Have this agent run, with the settings that are given and else with those that are there."""
     given = json.loads(text)
     kept, ca = read_settings(), given.pop("ca", "")
+    kept_ca = CA.read_text() if CA.exists() else ""
     if ca:
         write(CA, ca)
         given["ca"] = str(CA)
@@ -160,6 +161,8 @@ def begin(digest, text):
         end()
         if before and kept:
             write(SETTINGS, json.dumps(kept))
+            if kept_ca:
+                write(CA, kept_ca)
             switch(before)
             raise RolledBack("the agent did not begin: {}; the one before runs again".format(hello["said"]))
         SETTINGS.unlink()
@@ -215,11 +218,12 @@ def end():
         return
     pid = int(PID.read_text() or 0)
     deadline_s = time.monotonic() + ENDS_S
-    while is_agent(pid) and time.monotonic() < deadline_s:
-        os.kill(pid, signal.SIGTERM)
-        time.sleep(0.1)
-    if is_agent(pid):
-        os.kill(pid, signal.SIGKILL)
+    try:
+        while is_agent(pid):
+            os.kill(pid, signal.SIGTERM if time.monotonic() < deadline_s else signal.SIGKILL)
+            time.sleep(0.1)
+    except ProcessLookupError:
+        pass  # it ended between the look and the signal
     PID.unlink()
 
 

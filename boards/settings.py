@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from boards.console import ConsoleError, Identity, copy_files
 from boards.emulator import EmulatorError
-from boards.repl import Repl
+from boards.repl import Repl, printable
 
 FILE = "settings.json"
 MOST_BYTES = 2048
@@ -84,7 +84,7 @@ def read_settings(repl: Repl) -> dict[str, str]:
         found = json.loads(_run(repl, _READ)[: MOST_BYTES + 1])
         for name, value in found.items():
             check(name, value)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConsoleError(f"{FILE}: the board holds something else than settings; remove it there first") from error
     return dict(found)
 
@@ -104,7 +104,10 @@ def read_owner(repl: Repl, who: Identity) -> bytes | None:
     """
     if who.firmware != "tinyren":
         raise ConsoleError(f"owner: got {who.firmware} on this board, wanted tinyren's firmware, which keeps one")
-    return bytes.fromhex(_run(repl, _WHOSE).strip()) or None
+    said = _run(repl, _WHOSE).strip()
+    if not re.fullmatch("(?:[0-9a-f]{40})?", said):
+        raise ConsoleError(f"owner: got {printable(said)!r}, wanted an address; press reset and try again")
+    return bytes.fromhex(said) or None
 
 
 def forget_owner(repl: Repl, who: Identity) -> bytes | None:

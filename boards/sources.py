@@ -1,7 +1,9 @@
-"""Gets the source of MicroPython and of libsecp256k1 into the cache. It names no host, and changes nothing outside it.
+"""Gets the sources of MicroPython, of libsecp256k1 and, for tests, of mbedTLS into the cache. It names no host, and
+changes nothing outside it.
 
-1. TINYREN_MICROPYTHON and TINYREN_SECP256K1 name checkouts of one's own; they are used as they are, where they lie.
-2. Otherwise both come as Debian source packages, through an apt configuration of our own inside the cache: the address
+1. TINYREN_MICROPYTHON, TINYREN_SECP256K1 and TINYREN_MBEDTLS name checkouts of one's own; they are used as they are,
+   where they lie.
+2. Otherwise they come as Debian source packages, through an apt configuration of our own inside the cache: the address
    is read from the machine's, the signatures are checked by apt against the machine's Debian keys, and the tarballs'
    SHA-256 are pinned below. Root is not needed.
 
@@ -62,7 +64,15 @@ SECP256K1 = Package(
     "TINYREN_SECP256K1",
     "src/secp256k1.c",
 )
-PACKAGES = (MICROPYTHON, SECP256K1)
+MBEDTLS = Package(
+    "mbedtls",
+    "trixie",
+    "mbedtls_3.6.6.orig.tar.bz2",
+    "8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a",
+    "TINYREN_MBEDTLS",
+    "library/ssl_tls.c",
+)
+PACKAGES = (MICROPYTHON, SECP256K1)  # what is built for users; of MBEDTLS tests make a MicroPython with TLS
 
 
 def cache_folder() -> Path:
@@ -94,20 +104,20 @@ def locked(name: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def get_sources(report: Report) -> dict[Package, Source]:
-    """Both sources, downloaded if they are neither named nor in the cache.
+def get_sources(report: Report, packages: tuple[Package, ...] = PACKAGES) -> dict[Package, Source]:
+    """The sources of packages, downloaded if they are neither named nor in the cache.
 
     Raises:
         BoardError: a named checkout is not one, or there is no way to download; one line that says what to do.
     """
-    sources = {package: _find_source(package) for package in PACKAGES}
-    missing = [package for package in PACKAGES if sources[package] is None]
+    sources = {package: _find_source(package) for package in packages}
+    missing = [package for package in packages if sources[package] is None]
     if missing:
         with locked("sources"):
             missing = [package for package in missing if _find_source(package) is None]
             if missing:
                 _download(missing, report)
-    found = {package: _find_source(package) for package in PACKAGES}
+    found = {package: _find_source(package) for package in packages}
     return {package: source for package, source in found.items() if source}
 
 
@@ -202,5 +212,5 @@ def _unpack(package: Package, tarball: Path) -> None:
     fresh = _unpacked(package).with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    subprocess.run(["tar", "-xJf", tarball, "--strip-components=1", "-C", fresh], check=True)
+    subprocess.run(["tar", "-xf", tarball, "--strip-components=1", "-C", fresh], check=True)
     fresh.rename(_unpacked(package))

@@ -25,6 +25,15 @@ CORES: Mapping[str, str] = {
     "rv32imc": "qemu_virt_rv32",
 }  # the emulated board that runs native modules of an architecture
 
+# A Cortex-M3 runs a Cortex-M0+'s code, whose frames on the stack are others; -O2 is what ports/rp2 compiles vm.c with.
+COMPILED_FOR: Mapping[str, list[str]] = {
+    "armv6m": [
+        "CFLAGS_EXTRA=-mcpu=cortex-m0plus",
+        "CSUPEROPT=-O2",
+        "SRC_BOARD_O=shared/runtime/gchelper_native.o shared/runtime/gchelper_thumb1.o",
+    ]
+}
+
 # The port says -mfloat-abi=soft and a core with a floating point unit says hard after it: of both gcc finds no library.
 LIBGCC = "LIBS=$(shell $(CC) $(filter-out -mfloat-abi=soft,$(CFLAGS)) -print-libgcc-file-name)"
 
@@ -37,17 +46,24 @@ def build_standin(hardware: Hardware, core: Board, heap_bytes: int, report: Repo
     Raises:
         BoardError: no compiler, no sources, make failed, or one of the two boards cannot be this; one line.
     """
-    if hardware.firmware is None or core.natmod is None:
-        raise BoardError(f"{hardware.name}: got no stock firmware, or {core.name} without natmod, wanted both")
-    build, address = hardware.firmware.build, core.natmod["free_address"]
+    if hardware.firmware is None or hardware.stack is None or core.natmod is None:
+        raise BoardError(f"{hardware.name}: got no stock firmware or stack, or {core.name} without natmod, wanted all")
+    build = hardware.firmware.build
     sources = get_sources(report)[MICROPYTHON]
     cross = mpy_cross(sources, report)
     files = [*sorted(FOLDER.iterdir()), *(NATIVE / name for name in MACHINE)]
     # The linker script is ours: with it a reset that keeps RAM finds bss cleared.
     more = [item for item in core.natmod["make"] if not item.startswith("LDSCRIPT=")]
-    settings = [*core.toolchain["make"], *more, "MICROPY_VFS_LFS2=1"]
+    settings = [*core.toolchain["make"], *more, *COMPILED_FOR.get(hardware.native, ()), "MICROPY_VFS_LFS2=1"]
     if core.toolchain["compiler"].startswith("arm"):
         settings.append(LIBGCC)
+
+    sizes = {
+        "STANDIN_FLASH_ADDRESS": core.natmod["free_address"],
+        "STANDIN_HEAP_BYTES": heap_bytes,
+        "STANDIN_STACK_BYTES": hardware.stack.bytes,
+        "MICROPY_STACK_CHECK_MARGIN": hardware.stack.margin_bytes,
+    }
 
     def make(work: Path) -> None:
         modules = work / "modules" / "standin"
@@ -58,10 +74,9 @@ def build_standin(hardware: Hardware, core: Board, heap_bytes: int, report: Repo
         frozen.mkdir()
         for path in modules.glob("*.py"):
             path.rename(frozen / path.name)
-        (frozen / "standin_address.py").write_text(f"ADDRESS = {address:#x}\n")
         (work / "manifest.py").write_text('freeze("frozen")\n')
         with (modules / "mpconfig_standin.h").open("a") as header:
-            header.write(f"#define STANDIN_HEAP_BYTES ({heap_bytes})\n")
+            header.writelines(f"#define {name} ({value:#x})\n" for name, value in sizes.items())
         variables = {
             "BOARD": build,
             "BOARD_DIR": core.folder,
@@ -76,7 +91,7 @@ def build_standin(hardware: Hardware, core: Board, heap_bytes: int, report: Repo
         run_make(sources.path / "ports" / "qemu", arguments, work, ignore)
 
     version = compiler_version(core.toolchain["compiler"], core.toolchain["package"])
-    texts = [sources.digest, repr(settings), build, str(heap_bytes), hex(address)]
+    texts = [sources.digest, repr(settings), build, repr(sizes)]
     parts = [version, *(text.encode() for text in texts), *(path.read_bytes() for path in files)]
     parts += [path.read_bytes() for path in sorted(core.folder.parent.glob("*/*.mk"))]
     return keep_built(f"standin-{hardware.name}", parts, "firmware.elf", make)

@@ -15,6 +15,7 @@ def board_rows() -> list[dict[str, Any]]:
         rows.append({
             "board": name, "kind": board.kind, "title": board.title, "soc": board.soc, "core": board.core,
             "flash_bytes": board.flash_bytes, "ram_bytes": board.ram_bytes, "native": board.native, "runs": board.runs,
+            "stack_bytes": board.stack.bytes if board.stack else 0,
             "firmware": f"MicroPython {board.firmware.release}" if board.firmware else "CPython",
             "sha256": board.flash[0].sha256 if board.firmware else "",
             "flash": ", ".join(way.tool for way in board.flash), "usb": ", ".join(usb.id for usb in board.usb),
@@ -25,7 +26,7 @@ def board_rows() -> list[dict[str, Any]]:
         rows.append({
             "board": name, "kind": "emulated", "title": name, "soc": "none, QEMU", "core": emulated.core,
             "flash_bytes": emulated.flash_budget_bytes, "ram_bytes": emulated.ram_budget_bytes,
-            "native": (emulated.natmod or {}).get("arch", ""), "runs": emulated.runs,
+            "native": (emulated.natmod or {}).get("arch", ""), "runs": emulated.runs, "stack_bytes": 0,
             "firmware": "ours, with MicroPython 1.25", "sha256": "", "flash": "", "usb": "",
             "emulated": "yes, by every test that boots boards", "dry_run": "no", "hardware": "none",
         })  # fmt: skip
@@ -34,13 +35,15 @@ def board_rows() -> list[dict[str, Any]]:
 
 def board_table() -> str:
     """The rows as a Markdown table, bytes in KiB."""
-    columns = ("board", "kind", "soc", "core", "flash_bytes", "ram_bytes", "native", "runs", "firmware", "sha256",
-               "flash", "usb", "emulated", "dry_run", "hardware")  # fmt: skip
-    heads = {"flash_bytes": "flash KiB", "ram_bytes": "RAM KiB", "native": "native modules", "flash": "flashed by",
-             "sha256": "digest", "usb": "USB", "dry_run": "dry run"}  # fmt: skip
+    columns = ("board", "kind", "soc", "core", "flash_bytes", "ram_bytes", "stack_bytes", "native", "runs", "firmware",
+               "sha256", "flash", "usb", "emulated", "dry_run", "hardware")  # fmt: skip
+    heads = {"flash_bytes": "flash KiB", "ram_bytes": "RAM KiB", "stack_bytes": "stack KiB", "native": "native modules",
+             "flash": "flashed by", "sha256": "digest", "usb": "USB", "dry_run": "dry run"}  # fmt: skip
     lines = [[heads.get(name, name) for name in columns], ["---"] * len(columns)]
     for row in board_rows():
-        sizes = {name: f"{row[name] // 1024:,}" if row[name] else "" for name in ("flash_bytes", "ram_bytes")}
+        sizes = {
+            name: f"{row[name] // 1024:,}" if row[name] else "" for name in ("flash_bytes", "ram_bytes", "stack_bytes")
+        }
         cells = row | sizes
         lines.append([str(cells[name]) for name in columns])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -55,7 +58,8 @@ def write_table(path: Path) -> None:
         "of encoder and encryption can be copied by hand). There is no compiler here for xtensawin; an nRF52840's "
         "MicroPython was not looked at closely enough.\n"
         "* A stand-in is MicroPython 1.25 on an emulated core, with what the board's own firmware has and QEMU's port "
-        "lacks (boards/standin.py). It has no radio, no USB, and not the chip's speed.\n"
+        "lacks (boards/standin.py). It has the board's stack, which C and Python share. It has no radio, no USB, "
+        "and not the chip's speed.\n"
         "* A digest that is not pinned was never looked up: `tinyren flash` takes such a file by `--firmware` and "
         "prints its SHA-256.\n"
         "* Memory of an emulated board is the budget that its firmware keeps.\n\n" + board_table()

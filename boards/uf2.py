@@ -18,6 +18,7 @@ BLOCK_BYTES = 512
 DATA_BYTES = 476
 PAYLOAD_BYTES = 256  # what every bootloader takes, a page of flash
 BLOCKS_MAX = 1 << 17
+SPAN_BYTES = 64 << 20  # from the first address to the last, of all families: a few blocks far apart are no firmware
 
 FAMILIES = {
     "rp2040": 0xE48BFF56,
@@ -112,9 +113,11 @@ def add(file: bytes, family: int, start: int, content: bytes) -> bytes:
     """
     if family not in [image.family for image in read(file)]:
         raise Uf2Error(f"family: got no block of {family:#x}, wanted a file for that board")
-    blocks = _split(select(file, family))
-    ignored = [block for block in blocks if _is_ignored(_read_block(block, 0))]
-    own = [block for block in blocks if block not in ignored] + _split(write(content, start, family))
+    own: list[bytes] = []
+    ignored: list[bytes] = []
+    for block in _split(select(file, family)):
+        (ignored if _is_ignored(_read_block(block, 0)) else own).append(block)
+    own += _split(write(content, start, family))
     numbered = [block[:20] + _PLACE.pack(number, len(own)) + block[28:] for number, block in enumerate(own)]
     made = b"".join(ignored + numbered)
     read(made)
@@ -125,7 +128,7 @@ def read(file: bytes) -> list[Image]:
     """The images of a file, by family, in the order of their first blocks.
 
     Raises:
-        Uf2Error: a block is damaged, missing, twice, or its content beyond the others by more than 64 MiB.
+        Uf2Error: a block is damaged, missing or twice, or they are further apart than SPAN_BYTES.
     """
     found: dict[int | None, list[_Block]] = {}
     for block in _read_blocks(file):
@@ -133,7 +136,10 @@ def read(file: bytes) -> list[Image]:
             found.setdefault(block.family, []).append(block)
     if not found:
         raise Uf2Error("file: got no block for a board's main flash, wanted one")
-    return [_join_blocks(family, blocks) for family, blocks in found.items()]
+    images: list[Image] = []
+    for family, blocks in found.items():
+        images.append(_join_blocks(family, blocks, SPAN_BYTES - sum(len(image.content) for image in images)))
+    return images
 
 
 def select(file: bytes, family: int) -> bytes:
@@ -192,15 +198,16 @@ def _read_block(block: bytes, number: int) -> _Block:
     return _Block(flags, address, data[:size], index, count, family if flags & HAS_FAMILY else None, tags)
 
 
-def _join_blocks(family: int | None, blocks: list[_Block]) -> Image:
+def _join_blocks(family: int | None, blocks: list[_Block], most_bytes: int) -> Image:
     name = "no family" if family is None else f"family {family:#x}"
     if {block.count for block in blocks} != {len(blocks)} or len({block.number for block in blocks}) != len(blocks):
         wanted = max(block.count for block in blocks)
         raise Uf2Error(f"{name}: got {len(blocks)} blocks, wanted {wanted}, each once: the file is cut or joined wrong")
     ordered = sorted(blocks, key=lambda block: block.address)
     start, end = ordered[0].address, max(block.address + len(block.payload) for block in blocks)
-    if end - start > 64 << 20:
-        raise Uf2Error(f"{name}: got addresses {start:#x} to {end:#x}, wanted 64 MiB of them at most")
+    if end - start > most_bytes:
+        wanted = f"wanted {SPAN_BYTES >> 20} MiB of them at most in one file"
+        raise Uf2Error(f"{name}: got addresses {start:#x} to {end:#x}, {wanted}")
     content = bytearray(b"\xff") * (end - start)
     at = start
     for block in ordered:

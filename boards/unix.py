@@ -5,6 +5,8 @@ The agent takes its place from the environment: TINYREN_LINK=HOST:PORT of the br
 and boot number. Its samples come over the link.
 """
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from boards.board import DEFAULT_BOARDS, load_board
 from boards.build import NATIVE, mpy_cross, run_make
 from boards.frozen import frozen_files
 from boards.natmod import ARCHITECTURES, compiler_version, ignore, keep_built
-from boards.sources import MICROPYTHON, ROOT, SECP256K1, Package, Report, Source, get_sources
+from boards.sources import MBEDTLS, MICROPYTHON, ROOT, SECP256K1, Package, Report, Source, get_sources
 
 BOARD = "unix_x64"
-SETTINGS = ["MICROPY_PY_BTREE=0", "MICROPY_PY_FFI=0", "MICROPY_PY_SSL=0", "MICROPY_SSL_MBEDTLS=0"]
+SETTINGS = ["MICROPY_PY_BTREE=0", "MICROPY_PY_FFI=0"]
+NO_TLS = ["MICROPY_PY_SSL=0", "MICROPY_SSL_MBEDTLS=0"]
 PROGRAM = "micropython"
 
 
@@ -26,7 +29,22 @@ def build_unix(report: Report) -> Path:
         BoardError: no compiler, no sources, or make failed; one line.
     """
     sources = get_sources(report)
-    return keep_built("unix-stock", _parts(sources, {}), PROGRAM, lambda work: _make(sources, work, {}, [], report))
+    return keep_built("unix-stock", _parts(sources, {}), PROGRAM, lambda work: _make(sources, work, {}, NO_TLS, report))
+
+
+def build_unix_tls(report: Report) -> Path:
+    """The same with the module `tls` by mbedTLS, as boards with a network have it. Raises as above."""
+    sources = get_sources(report, (MICROPYTHON, MBEDTLS))
+
+    def make(work: Path) -> None:
+        library = work / "mbedtls"  # a copy: objects are made beside it, and its place is named from MicroPython's tree
+        for part in ("include", "library"):
+            shutil.copytree(sources[MBEDTLS].path / part, library / part)
+        place = os.path.relpath(library, sources[MICROPYTHON].path)
+        more = ["MICROPY_PY_SSL=1", "MICROPY_SSL_MBEDTLS=1", f"MBEDTLS_DIR={place}"]
+        _make(sources, work, {}, more, report)
+
+    return keep_built("unix-tls", _parts(sources, {}), PROGRAM, make)
 
 
 def build_unix_agent(report: Report, version: str = "0.1.0") -> Path:
@@ -40,7 +58,7 @@ def build_unix_agent(report: Report, version: str = "0.1.0") -> Path:
         f'#define TINYREN_BOARD "{BOARD}"\n#define TINYREN_CORE "x86-64"\n#define TINYREN_VERSION "{version}"\n'
     ).encode()
     native = {path.name: path.read_bytes() for path in sorted(NATIVE.glob("*.*")) if path.suffix in (".c", ".h", ".mk")}
-    ours = ["TINYREN_UNIX=1", f"SECP256K1_DIR={sources[SECP256K1].path}", f"USER_C_MODULES={NATIVE.parent}"]
+    ours = [*NO_TLS, "TINYREN_UNIX=1", f"SECP256K1_DIR={sources[SECP256K1].path}", f"USER_C_MODULES={NATIVE.parent}"]
     parts = _parts(sources, files | native)
     return keep_built(BOARD, parts, PROGRAM, lambda work: _make(sources, work, files, ours, report))
 

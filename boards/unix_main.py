@@ -5,7 +5,8 @@ from binascii import hexlify
 
 import _tinyren
 import host_model
-from agent.run import run, start
+from agent.loop import run
+from agent.run import start, step
 from agent.sampling import LinkSource
 from micropython import const
 
@@ -40,4 +41,4 @@ memory = FileMemory(os.getenv("TINYREN_STORE"))
 model = _tinyren.Model(host_model.ARTIFACT)
 agent = start(_tinyren, memory, LinkSource(), model, host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS)
 print("device", hexlify(agent.identity.id).decode())
-run(agent, _tinyren)
+run(agent, _tinyren, step)

@@ -162,6 +162,15 @@ def _escrow(settlement: Settlement, oracles: list[PrivateKey]) -> dict[str, int]
         _post(settlement, oracles, root, 20 * 10**18)
         made.claim(job, 1, units, proof, PAYER)
         found["claim of work, 1,000,000 leaves"] = _gas_of(chain, chain.block_number())
+    for units in (30, 40):
+        works = [(deed, units) for deed in range(1, 11)]
+        tree = merkle.Tree([merkle.work_leaf(raw, job, *work) for work in works])
+        proof, root = _far(tree.root, MILLION - 2)
+        _post(settlement, oracles, root, 20 * 10**18)
+        siblings, flags = tree.multiproof(range(10))
+        many = (job, works, siblings + proof, flags + [False] * len(proof))
+        gas = chain.send(made.contract, "claimMany", *many, key=PAYER).gas
+        found["claim of work of 10 deeds at once, 1,000,000 leaves"] = gas
     return found
 
 

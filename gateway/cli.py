@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.commands import reference
 from gateway.commands.account import add_account
-from gateway.commands.arguments import new_progress, positive, print_json
+from gateway.commands.arguments import need, new_progress, positive, print_json
 from gateway.commands.audit import add_audit
 from gateway.commands.bind import add_bind
 from gateway.commands.buyer import add_buyer
@@ -37,6 +37,8 @@ from gateway.commands.vote import add_vote
 from gateway.commands.work import add_work
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
+from gateway.monitoring.logs import printable
+from gateway.progress import Progress
 
 VERSION = "0.1.0"
 ADVICE = {
@@ -56,14 +58,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except CommandError as error:
-        print(f"tinyren: {error}", file=sys.stderr)
+        print(f"tinyren: {printable(str(error))}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         return Exit.FAILED
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         advice = ADVICE.get(error.errno or 0, "")
-        print(f"tinyren: {what}{advice and f'; {advice}'}", file=sys.stderr)
+        print(f"tinyren: {printable(what)}{advice and f'; {advice}'}", file=sys.stderr)
         return Exit.FAILED
 
 
@@ -77,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
 
     setup = commands.add_parser("setup", help="install system packages and build the firmware, nothing else")
     setup.add_argument("--tests", action="store_true", help="also what only tests use: 64-bit Arm's compiler, NATS")
+    setup.add_argument(
+        "--agent", action="append", default=[], metavar="B", help="also that board's agent, for a factory"
+    )
     setup.add_argument("--json", action="store_true", help="print what stands as one JSON object")
     setup.set_defaults(run=run_setup)
 
@@ -102,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--models", type=Path, metavar="DIR",
                        help="a folder of further .tflite files (default: those of TINYREN_MLPERF_TINY)")  # fmt: skip
-    bench.add_argument("--quick", action="store_true", help="only the smallest of what grows with a number")
+    bench.add_argument("--quick", action="store_true", help="little of what grows with a number: rates tell nothing")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=run_bench)
     add_model(commands)
@@ -138,19 +143,34 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_setup(arguments: argparse.Namespace) -> int:
+    from boards.hardware import agent_hardware_names
     from gateway.commands.up import set_up
     from gateway.system import NEEDS_OF_TESTS, ensure_packages
 
+    if unknown := set(arguments.agent) - set(agent_hardware_names()):
+        wanted = f"wanted one of {', '.join(agent_hardware_names())}"
+        raise CommandError(f"--agent: got {', '.join(sorted(unknown))}, {wanted}", Exit.USAGE)
     progress = new_progress()
     if arguments.tests:
         ensure_packages(progress.say, NEEDS_OF_TESTS)
     firmwares = set_up(progress)
+    if arguments.agent:
+        _build_agents(arguments.agent, progress)
     if arguments.json:
         rows = [{**vars(firmware), "elf": str(firmware.elf)} for firmware in firmwares]
-        print_json({"firmwares": rows, "total_s": round(progress.elapsed_s(), 2)})
+        print_json({"firmwares": rows, "agents": arguments.agent, "total_s": round(progress.elapsed_s(), 2)})
     else:
         progress.say(f"set up: firmware of {', '.join(firmware.board for firmware in firmwares)}")
     return Exit.OK
+
+
+def _build_agents(names: list[str], progress: Progress) -> None:
+    """Have the cache hold what boards of silicon are brought."""
+    need("mpremote", "serial")
+    from gateway.flashing.agent import agent_files
+
+    for name in names:
+        progress.say(f"agent of {name}: {len(agent_files(name, progress))} files")
 
 
 def run_up(arguments: argparse.Namespace) -> int:
@@ -183,11 +203,12 @@ def run_emulate(arguments: argparse.Namespace) -> int:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     from gateway.benchmarks.bench import bench
+    from gateway.benchmarks.sizes import QUICK, WHOLE
     from gateway.benchmarks.table import table
     from gateway.commands.up import set_up
 
     progress = new_progress()
-    result = bench(progress, set_up(progress), arguments.models, arguments.quick)
+    result = bench(progress, set_up(progress), arguments.models, QUICK if arguments.quick else WHOLE)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     progress.say(f"written to {arguments.out}")

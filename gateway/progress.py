@@ -42,7 +42,7 @@ class Progress:
             if self.style == logs.JSON:
                 line = logs.json_line(time.time(), level, event, text, fields)
             else:
-                line = f"{self._dim}{self.elapsed_s():7.1f} s{self._plain}  {logs.hide_passwords(text)}"
+                line = f"{self._dim}{self.elapsed_s():7.1f} s{self._plain}  {logs.printable(logs.hide_passwords(text))}"
             self._stream.write(line + "\n")
             self._stream.flush()
 

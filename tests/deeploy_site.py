@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import threading
 import time
 from pathlib import Path
 
@@ -256,7 +257,7 @@ def open_gateway(folder, *devices, **options):
 
 @contextlib.contextmanager
 def serving(gateway):
-    """The gateway's page, found by SITE/site.toml, while a thread has devices and service talk."""
+    """The gateway's page, found by SITE/site.toml; yields what runs a verb of `tinyren job` with it."""
     page = serve(app(Quiet(), routes(gateway.deeploy)))
     site_file.write(gateway.folder, Site(boards=["m"], page_port=page.port))
     gateway.now_s = int(time.time())
@@ -264,6 +265,24 @@ def serving(gateway):
         yield lambda *arguments: cli.main(["job", *map(str, arguments), "--site", str(gateway.folder)])
     finally:
         page.stop()
+
+
+@contextlib.contextmanager
+def turning(gateway):
+    """A thread has gateway and devices talk."""
+    stopping = threading.Event()
+
+    def talk():
+        while not stopping.wait(0.02):
+            gateway.turn()
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 class Quiet:

@@ -27,7 +27,7 @@ from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.rpc import ChainReader
 from gateway.oracle.statements import Close, Commitment, Signature
 from gateway.poai import models
-from gateway.settlement import settlement
+from gateway.settlement import agreed, settlement
 from gateway.settlement.tree import Leaves, encode_leaves
 from gateway.site import site_file
 from tests.chain_node import Node
@@ -143,16 +143,16 @@ class Site:
         os.kill(self.processes[index].pid, signal.SIGKILL)
         self.processes[index].wait()
 
-    def record(self, number, answers, commits=()):
+    def record(self, number, answers, commits=(), lost=()):
         """Write the evidence of an epoch; answers: which windows each device answers. Returns what the gateway says.
 
-        commits: the windows after which it commits to its evidence.
+        commits: the windows after which it commits to its evidence. lost: those whose block a reorg took.
         """
         opened_ms = OPENED_MS + number * WINDOWS * WINDOW_MS
         self.evidence.open_epoch(number, WINDOWS, WINDOW_MS, opened_ms)
         for window in range(WINDOWS):
             block, at_ms = self.chain.mine(), opened_ms + window * WINDOW_MS
-            block_hash = self.chain.block_hash(block)
+            block_hash = bytes(32) if window in lost else self.chain.block_hash(block)
             beacon = wire.make_beacon(number, window, block_hash)
             self.evidence.open_window(evidence.Window(window, at_ms, block, block_hash, beacon))
             beats = [heartbeat(key, beacon, number * WINDOWS + window) for key in answers if window in answers[key]]
@@ -167,11 +167,13 @@ class Site:
     def say(self, message, key=GATEWAY):
         self.bus.publish(messages.topic_of(message), messages.seal(message, self.place, key.secret).payload, qos=1)
 
-    def verdict(self, close, previous=None):
+    def verdict(self, close, previous=None, attested=None):
         made = self.contracts.contracts
         others = [bytes.fromhex(text[2:]) for text in (made.devices, made.escrow)]
         reader, folder = ChainReader(self.rpc.url, self.place.settlement, *others), self.evidence.folder
-        return epoch.verdict(folder, close.epoch, close.evidence, reader, previous or Leaves(), models.shipped)
+        attested = attested or close.evidence
+        sources = agreed.sources(folder, close.epoch, attested)
+        return epoch.verdict_of(sources, close.epoch, attested, reader, previous or Leaves(), models.shipped)
 
     def settle(self, verdict):
         """Be the gateway: wait for a quorum over this verdict, post it, keep its leaves."""

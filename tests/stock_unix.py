@@ -10,9 +10,12 @@ ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 60
 
 
-def new_unix(folder):
-    """run(program, **modules) -> what it printed, in lines; modules: {name: source} of further ones. folder: empty."""
-    micropython = build_unix(lambda *_: None)
+def new_unix(folder, build=build_unix):
+    """run(program, **modules) -> what it printed, in lines; modules: {name: source} of further ones. folder: empty.
+
+    build: of boards.unix, which MicroPython.
+    """
+    micropython = build(lambda *_: None)
     (folder / "agent").symlink_to(ROOT / "device" / "agent")
     (folder / "stock").symlink_to(ROOT / "boards" / "stock")
 

@@ -1,24 +1,34 @@
-"""The core on stock MicroPython: opens memory, sensors, light and link as the board's data and settings say; decides
-nothing. `main` forgets it when all is open.
+"""The core on stock MicroPython: opens memory, sensors, light and link as the board's data and settings say, and what
+`agent.boot` decides shall run; it decides nothing. `main` forgets it when all is open.
 
 Where what is set cannot be opened, the board runs without it and says so: waves in place of sensors, the console in
-place of a network. Only key, state and ring have to be there.
+place of a network. Only key, state and ring have to be there. A model in a bank is copied to the heap, as the shipped
+one is; an agent's modules are read from theirs when they are imported.
 """
+
+import gc
+import sys
 
 import _tinyren
 import board
-import host_model
-from agent.banks import Banks
+from agent.banks import AGENT, MODEL, Banks
 from agent.boot import Boot
 from agent.journal import Journal
 from micropython import const
-from stock.files import FileMemory, FilePages, read
+from stock.files import PAGE_BYTES, FileMemory, FilePages, read, replace
 from stock.settings import MOST_BYTES, decode_settings
 
 AUTHORITY = "authority.der"
+FLASHED = "tinyren.flashed"  # which of the agents that were copied here ran last
 _AUTHORITY_BYTES = const(2048)
 _STORE_BYTES = const(1024)
 _STATE_BYTES = const(4096)
+_VERSION_BYTES = const(64)
+# Of the core, while a package runs.
+_KEPT = ("banks", "boot", "journal", "loop", "manifest", "phases", "records", "ticks")
+# Of a package, leaves first, for the stack's sake (stock.imports).
+_LEAVES = ("errors", "cbor", "ticks", "version", "fields", "packets", "cose", "wire", "mqtt", "records", "reports",
+           "phases", "manifest", "suit", "topics", "store", "identity", "ring", "late", "sampling")  # fmt: skip
 
 
 def open_settings():
@@ -41,15 +51,73 @@ def open_regions():
 
 
 def open_boot(regions):
-    """What runs in this boot: no banks, so always what was copied here, or safe mode."""
-    reset = _tinyren.reset_reason()
-    banks = Banks(regions["state"], (), ())
-    return Boot(banks, _tinyren.BOARD, "error: fault" if reset == "error" else reset, _tinyren.ticks_ms())
+    """What runs in this boot: decided, verified, and kept. An agent that was copied here since the last boot goes
+    before one that came over the air.
+    """
+    reset, version = _tinyren.reset_reason(), board.VERSION.encode()
+    is_renewed = read(FLASHED, _VERSION_BYTES) != version
+    banks = Banks(regions["state"], _pages("model", board.MODEL_PAGES), _pages("agent", board.AGENT_PAGES))
+    why = "error: fault" if reset == "error" else reset
+    boot = Boot(banks, _tinyren.BOARD, why, _tinyren.ticks_ms(), is_renewed)
+    if is_renewed:
+        replace(FLASHED, version)
+    return boot
 
 
-def open_model():
-    """(model, offsets, shifts, sample_ms) of the encoder that was copied here."""
-    return _tinyren.Model(host_model.ARTIFACT), host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS
+def _pages(kind, pages):
+    """Memories of the two banks of a kind."""
+    return [FilePages(f"tinyren.{kind}{number}", pages, PAGE_BYTES) for number in (1, 2)]
+
+
+def open_model(boot):
+    """(model, offsets, shifts, sample_ms) of what boot decided."""
+    bank, wants = boot.bank_of(MODEL), boot.wants
+    if bank:
+        artifact = bytearray(boot.model.size)
+        bank.read(0, artifact)
+        return (_tinyren.Model(bytes(artifact)),) + wants
+    import host_model
+
+    wants = wants or (host_model.OFFSETS, host_model.SHIFTS, host_model.SAMPLE_MS)
+    return (_tinyren.Model(host_model.ARTIFACT),) + wants
+
+
+def open_agent(boot):
+    """The module `run` of what boot decided: a package's, or what was copied here. Of the core only what is in use
+    stays, for a package brings its own of all the rest.
+    """
+    bank = boot.bank_of(AGENT)
+    if bank is None:
+        from agent import run
+
+        return run
+    import vfs
+    from agent.package import Package
+    from package_files import PackageFiles
+    from stock.part import Parts
+
+    files = Package(bank.read, boot.agent.size).files
+    vfs.mount(PackageFiles(files, Parts(bank.read)), "/bank")
+    sys.path.insert(0, "/bank")
+    _forget()
+    for name in _LEAVES:
+        if name + ".mpy" in files:
+            _tinyren.watchdog()
+            __import__("tinyren_agent." + name)
+    import tinyren_agent.run
+
+    return tinyren_agent.run
+
+
+def _forget():
+    """Free what a package brings its own of. The modules are emptied, for something on the stack may look like them."""
+    for name in list(sys.modules):
+        folder, _, module = name.partition(".")
+        if folder == "agent":
+            names = sys.modules.pop(name).__dict__
+            if module not in _KEPT:
+                names.clear()
+    gc.collect()
 
 
 def open_source(settings=None, say=print):

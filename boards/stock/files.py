@@ -1,4 +1,5 @@
-"""Memories in files of a board's own file system, for key, state and late records; decides nothing of what they hold.
+"""Memories in files of a board's own file system, for key, state, late records and banks; decides nothing of what they
+hold.
 
 Rules:
   1. What `write` got is in flash when it returns: on littlefs a file changes when it is closed, all of it or nothing.
@@ -43,38 +44,46 @@ class FileMemory:
 
 class FilePages:
     """A folder with a file for each 4 KiB, made when it is first written: to change a byte of a file in littlefs is to
-    write what follows it anew, so no file is larger. A write must not go beyond a page.
+    write what follows it anew, so no file is larger.
     """
 
-    erase_bytes = 0
-
-    def __init__(self, folder, pages):
+    def __init__(self, folder, pages, erase_bytes=0):
+        """erase_bytes: PAGE_BYTES for who erases before he writes, as a bank: then what is not used takes no room."""
         self.size = pages * PAGE_BYTES
+        self.erase_bytes = erase_bytes
         self._folder = folder
-        if not _exists(folder):
-            os.mkdir(folder)
 
     def read(self, address, buffer):
-        path, at = self._place(address)
-        try:
-            with open(path, "rb") as file:
-                file.seek(at)
-                file.readinto(buffer)
-        except OSError:  # it was never written
-            buffer[:] = bytes((_FRESH,)) * len(buffer)
+        for path, at, part in self._parts(address, memoryview(buffer)):
+            try:
+                with open(path, "rb") as file:
+                    file.seek(at)
+                    file.readinto(part)
+            except OSError:  # it was never written
+                part[:] = bytes((_FRESH,)) * len(part)
 
     def write(self, address, data):
-        path, at = self._place(address)
-        if not _exists(path):
-            _make(path, PAGE_BYTES)
-        _write(path, at, data)
+        for path, at, part in self._parts(address, memoryview(data)):
+            if not _exists(path):
+                if not _exists(self._folder):
+                    os.mkdir(self._folder)
+                _make(path, PAGE_BYTES)
+            _write(path, at, part)
 
     def erase(self, address):
-        raise OSError(22, "a file needs no erasing")
+        ((path, _, _),) = self._parts(address, b"\0")
+        if _exists(path):
+            os.remove(path)
 
-    def _place(self, address):
-        page, at = divmod(address, PAGE_BYTES)
-        return f"{self._folder}/{page}", at
+    def _parts(self, address, data):
+        """[(file, place in it, part of data)]."""
+        parts = []
+        while len(data):
+            page, at = divmod(address, PAGE_BYTES)
+            part = data[: PAGE_BYTES - at]
+            parts.append((f"{self._folder}/{page}", at, part))
+            address, data = address + len(part), data[len(part) :]
+        return parts
 
 
 def replace(path, content):

@@ -66,9 +66,18 @@ def _scan():
 
         wlan = network.WLAN(network.STA_IF)
         wlan.active(True)
-        return [(str(found[0], "utf-8"), found[3], found[4] != 0) for found in wlan.scan() if found[0]]
-    except (ImportError, OSError, UnicodeError):
+        found = [(_text(row[0]), row[3], row[4] != 0) for row in wlan.scan()]
+    except (ImportError, OSError):
         return []
+    return [row for row in found if row[0]]
+
+
+def _text(name):
+    """A network's name; "" for one that Improv cannot say, which hides none of the others."""
+    try:
+        return str(name, "utf-8")
+    except UnicodeError:
+        return ""
 
 
 def _keep(ssid, password):

@@ -86,18 +86,27 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
 
     function claim(uint256 job, uint256 deed, uint256 units, bytes32[] calldata proof) external nonReentrant {
         Job storage terms = _open(job);
-        if (!isWorker(job, deed)) revert NotWorker(job, deed);
-        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(WORK, address(this), job, deed, units))));
-        if (!MerkleProof.verifyCalldata(proof, settlement.root(), leaf)) revert WrongWorkProof(job, deed, units);
-        uint256 before = delivered[job][deed];
-        if (units <= before) revert NoNewUnits(job, deed, before, units);
-        delivered[job][deed] = units;
-        (uint256 amount, uint256 burned) = _charge(job, terms, before, units);
+        bytes32 root = settlement.root();
+        if (!MerkleProof.verifyCalldata(proof, root, _leaf(job, deed, units))) revert WrongWorkProof(job, deed, units);
         address owner = settlement.deeds().ownerOf(deed);
-        emit Paid(job, deed, owner, units, amount, burned);
-        token.safeTransfer(owner, amount);
-        if (address(token) == address(settlement.r1())) IBurnable(address(token)).burn(burned);
-        else token.safeTransfer(DEAD, burned);
+        (uint256 amount, uint256 burned) = _deliver(job, terms, deed, owner, units);
+        if (amount == 0) revert NoNewUnits(job, deed, delivered[job][deed], units);
+        _pay(owner, amount, burned);
+    }
+
+    function claimMany(
+        uint256 job,
+        Work[] calldata works,
+        bytes32[] calldata proof,
+        bool[] calldata flags
+    ) external nonReentrant {
+        Job storage terms = _open(job);
+        bytes32[] memory leaves = new bytes32[](works.length);
+        for (uint256 i = 0; i < works.length; ++i) leaves[i] = _leaf(job, works[i].deed, works[i].units);
+        if (!MerkleProof.multiProofVerifyCalldata(proof, flags, settlement.root(), leaves)) revert WrongProofOfWorks(job);
+        (address owner, uint256 amount, uint256 burned) = _deliverAll(job, terms, works);
+        if (amount == 0) revert NoNewUnitsOfMany(job);
+        _pay(owner, amount, burned);
     }
 
     function cancel(uint256 job) external nonReentrant {
@@ -132,6 +141,41 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         if (terms.isClosed) revert JobIsClosed(job);
     }
 
+    function _leaf(uint256 job, uint256 deed, uint256 units) private view returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(WORK, address(this), job, deed, units))));
+    }
+
+    function _deliverAll(
+        uint256 job,
+        Job storage terms,
+        Work[] calldata works
+    ) private returns (address owner, uint256 amount, uint256 burned) {
+        for (uint256 i = 0; i < works.length; ++i) {
+            uint256 deed = works[i].deed;
+            address itsOwner = settlement.deeds().ownerOf(deed);
+            if (i == 0) owner = itsOwner;
+            if (itsOwner != owner) revert OtherOwner(deed, itsOwner, owner);
+            (uint256 more, uint256 fire) = _deliver(job, terms, deed, owner, works[i].units);
+            (amount, burned) = (amount + more, burned + fire);
+        }
+    }
+
+    /// @dev Counts `units` as delivered by `deed`; what is to be paid and burned for them, 0 where that many were paid before.
+    function _deliver(
+        uint256 job,
+        Job storage terms,
+        uint256 deed,
+        address owner,
+        uint256 units
+    ) private returns (uint256 amount, uint256 burned) {
+        if (!isWorker(job, deed)) revert NotWorker(job, deed);
+        uint256 before = delivered[job][deed];
+        if (units <= before) return (0, 0);
+        delivered[job][deed] = units;
+        (amount, burned) = _charge(job, terms, before, units);
+        emit Paid(job, deed, owner, units, amount, burned);
+    }
+
     /// @dev Takes the price of units `from` to `to` out of the deposit: what the worker gets, and what is burned.
     function _charge(
         uint256 job,
@@ -147,6 +191,12 @@ contract Escrow is IEscrow, ReentrancyGuardTransient {
         terms.paid = uint128(all);
         burned = (to * price * BURNED_PERCENT) / 100 - (from * price * BURNED_PERCENT) / 100;
         amount = cost - burned;
+    }
+
+    function _pay(address owner, uint256 amount, uint256 burned) private {
+        token.safeTransfer(owner, amount);
+        if (address(token) == address(settlement.r1())) IBurnable(address(token)).burn(burned);
+        else token.safeTransfer(DEAD, burned);
     }
 
     function _refund(uint256 job, Job storage terms) private {

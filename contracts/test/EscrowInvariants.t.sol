@@ -80,7 +80,38 @@ contract Market is EscrowScene {
             if (!isClosed[job] && units > before) broken = "attested work of an open job was not paid";
             return;
         }
+        _notePaid(job, deed, before);
+    }
+
+    /// @dev Deeds 1 and `other` of a job at once, whoever owns them.
+    function claimTwo(uint256 job, uint256 other) external {
+        if (escrow.count() == 0) return;
+        (job, other) = (1 + (job % escrow.count()), 2 + (other % (DEEDS - 1)));
+        uint256[2] memory before = [escrow.delivered(job, 1), escrow.delivered(job, other)];
+        bool isNew = attested[job][1] > before[0] || attested[job][other] > before[1];
+        bool isOne = deeds.ownerOf(1) == deeds.ownerOf(other);
+        IEscrow.Work[] memory works = new IEscrow.Work[](2);
+        (works[0], works[1]) = (IEscrow.Work(1, attested[job][1]), IEscrow.Work(other, attested[job][other]));
+        (bytes32[] memory proof, bool[] memory flags) = _proofOfTwo(job, other);
+        try escrow.claimMany(job, works, proof, flags) {
+            if (isClosed[job] || !isNew || !isOne) broken = "a closed job, nothing new, or two owners were paid";
+        } catch {
+            if (!isClosed[job] && isNew && isOne) broken = "attested work of one owner was not paid at once";
+            return;
+        }
+        _notePaid(job, 1, before[0]);
+        _notePaid(job, other, before[1]);
+    }
+
+    function _proofOfTwo(uint256 job, uint256 other) private view returns (bytes32[] memory, bool[] memory) {
+        uint256[] memory chosen = new uint256[](2);
+        (chosen[0], chosen[1]) = ((job - 1) * DEEDS, (job - 1) * DEEDS + other - 1);
+        return Tree.multiproof(hashesOf(true), chosen);
+    }
+
+    function _notePaid(uint256 job, uint256 deed, uint256 before) private {
         uint256 price = escrow.jobOf(job).price;
+        uint256 units = attested[job][deed];
         uint256 fire = (units * price * 15) / 100 - (before * price * 15) / 100;
         burned += fire;
         received[deeds.ownerOf(deed)] += (units - before) * price - fire;

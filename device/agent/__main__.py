@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 
 from ..native.shared import Model, NativeError
-from . import host, loader, owner, run, safe
+from . import host, loader, loop, owner, run, safe
 from .banks import Banks
 from .boot import Boot, describe
 from .errors import AgentError
@@ -181,7 +181,7 @@ def live(options, own, port, memory, boot, kept):
         print(json.dumps({**hello, "attested": not options.fast}), flush=True)
         if options.fast:
             print("device.agent: --fast: outputs are not attested, no receipt is signed", file=sys.stderr, flush=True)
-        run.run(agent, port, boot, step, lambda: (feed(), tell()))
+        loop.run(agent, port, step, boot, lambda: (feed(), tell()))
     except (Exception, SystemExit) as error:
         if not boot.bank_of(MODEL_KIND) and not boot.bank_of(AGENT_KIND):
             raise

@@ -77,7 +77,7 @@ class Agent:
         self.late = Late(ring, identity, self.boot, self.client, now_ms) if ring else None
         self.journal = journal
         if journal:
-            journal.join(self.client, identity, self.boot)
+            journal.join(self.client, self._tell_journal)
         self.edil = None
         self._vector = vector
         self._revealer = None
@@ -166,6 +166,7 @@ class Agent:
 
     def _load_install(self, now_ms):
         if self.install is None:
+            from . import manifest  # noqa: F401 - see _take_seldom
             from .install import Install
 
             self.install = Install(self.identity, self._store, self.client, self._port, self._core, now_ms)
@@ -230,7 +231,10 @@ class Agent:
                 self._core.accept()
 
     def _take_seldom(self, name, payload, now_ms):
-        """What comes so seldom that its module is loaded then. Raises KeyError: no name of these."""
+        """What comes so seldom that its module is loaded then. Raises KeyError: no name of these.
+
+        What a module imports is loaded before it, for an import within an import takes 1 KB of stack.
+        """
         if name == "identify":
             from . import light
 
@@ -238,11 +242,11 @@ class Agent:
         elif name == "challenge":
             self._load_revealer().receive(payload, self.sequence, now_ms)
         elif name == "account":
-            from . import account
+            from . import hkdf, account  # noqa: F401, I001
 
             account.enter(self.client, self.identity, payload, now_ms)
         elif name in ("bind", "release"):
-            from . import owner
+            from . import eip712, owner  # noqa: F401
 
             banks = self._core.banks if self._core else None
             act = owner.release if name == "release" else owner.bind
@@ -281,6 +285,11 @@ class Agent:
             self._frame = None
             self.counts["unacknowledged"] += 1
             self._keep()
+
+    def _tell_journal(self, reason, lines, now_ms):
+        payload = reports.encode_journal(self.boot, reason, lines)
+        frame = wire.sign1(payload, self.identity.id, self.identity.sign)
+        self.client.publish(self._topics.own("journal"), frame, now_ms)
 
     def _note(self, text):
         if self.journal:

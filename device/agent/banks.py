@@ -77,7 +77,7 @@ class Bank:
         crc = crc32(memoryview(header)[:end]) & 0xFFFFFFFF
         return bytes(header[6:end]) if crc == int.from_bytes(bytes(header[end : end + 4]), "big") else None
 
-    def begin(self, frame: bytes, size: int, keeps_content: bool):
+    def begin(self, frame: bytes, keeps_content: bool):
         """Make the bank that of a manifest's frame; its content is then to be written, unless it is kept as it is.
 
         Raises:
@@ -87,7 +87,7 @@ class Bank:
         if memory.erase_bytes:
             memory.erase(0)
             if not keeps_content:
-                for at in range(self.offset, self.offset + size, memory.erase_bytes):
+                for at in range(self.offset, memory.size, memory.erase_bytes):
                     memory.erase(at)
         header = _BANK_HEAD + len(frame).to_bytes(2, "big") + frame
         memory.write(0, header + (crc32(header) & 0xFFFFFFFF).to_bytes(4, "big"))

@@ -9,6 +9,8 @@ Rules (UPDATE.md, section 8):
      anything writes nothing until something is to be kept: its first bad end counts whether it was accepted or not.
   4. A trial that is not accepted within 120 s online is rolled back. One that never is online is no failure: after
      600 s what is confirmed runs again, and once that is online the trial gets another try, of three.
+  5. Where the firmware's own agent was renewed, it goes before a package that was confirmed, and the row of bad boots,
+     which were another's, is over.
 """
 
 from . import ticks
@@ -24,6 +26,7 @@ _ACCEPT_MS = const(120000)
 _ONLINE_MS = const(600000)
 
 POWER, WATCHDOG, ASKED = "power", "watchdog", "asked"
+RENEWED = "flashed: the board was given another agent; apply the job again"
 
 
 def decide(banks, reset: str):
@@ -61,6 +64,15 @@ def roll_back(banks, kind: int, reason: str):
     unit.phase, unit.tries, unit.fetched = NOTHING, 0, 0
 
 
+def take_back(unit, reason: str):
+    """Let the firmware's own run in the place of what is confirmed of a kind (banks.Unit); the reason is what the
+    device reports. The highest sequence stays, so the same manifest can be sent again.
+    """
+    unit.failed, unit.failures, unit.reason = unit.sequence, 1, cut(reason)
+    unit.bank = unit.sequence = unit.fetched = unit.tries = 0
+    unit.phase = NOTHING
+
+
 def _count_bad(banks, reason):
     banks.bad = min(_BAD_BOOTS, banks.bad + 1)
     banks.reason = cut(reason)
@@ -75,17 +87,18 @@ def describe(error) -> str:
 class Boot:
     """This boot: banks (banks.Banks), core_abi, model_abi and agent_abi (what artifacts must be), trial (kind that is
     on trial, or 0), is_safe, is_accepted (an ack for a heartbeat came), wants_reset (whether the core shall reset now,
-    with the reason "asked"), model and agent (suit.Manifest of what runs, or None for the firmware's own).
+    with the reason "asked"), model and agent (manifest.Manifest of what runs, or None for the firmware's own).
     """
 
     core_abi = CORE_ABI
     model_abi = MODEL_ABI
 
-    def __init__(self, banks, board: str, reset: str, now_ms: int):
+    def __init__(self, banks, board: str, reset: str, now_ms: int, is_renewed: bool = False):
         """Decide, and keep it before anything runs.
 
         Args:
             banks: banks.Banks. board: this board's name. reset: as of decide.
+            is_renewed: the firmware's own agent is another than it was when this was last kept.
         Raises:
             OSError: it could not be kept.
         """
@@ -93,6 +106,9 @@ class Boot:
         self.board = board
         self.agent_abi = abi()
         self.is_accepted = self.wants_reset = False
+        self._is_renewed = is_renewed
+        if is_renewed:
+            banks.is_open = banks.bad = 0
         self.trial, self.is_safe = decide(banks, reset)
         self._runs = {kind: self._open(kind) for kind in KINDS}
         self.model, self.agent = self._runs[MODEL], self._runs[AGENT]
@@ -194,7 +210,7 @@ class Boot:
         """Why an artifact cannot run on this device, as text; None if it can.
 
         Args:
-            manifest: suit.Manifest. provided: ABI of what runs it (`needs`).
+            manifest: manifest.Manifest. provided: ABI of what runs it (`needs`).
         """
         kind = manifest.kind
         wanted = (self.board, self.model_abi if kind == MODEL else self.agent_abi)
@@ -221,15 +237,12 @@ class Boot:
             manifest, reason = self._verify(kind, self._number(kind))
             if not reason:
                 return manifest
-            unit = self.banks.units[kind]
             if self.trial == kind:
                 roll_back(self.banks, kind, reason)
                 self.trial, self.is_safe = 0, self.banks.bad == _BAD_BOOTS
                 self.banks.is_open = int(not self.is_safe)
             else:
-                unit.failed, unit.failures, unit.reason = unit.sequence, 1, cut(reason)
-                unit.bank = unit.sequence = unit.fetched = 0
-                unit.phase = NOTHING
+                take_back(self.banks.units[kind], reason)
         return None
 
     def _verify(self, kind, number):
@@ -243,6 +256,8 @@ class Boot:
             return None, "bank: got no manifest, wanted one"
         if manifest.sequence != (unit.wanted if self.trial == kind else unit.sequence) or manifest.kind != kind:
             return None, "bank: got another manifest, wanted the one that was kept"
+        if self._is_renewed and kind == AGENT and manifest.size and self.trial != kind:
+            return manifest, RENEWED
         reason = self.why_not(manifest, CORE_ABI if kind == AGENT else manifest.needs)
         if not reason and manifest.size and bank.digest(manifest.size) != manifest.digest:
             reason = "digest: got another, wanted the manifest's"

@@ -18,7 +18,7 @@ _BUFFER_BYTES = const(256)
 
 
 class Fetch:
-    """manifest (suit.Manifest), fetched (bytes that are in the bank), is_right (None until all of it was hashed, then
+    """manifest (a Manifest), fetched (bytes that are in the bank), is_right (None until all of it was hashed, then
     whether its digest is the manifest's), is_fresh (whether all of it came by chunks in this boot).
     """
 

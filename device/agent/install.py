@@ -160,7 +160,7 @@ class Install:
             unit.phase = NOTHING
             self._keep()
         keeps = not manifest.size or _holds(bank, manifest)
-        bank.begin(frame, manifest.size, keeps)
+        bank.begin(frame, keeps)
         unit.phase, unit.wanted, unit.tries = FETCHING, manifest.sequence, 0
         unit.fetched = manifest.size if keeps else 0
         self._keep()
@@ -242,7 +242,7 @@ class Install:
         unit, bank = self._banks.units[kind], self._banks.idle(kind)
         unit.fetched = 0
         self._keep()
-        bank.begin(bank.frame(), fetch.manifest.size, False)
+        bank.begin(bank.frame(), False)
         self._fetches[kind] = Fetch(fetch.manifest, bank, 0, None, now_ms)
 
     def _give_up(self, kind, reason):

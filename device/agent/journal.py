@@ -5,13 +5,16 @@ what was received and no key belongs into one. The oldest makes room; a line tha
 
 The buffer holds "jl", the length of the text (u16 BE), CRC-32 (BE) of both and of the text, and the text, a line feed
 after each line. If all that is right at boot, the memory survived, and the lines before the reset are there.
-What is new is told after a connection, signed; nobody acknowledges it beyond MQTT.
+What is new is told after a connection, by the agent, which signs it; nobody acknowledges it beyond MQTT. It is the
+core's, so of other modules it keeps constants alone.
 """
 
 from binascii import crc32
 
-from . import cose, mqtt, reports, wire
 from .cbor import const
+from .mqtt import ONLINE
+from .reports import LINE_MAX_BYTES, LINES
+from .wire import TEXT_MAX_BYTES
 
 LINES_MAX_BYTES = const(320)  # so that all of them, the reason and a signature are one message
 
@@ -28,7 +31,7 @@ class Journal:
             buffer: bytearray of 64 bytes or more, the journal's own; one that survives a reset if there is one.
             reason: "power", "watchdog", "asked", or what ended the last boot.
         """
-        self.reason = _clean(reason, wire.TEXT_MAX_BYTES) or "unknown"
+        self.reason = _clean(reason, TEXT_MAX_BYTES) or "unknown"
         self._changes = 0  # how often a line was added
         self._told = 0  # of these changes, to a gateway that was there
         self._sent = (0, False)  # in which session, and whether the gateway was there
@@ -43,19 +46,19 @@ class Journal:
 
     def note(self, uptime_s: int, text: str):
         """Add a line, so many seconds after boot."""
-        line = _clean(text, reports.LINE_MAX_BYTES - 11)
+        line = _clean(text, LINE_MAX_BYTES - 11)
         last = self.lines()[-1:]
         if last and last[0].partition(" ")[2] == line:
             return
         kept = self._text() + b"%d %s\n" % (uptime_s, line.encode())
-        while len(kept) > self._room or kept.count(b"\n") > reports.LINES:
+        while len(kept) > self._room or kept.count(b"\n") > LINES:
             kept = kept[kept.index(b"\n") + 1 :]
         self._put(kept)
         self._changes += 1
 
-    def join(self, client, identity, boot: int):
-        """From now on `tick` tells through an mqtt.Client, as the device of an identity in its boot of that number."""
-        self._client, self._identity, self._boot = client, identity, boot
+    def join(self, client, tell):
+        """From now on `tick` looks at an mqtt.Client, and tells by tell(reason, lines, now_ms)."""
+        self._client, self._tell = client, tell
 
     def tick(self, uptime_s: int, now_ms: int, is_heard: bool):
         """Note when the link is lost; after a connection, tell what was not told yet.
@@ -63,14 +66,12 @@ class Journal:
         And once more when the gateway is heard (is_heard: in this session it was): it may have come after the device.
         """
         client = self._client
-        is_online = client.state == mqtt.ONLINE
+        is_online = client.state == ONLINE
         if self._was_online and not is_online:
             self.note(uptime_s, "link: " + client.cause)
         self._was_online = is_online
         if is_online and self._sent != (client.sessions, is_heard) and self._told != self._changes:
-            payload = reports.encode_journal(self._boot, self.reason, self.lines())
-            frame = cose.sign1(payload, self._identity.id, self._identity.sign)
-            client.publish(wire.topic(self._identity.id, "journal"), frame, now_ms)
+            self._tell(self.reason, self.lines(), now_ms)
             self._sent = (client.sessions, is_heard)
             if is_heard:
                 self._told = self._changes

@@ -1,18 +1,16 @@
-"""Runs an agent: link to MQTT, MQTT to agent, agent to link, then sleep until something is due. All I/O is the port's.
+"""Starts an agent, and is one turn of it: link to MQTT, MQTT to agent, agent to link. All I/O is the port's.
 
 A port has the names of `_tinyren`; link_read and link_write may raise OSError when the link knows that it is broken.
 """
 
-from . import identity
+from . import identity, late  # noqa: F401 - `late` before `agent`: boards/stock/imports.py
 from .agent import Agent
 from .cbor import const
 from .sampling import SAMPLE_MS, Sampler
 from .store import Store
 
-READ_BYTES = const(256)
 _READS = const(8)
 _BUSY_MS = const(5)
-IDLE_MS = const(5000)  # a watchdog is fed in each turn
 
 
 def start(port, memory, source, model, offsets, shifts, sample_ms=SAMPLE_MS, vector=None, boot=None,
@@ -75,19 +73,3 @@ def step(agent, port, buffer) -> int:
     except OSError:
         client.lost(port.ticks_ms())
     return agent.ms_left(port.ticks_ms())
-
-
-def run(agent, port, boot=None, step=step, feed=None):
-    """Run an agent that was started until boot wants a reset, or the port raises KeyboardInterrupt.
-
-    Args:
-        boot: boot.Boot, or None. step: that of the agent's own run module. feed: function, called in each turn.
-    """
-    buffer = bytearray(READ_BYTES)
-    while boot is None or not boot.wants_reset:
-        if feed:
-            feed()
-        idle_ms = step(agent, port, buffer)
-        if boot:
-            boot.tick(port.ticks_ms(), agent.is_online)
-        port.idle(min(idle_ms, IDLE_MS))

@@ -9,6 +9,7 @@ from .cbor import const
 from .cose import open_sign1, sign1
 from .errors import WireError
 from .fields import check_bytes, check_int, check_text, take_claims, take_fields
+from .manifest import Manifest
 from .phases import AGENT as AGENT
 from .phases import MODEL as MODEL
 from .phases import REASON_BYTES
@@ -40,41 +41,13 @@ _U32 = const(0xFFFFFFFF)
 _U64 = const(0xFFFFFFFFFFFFFFFF)
 
 
-class Manifest:
-    """What is to be installed: the fields of UPDATE.md, section 2."""
-
-    FIELDS = ("sequence", "kind", "board", "abi", "needs", "digest", "size", "parameters")
-
-    def __init__(self, *values):
-        """values: one a field, in their order; parameters as encode_parameters gives them. Raises WireError."""
-        for index, name in enumerate(self.FIELDS):
-            setattr(self, name, values[index])
-        check_int(self.sequence, "sequence", 1, _U32)
-        check_int(self.kind, "kind", MODEL, AGENT)
-        check_text(self.board, "board", _BOARD_MAX_BYTES)
-        check_text(self.abi, "abi", _ABI_MAX_BYTES)
-        check_int(self.needs, "needs", 0, _U32)
-        check_bytes(self.digest, "digest", 32)
-        check_int(self.size, "size", 0, _U32)
-        if not self.size and self.digest != bytes(32):
-            raise WireError("malformed", "digest: got one of nothing, wanted zeros with size 0")
-        if self.kind == MODEL:
-            decode_parameters(self.parameters)
-        elif self.parameters != NO_PARAMETERS:
-            raise WireError("malformed", "parameters: got some, wanted an agent's: an empty array")
-
-    def values(self):
-        """The fields' values in their order (list)."""
-        return [getattr(self, name) for name in self.FIELDS]
-
-
 def sign_manifest(key: bytes, sign, *fields) -> bytes:
     """A Manifest of these fields, signed by the update key (address, 20 bytes) -> frame of at most 448 bytes.
 
     Raises:
         WireError: a field is outside its range.
     """
-    return sign1(cbor.encode({MANIFEST: Manifest(*fields).values()}), key, sign)
+    return sign1(cbor.encode({MANIFEST: _check(Manifest(*fields)).values()}), key, sign)
 
 
 def open_manifest(frame: bytes):
@@ -92,7 +65,25 @@ def open_manifest(frame: bytes):
 def decode_manifest(payload: bytes):
     """Payload of a manifest -> Manifest. Raises WireError."""
     (body,) = take_claims(cbor.decode(payload, MANIFEST_MAX_BYTES), "manifest", (MANIFEST,))
-    return Manifest(*take_fields(body, "manifest", (int, int, str, str, int, bytes, int, bytes)))
+    return _check(Manifest(*take_fields(body, "manifest", (int, int, str, str, int, bytes, int, bytes))))
+
+
+def _check(manifest):
+    """The manifest. Raises WireError: a field is outside its range."""
+    check_int(manifest.sequence, "sequence", 1, _U32)
+    check_int(manifest.kind, "kind", MODEL, AGENT)
+    check_text(manifest.board, "board", _BOARD_MAX_BYTES)
+    check_text(manifest.abi, "abi", _ABI_MAX_BYTES)
+    check_int(manifest.needs, "needs", 0, _U32)
+    check_bytes(manifest.digest, "digest", 32)
+    check_int(manifest.size, "size", 0, _U32)
+    if not manifest.size and manifest.digest != bytes(32):
+        raise WireError("malformed", "digest: got one of nothing, wanted zeros with size 0")
+    if manifest.kind == MODEL:
+        decode_parameters(manifest.parameters)
+    elif manifest.parameters != NO_PARAMETERS:
+        raise WireError("malformed", "parameters: got some, wanted an agent's: an empty array")
+    return manifest
 
 
 def encode_parameters(offsets, shifts, sample_ms: int, report=(0, 255, -128), reader=b"") -> bytes:

@@ -11,7 +11,7 @@ from .cbor import const
 VERSION = "0.1.0"
 AGENT_ABI = const(2)  # to a model: artifacts of REN3, channels of a sample, what parameters and reports are
 SEALING_ABI = const(2)  # the first AGENT_ABI that knows a reader; one before would reveal to everybody
-CORE_ABI = const(1)  # to an agent: names of the port, of boot.Boot and banks.Banks, arguments of run.start and run.step
+CORE_ABI = const(2)  # to an agent: names of the port, boot.Boot, banks.Banks, journal.Journal, arguments of run.start
 
 
 def abi() -> str:

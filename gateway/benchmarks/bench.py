@@ -39,6 +39,7 @@ from gateway.benchmarks import r1fs as bench_r1fs
 from gateway.benchmarks import sbc as bench_sbc
 from gateway.benchmarks import scoring as bench_scoring
 from gateway.benchmarks import workers as bench_workers
+from gateway.benchmarks.sizes import WHOLE, Sizes
 from gateway.chain.chain import ChainError, address_of, open_embedded
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
@@ -52,13 +53,13 @@ QEMU = "qemu-system-arm"
 
 
 def bench(
-    progress: Progress, firmwares: list[Firmware], models: Path | None = None, is_quick: bool = False
+    progress: Progress, firmwares: list[Firmware], models: Path | None = None, sizes: Sizes = WHOLE
 ) -> dict[str, Any]:
     """Measure everything, the agent on these boards, models on all; what `--out` gets.
 
     Args:
         models: a folder of models to measure beside the shipped ones (bench_models.measure).
-        is_quick: of what grows with a number only the smallest, and one board's first run.
+        sizes: how much of what grows with a number.
     Raises:
         CommandError: a board or the chain failed, or mpremote or a package of models/ is not installed.
     """
@@ -77,25 +78,25 @@ def bench(
         progress.say("heartbeats through the gateway, in turns with bare verification")
         result["gateway"] = bench_ingest.measure(folder=Path(folder))
         progress.say("heartbeats off a broker, by the gateway alone and with workers")
-        result["gateway"] |= bench_workers.measure(Path(folder))
+        result["gateway"] |= bench_workers.measure(Path(folder), devices=sizes.heartbeats)
         progress.say("writes of CSTORE, in turns with the bare disk")
-        result["cstore"] = bench_cstore.measure(Path(folder))
+        result["cstore"] = bench_cstore.measure(Path(folder), sizes.turns)
         progress.say("R1FS, in turns with plain SHA-256")
-        result["r1fs"] = bench_r1fs.measure(Path(folder))
+        result["r1fs"] = bench_r1fs.measure(Path(folder), sizes.file_bytes)
         progress.say("a new encoder to the emulated boards and to agents on this computer")
-        result["deeploy"] = bench_deeploy.measure(firmwares, progress)
-        progress.say("a gateway with 1,000 devices: start, memory and pages; memory of an agent on this computer")
-        result["edge"] = bench_gateway.measure(Path(folder))
+        result["deeploy"] = bench_deeploy.measure(firmwares, progress, sizes.agents)
+        progress.say(f"a gateway with {sizes.devices:,} devices: start, memory, pages; memory of an agent here")
+        result["edge"] = bench_gateway.measure(Path(folder), sizes.devices)
         result["sbc"] = bench_sbc.measure(Path(folder), progress)
         progress.say("from a bare emulated board to a paid claim, and a batch of boards")
-        some, batch = (firmwares[:1], 2) if is_quick else (firmwares, bench_first_run.BATCH)
-        result["first_run"] = _told(bench_first_run.measure, some, Path(folder), batch)
+        some = firmwares[: sizes.first_runs]
+        result["first_run"] = _told(bench_first_run.measure, some, Path(folder), sizes.batch)
         progress.say("EDIL at the gateway, beside numpy, TenSEAL CKKS and SecAgg+")
         result["edil"] = _told(bench_edil.measure, Path(folder))
         progress.say("messages of oracles that agree on an epoch")
         result["oracles"] = bench_oracles.measure()
-        progress.say("scoring of 1,000 to 1,000,000 devices")
-        result["scoring"] = bench_scoring.measure(bench_scoring.COUNTS[: 1 if is_quick else None])
+        progress.say(f"scoring of epochs of up to {max(sizes.scored):,} devices")
+        result["scoring"] = bench_scoring.measure(sizes.scored)
         progress.say("gas of the contracts' calls")
         result["gas"] = _told(gas.measure, Path(folder))
         progress.say("transactions of the embedded chain")

@@ -31,7 +31,7 @@ WRITERS = 32
 Write = Callable[[], object]
 
 
-def measure(folder: Path) -> dict[str, dict[str, float | None]]:
+def measure(folder: Path, turns: int = TURNS) -> dict[str, dict[str, float | None]]:
     """{who writes: {"writes_per_s", "p99_ms"}}; the cluster's are None where there is no nats-server or nats-py.
 
     Args:
@@ -48,14 +48,14 @@ def measure(folder: Path) -> dict[str, dict[str, float | None]]:
             "one_writer": (_puts(store), 1, 200),
             "writers_32": (_puts(store), WRITERS, 1600),
         }
-        return _in_turns(plan) | _cluster(folder)
+        return _in_turns(plan, turns) | _cluster(folder, turns)
     finally:
         os.close(file)
         bare.close()
         engine.close()
 
 
-def _cluster(folder: Path) -> dict[str, dict[str, float | None]]:
+def _cluster(folder: Path, turns: int) -> dict[str, dict[str, float | None]]:
     none: dict[str, float | None] = {"writes_per_s": None, "p99_ms": None}
     try:
         from gateway.storage.cstore_nats import NatsEngine
@@ -69,7 +69,7 @@ def _cluster(folder: Path) -> dict[str, dict[str, float | None]]:
         store = _store(engine)
         plan = {"cluster_one_writer": (_puts(store), 1, 50), "cluster_writers_32": (_puts(store), WRITERS, 320)}
         try:
-            return _in_turns(plan)
+            return _in_turns(plan, turns)
         finally:
             engine.close()
     finally:
@@ -105,11 +105,11 @@ def _bare_sqlite(bare: sqlite3.Connection) -> Write:
     return lambda: bare.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (f"key/{next(number) % 1000}", FRAME))
 
 
-def _in_turns(plan: dict[str, tuple[Write, int, int]]) -> dict[str, dict[str, float | None]]:
+def _in_turns(plan: dict[str, tuple[Write, int, int]], turns: int) -> dict[str, dict[str, float | None]]:
     """{name: figures} of name -> (write, threads, writes a turn)."""
     seconds: dict[str, list[float]] = {name: [] for name in plan}
     took: dict[str, float] = dict.fromkeys(plan, 0.0)
-    for _ in range(TURNS):
+    for _ in range(turns):
         for name, (write, threads, writes) in plan.items():
             took[name] += _run(write, threads, writes // threads, seconds[name])
     return {name: _figures(seconds[name], took[name]) for name in plan}

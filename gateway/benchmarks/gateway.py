@@ -1,4 +1,4 @@
-"""How long a gateway takes from exec to its page, its memory and its pages with DEVICES devices; leaves out no part.
+"""How long a gateway takes from exec to its page, its memory and its pages with many devices; leaves out no part.
 
 The devices are enrolled and each has sent heartbeats before; nothing is sent while it is measured. `ready` counts from
 exec until the page has answered /state.json and the broker has taken an account; READY of systemd comes before that is
@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,7 +33,7 @@ START_S = 60
 SETTLE_S = 3.0
 
 
-def measure(folder: Path | None = None) -> dict[str, Any]:
+def measure(folder: Path | None = None, devices: int = DEVICES) -> dict[str, Any]:
     """{"devices", "first_ready_s", "ready_s", "ready_cpu_s", "pss_bytes", "children_pss_bytes", "state_ms", "page",
     "fleet"}, the last two as page.measure gives them of the first page and of the table of devices.
 
@@ -46,15 +47,15 @@ def measure(folder: Path | None = None) -> dict[str, Any]:
         site = Path(name) / "site"
         init.make(site, {"site.boards": []})
         registry = Registry(site / "state.sqlite")
-        keys = [PrivateKey(number.to_bytes(32, "big")) for number in range(1, DEVICES + 1)]
+        keys = [PrivateKey(number.to_bytes(32, "big")) for number in range(1, devices + 1)]
         registry.enroll(device_of(key) for key in keys)
         frames = {device_of(key).id: heartbeat_of(key, 1)[1] for key in keys}
         registry.advance({device: Progress(2**31, 2**31 + 1, 1, 1, 1, frame) for device, frame in frames.items()})
         registry.save(0, 0)
         registry.close()
         first = _start(site, Path(name) / "first", lambda pid, port: {})
-        again = _start(site, Path(name) / "again", _look)
-    return {"devices": DEVICES, "first_ready_s": first["ready_s"], **again}
+        again = _start(site, Path(name) / "again", partial(_look, devices))
+    return {"devices": devices, "first_ready_s": first["ready_s"], **again}
 
 
 def _start(site: Path, notify: Path, look: Callable[[int, int], dict[str, Any]]) -> dict[str, Any]:
@@ -85,19 +86,19 @@ def _start(site: Path, notify: Path, look: Callable[[int, int], dict[str, Any]])
             process.communicate()
 
 
-def _look(pid: int, port: int) -> dict[str, Any]:
+def _look(devices: int, pid: int, port: int) -> dict[str, Any]:
     """Memory and pages of the gateway that runs."""
     url = f"http://127.0.0.1:{port}/"
-    return {**_memory(pid, port), "page": page.measure(url), "fleet": page.measure(f"{url}fleet")}
+    return {**_memory(devices, pid, port), "page": page.measure(url), "fleet": page.measure(f"{url}fleet")}
 
 
-def _memory(pid: int, port: int) -> dict[str, float]:
+def _memory(devices: int, pid: int, port: int) -> dict[str, float]:
     time.sleep(SETTLE_S)  # nothing tells that the oracles have read the chain
     started_s = time.perf_counter()
     shown = len(_state(port)["devices"])
     page_ms = round(1000 * (time.perf_counter() - started_s), 1)
-    if shown != DEVICES:
-        raise AssertionError(f"the page shows {shown} devices, wanted {DEVICES}")
+    if shown != devices:
+        raise AssertionError(f"the page shows {shown} devices, wanted {devices}")
     process = psutil.Process(pid)
     children_bytes = sum(one.memory_full_info().pss for one in process.children(recursive=True))
     return {"pss_bytes": process.memory_full_info().pss, "children_pss_bytes": children_bytes, "state_ms": page_ms}

@@ -28,7 +28,7 @@ TURNS = 3
 READERS = [PrivateKey(bytes(31) + b"\x01").public_key.format()]
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, file_bytes: int = FILE_BYTES) -> dict[str, Any]:
     """{"hash_mb_per_s", "add_...", "get_...", "sealed_...", "share", "jsipfs_add_mb_per_s", "jsipfs_get_..."}.
 
     Those of js-ipfs are None where it is not in the cache folder.
@@ -38,7 +38,7 @@ def measure(folder: Path) -> dict[str, Any]:
         AssertionError: js-ipfs gives the file another CID.
     """
     path = folder / "r1fs-file"
-    path.write_bytes(hashlib.shake_128(b"tinyren r1fs bench").digest(FILE_BYTES))
+    path.write_bytes(hashlib.shake_128(b"tinyren r1fs bench").digest(file_bytes))
     seconds: dict[str, list[float]] = {"hash": [], "add": [], "get": [], "sealed": []}
     for _ in range(TURNS):
         seconds["hash"].append(_timed(lambda: [hashlib.sha256(piece).digest() for piece in read_path(path)]))
@@ -50,7 +50,7 @@ def measure(folder: Path) -> dict[str, Any]:
         seconds["sealed"].append(sealed_s)
         shutil.rmtree(folder / "r1fs-store")
     shares = [hash_s / add_s for hash_s, add_s in zip(seconds["hash"], seconds["add"], strict=True)]
-    rates: dict[str, Any] = {f"{name}_mb_per_s": _rate(median(series)) for name, series in seconds.items()}
+    rates: dict[str, Any] = {f"{name}_mb_per_s": _rate(file_bytes, median(series)) for name, series in seconds.items()}
     return {**rates, "share": round(median(shares), 3), **_beside(folder, path, added)}
 
 
@@ -61,7 +61,8 @@ def _beside(folder: Path, path: Path, added: Added) -> dict[str, int | None]:
         other, add_s, get_s = _turn(Kubo(address), lambda: read_path(path))
     if other != added:
         raise AssertionError(f"js-ipfs gives {other}, R1FS {added}")
-    return {"jsipfs_add_mb_per_s": _rate(add_s), "jsipfs_get_mb_per_s": _rate(get_s)}
+    file_bytes = path.stat().st_size
+    return {"jsipfs_add_mb_per_s": _rate(file_bytes, add_s), "jsipfs_get_mb_per_s": _rate(file_bytes, get_s)}
 
 
 def _turn(store: Embedded | Kubo, chunks: Callable[[], Any]) -> tuple[Added, float, float]:
@@ -79,5 +80,5 @@ def _timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def _rate(seconds: float) -> int:
-    return round(FILE_BYTES / seconds / 1e6)
+def _rate(file_bytes: int, seconds: float) -> int:
+    return round(file_bytes / seconds / 1e6)

@@ -101,7 +101,7 @@ def _address(body: Mapping[str, Any], name: str) -> bytes:
 def _number(body: Mapping[str, Any], name: str, most: int) -> int:
     value = body.get(name)
     if type(value) is not int or not 1 <= value <= most:
-        raise BadRequest(f"{name}: got {str(value)[:20]}, wanted a number from 1 to {most}")
+        raise BadRequest(f"{name}: got {ascii(value)[:20]}, wanted a number from 1 to {most}")
     return value
 
 

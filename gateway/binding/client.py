@@ -4,6 +4,7 @@ The key signs only a Binding of this site's contract, of the deed that was named
 and for the key's own address, or a Release of the device that was named; what differs is refused and nothing is signed.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -96,7 +97,7 @@ def _post(url: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
             found = json.loads(answer.read(MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         raise _refused(url, error) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise GatewayAway(f"{url}: {printable(error)}; wanted a site that runs: `tinyren up`") from error
     if not isinstance(found, dict):
         raise GatewayAway(f"{url}: wanted an object")
@@ -107,5 +108,5 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
     try:
         told = json.loads(error.read(MAX_ANSWER_BYTES))
         return Refused(printable(told["error"]), printable(told["message"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return GatewayAway(f"{url}: HTTP {error.code}, wanted the page of a tinyren site")

@@ -101,9 +101,13 @@ def read_typed_data(value: Any) -> Binding:
 
 @dataclass(frozen=True)
 class Pending:
-    """A binding on its way. Signatures are 65 bytes (an owner's that is a contract: any), b"" while they lack."""
+    """A binding on its way. Signatures are 65 bytes (an owner's that is a contract: any), b"" while they lack.
+
+    salt: that of the label's code, by which another label of the device is told apart.
+    """
 
     device: bytes
+    salt: bytes
     ends_s: float
     binding: Binding | None = None
     owner_signature: bytes = b""
@@ -117,12 +121,12 @@ class PendingBindings:
     def __init__(self) -> None:
         self._kept: dict[str, Pending] = {}
 
-    def open(self, token: str, device: bytes, now_s: float) -> None:
+    def open(self, token: str, device: bytes, salt: bytes, now_s: float) -> None:
         """Begin one for a device whose label's code was right; above MOST the oldest is forgotten."""
         self._kept = {name: pending for name, pending in self._kept.items() if pending.ends_s > now_s}
         if len(self._kept) >= MOST:
             del self._kept[next(iter(self._kept))]
-        self._kept[token] = Pending(device, now_s + KEPT_S)
+        self._kept[token] = Pending(device, salt, now_s + KEPT_S)
 
     def get(self, token: str, now_s: float) -> Pending:
         """Raises Refused: there is none of this token, or no more."""
@@ -155,22 +159,30 @@ class PendingBindings:
         self._kept[token] = replace(self.get(token, now_s), owner_signature=signature, wrong_answer=False)
 
     def answer(self, device: bytes, nonce: int, signature: bytes) -> bool:
-        """Take what a device answered; whether somebody waits for it. Another key's signature is marked, not kept."""
-        is_waited_for = False
-        for token, pending in self._kept.items():
-            binding = pending.binding if pending.owner_signature else None
-            if binding is None or (binding.device, binding.nonce) != (device, nonce):
-                continue
-            is_waited_for = True
-            if signer_of(binding.digest(), signature) == device:
-                self._kept[token] = replace(pending, device_signature=signature, wrong_answer=False)
-            elif not pending.device_signature:
-                self._kept[token] = replace(pending, wrong_answer=True)
-        return is_waited_for
+        """Take what a device answered; whether somebody waits for it. What answers none of those is marked, not kept.
+
+        Two who have the label are asked for at once, so an answer to one says nothing of the other.
+        """
+        waiting = {
+            token: pending
+            for token, pending in self._kept.items()
+            if pending.binding and pending.owner_signature
+            and (pending.binding.device, pending.binding.nonce) == (device, nonce)
+        }  # fmt: skip
+        signed = [token for token, pending in waiting.items() if _has_signed(pending, signature)]
+        for token in signed:
+            self._kept[token] = replace(waiting[token], device_signature=signature)
+        if not signed:
+            self._kept |= {token: replace(pending, wrong_answer=True) for token, pending in waiting.items()}
+        return bool(waiting)
 
     def close(self, device: bytes) -> None:
         """Forget all that are for a device: it is bound."""
         self._kept = {token: pending for token, pending in self._kept.items() if pending.device != device}
+
+
+def _has_signed(pending: Pending, signature: bytes) -> bool:
+    return pending.binding is not None and signer_of(pending.binding.digest(), signature) == pending.device
 
 
 def _members(encoded_type: bytes) -> list[dict[str, str]]:

@@ -129,6 +129,8 @@ class Releasing:
         with self._news:
             if len(self._waiting) >= WAITING_MOST:
                 raise Refused("tries", "too many devices are being released: wait a minute and try again")
+            if release.device in self._waiting:
+                raise Refused("tries", "the device is asked to forget its owner already: wait a minute and look again")
             self._waiting[release.device] = release
         try:
             while self._clock_s() < end_s:

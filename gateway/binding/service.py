@@ -83,7 +83,7 @@ class BindingService:
             self._refuse_bound(labelled.device)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         with self._news:
-            self._pending.open(token, labelled.device, self._clock_s())
+            self._pending.open(token, labelled.device, labelled.salt, self._clock_s())
         device = to_checksum_address(labelled.device)
         return {"token": token, "device": device, "board": labelled.board, "is_here": labelled.device in self._devices}
 
@@ -91,14 +91,12 @@ class BindingService:
         """What the owner of deed number `deed` has to sign, as eth_signTypedData_v4 takes it.
 
         Raises:
-            Refused: no such deed, no free slot, the device never announced itself or says that it is another board.
+            Refused: no such deed, no free slot, the device never announced itself or says that it is another board, or
+                the label is void by now.
         """
-        with self._news:
-            device = self._pending.get(token, self._clock_s()).device
-        with self._codes_lock:
-            labelled = self._codes.find(device)
-        known = self._devices.get(device)
-        if known is None or labelled is None:
+        labelled = self._still_good(token)
+        device, known = labelled.device, self._devices.get(labelled.device)
+        if known is None:
             raise Refused("silent", "the device has not been heard here yet: switch it on and see that it has its link")
         if known.board != labelled.board:
             raise Refused("device", f"board: the device says {known.board}, its label {labelled.board}: label it anew")
@@ -119,6 +117,7 @@ class BindingService:
         with self._news:
             binding = self._pending.asked(token, self._clock_s(), self._wall_s())
         self._refuse_bound(binding.device)
+        self._still_good(token)
         if not _accepts(self._settlement.chain, binding, signature):
             owner = to_checksum_address(binding.owner)
             what = f"wanted that of {owner}, who owns deed {binding.deed}: choose its account"
@@ -178,6 +177,16 @@ class BindingService:
         self._tries.passed(labelled.device)
         return labelled
 
+    def _still_good(self, token: str) -> Labelled:
+        """The label that was found, if it is still the device's and its code still good."""
+        with self._news:
+            pending = self._pending.get(token, self._clock_s())
+        with self._codes_lock:
+            labelled = self._codes.find(pending.device)
+        if labelled is None or labelled.hash is None or labelled.salt != pending.salt:
+            raise Refused("burned", "this label was used or replaced since you read it: read the one on the device now")
+        return labelled
+
     def _refuse_bound(self, device: bytes) -> None:
         deed = _from_chain(lambda: self._settlement.deed_of(to_checksum_address(device)))
         if deed:
@@ -210,16 +219,17 @@ class BindingService:
 
         def found() -> Pending | None:
             pending = self._pending.get(token, self._clock_s())
-            return pending if pending.device_signature or pending.wrong_answer else None
+            return pending if pending.device_signature else None
 
         while self._clock_s() < end_s:
             self._publish(wire.topic(binding.device, "bind"), frame)
             with self._news:
                 self._news.wait_for(found, RETRY_S)
                 pending = found()
-            if pending and pending.device_signature:
-                return pending.device_signature
             if pending:
+                return pending.device_signature
+        with self._news:
+            if self._pending.get(token, self._clock_s()).wrong_answer:  # and none of its key, in all that time
                 raise Refused("device", "the device answers with another key than its label's: do not use it")
         what = "switch it on and try again; one that another owner had before signs for that owner until released"
         raise Refused("silent", f"the device did not answer within {ANSWER_S:g} s: {what}")

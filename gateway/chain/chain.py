@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from gateway.chain import abi, jsonrpc, recursion
+from gateway import curve
+from gateway.chain import abi, answers, jsonrpc, recursion
+from gateway.chain.answers import Event as Event
+from gateway.chain.answers import Receipt as Receipt
 from gateway.chain.jsonrpc import RpcError
 from gateway.chain.sending import Sender
 
-recursion.bound()
+LEAST_BLOCKS = 1_000
+"""So few blocks are asked for at once, if a node refuses more."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +32,6 @@ class Contract:
 
     name: str
     address: str
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A mined transaction that succeeded. `created` is the new contract's address, or ""."""
-
-    tx: str
-    block: int
-    gas: int
-    created: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """A log entry; `position` orders those of a block."""
-
-    arguments: dict[str, Any]
-    block: int
-    position: int
-    tx: str
 
 
 class Rehearsed(Exception):
@@ -89,7 +72,7 @@ class Chain:
         self._request, self._mine, self._close, self._copy = request, mine, close, copy
         self.only_tries = False
         self._lock = threading.RLock()
-        self.chain_id = int(self.request("eth_chainId", []), 16)
+        self.chain_id: int = self.request("eth_chainId", [], answers.number)
         self._sender = Sender(self._locked, self.chain_id, self._lock)
 
     def close(self) -> None:
@@ -105,23 +88,24 @@ class Chain:
             self._copy(path)
         return True
 
-    def request(self, method: str, params: list[Any]) -> Any:
-        """The result of a JSON-RPC method, one of jsonrpc.OFFERED: none of them makes the node sign.
+    def request(self, method: str, params: list[Any], read: Callable[[Any], Any] = lambda result: result) -> Any:
+        """What `read` makes of the result of a JSON-RPC method, one of jsonrpc.OFFERED: none makes the node sign.
 
         Raises:
-            ChainError: the method is not offered, or the chain answered with an error.
+            ChainError: the method is not offered, or the chain answered with an error or with another form.
         """
         if method not in jsonrpc.OFFERED:
             raise ChainError(f"method {str(method)[:80]!r} is not offered", jsonrpc.UNKNOWN_METHOD)
         with self._lock:
             try:
-                return self._request(method, params)
+                result = self._request(method, params)
             except RpcError as error:
                 raise ChainError(str(error), error.code, error.data) from None
+        return _read(method, read, result)
 
     def block_number(self) -> int:
         """The newest block."""
-        return int(self.request("eth_blockNumber", []), 16)
+        return int(self.request("eth_blockNumber", [], answers.number))
 
     def block_hash(self, number: int) -> bytes:
         """32 bytes.
@@ -132,7 +116,7 @@ class Chain:
         found = self.request("eth_getBlockByNumber", [hex(number), False])
         if found is None:
             raise ChainError(f"block {number} is not there")
-        return bytes.fromhex(found["hash"][2:])
+        return bytes(_read("eth_getBlockByNumber", lambda block: jsonrpc.hash32(block["hash"]), found))
 
     def mine(self) -> int:
         """Add an empty block whose hash nobody knew, if the chain is embedded; the number of the newest block."""
@@ -156,9 +140,10 @@ class Chain:
         message = {"to": contract.address, "data": _hex(abi.encode_call(contract.name, function, arguments))}
         what = f"{contract.name}.{function}"
         with _named(what):
-            answer = self.request("eth_call", [message, "latest" if block is None else hex(block)])
+            where = "latest" if block is None else hex(block)
+            answer = self.request("eth_call", [message, where], answers.raw)
         try:
-            return abi.decode_answer(contract.name, function, bytes.fromhex(answer[2:]))
+            return abi.decode_answer(contract.name, function, answer)
         except ValueError as error:
             raise ChainError(f"{what} at {contract.address}: {error}") from error
 
@@ -195,17 +180,30 @@ class Chain:
         return self._transact(f"pay {to}", {"to": to, "value": hex(wei)}, key)
 
     def events(self, contract: Contract, name: str, first: int = 0, last: int | None = None) -> list[Event]:
-        """Events `name` of `contract` in blocks `first` to `last` (default: the newest), both included, in order."""
+        """Events `name` of `contract` in blocks `first` to `last` (default: the newest), both included, in order.
+
+        A node that refuses so many is asked for the halves, down to LEAST_BLOCKS.
+        """
         wanted = {
             "address": contract.address,
             "topics": [_hex(abi.event_topic(contract.name, name))],
             "fromBlock": hex(first),
             "toBlock": "latest" if last is None else hex(last),
         }
-        return [_event(contract.name, name, log) for log in self.request("eth_getLogs", [wanted])]
+        try:
+            logs = self.request("eth_getLogs", [wanted], list)
+        except ChainError as error:
+            if error.code == jsonrpc.NO_ANSWER:
+                raise
+            newest = self.block_number() if last is None else last
+            if newest - first < LEAST_BLOCKS:
+                raise
+            middle = (first + newest) // 2
+            return self.events(contract, name, first, middle) + self.events(contract, name, middle + 1, newest)
+        return [_read("eth_getLogs", lambda log: answers.event(contract.name, name, log), log) for log in logs]
 
     def _transact(self, what: str, message: dict[str, str], key: PrivateKey) -> Receipt:
-        account = Account.from_key(key.secret)
+        account = _account(key)
         with _named(what):
             if self.only_tries:
                 raise Rehearsed(what, self._gas(message, account.address))
@@ -213,16 +211,16 @@ class Chain:
                 tx, found = self._sender.send(message, account)
             except RpcError as error:
                 raise ChainError(str(error), error.code, error.data) from None
-            block = int(found["blockNumber"], 16)
-            if found["status"] != "0x1":
+            receipt: Receipt
+            receipt, status = _read("eth_getTransactionReceipt", lambda fields: answers.receipt(tx, fields), found)
+            if status != "0x1":
                 # Run it again on the state before it: a receipt does not tell the reason.
-                self.request("eth_call", [{**message, "from": account.address}, hex(block - 1)])
+                self.request("eth_call", [{**message, "from": account.address}, hex(receipt.block - 1)])
                 raise ChainError(f"{tx} reverted")
-        made = found.get("contractAddress")  # in whatever case of letters the node writes it
-        return Receipt(tx, block, int(found["gasUsed"], 16), to_checksum_address(made) if made else "")
+        return receipt
 
     def _gas(self, message: dict[str, str], sender: str) -> int:
-        return int(self.request("eth_estimateGas", [{**message, "from": sender}]), 16)
+        return int(self.request("eth_estimateGas", [{**message, "from": sender}], answers.number))
 
     def _locked(self, method: str, params: list[Any]) -> Any:
         with self._lock:
@@ -258,29 +256,22 @@ def connect(url: str) -> Chain:
     Raises:
         ChainError: nobody answers there.
     """
-    from web3 import HTTPProvider
+    from gateway.chain.node import Node
 
-    provider = HTTPProvider(url)
-
-    def request(method: str, params: list[Any]) -> Any:
-        try:
-            answer: Any = provider.make_request(method, params)
-        except (OSError, ValueError) as error:
-            raise RpcError(jsonrpc.REFUSED, f"no answer: {error}") from error
-        if "error" not in answer:
-            return answer.get("result")
-        found = answer["error"]
-        data = found.get("data")
-        data = data.get("data") if isinstance(data, dict) else data
-        data = data if jsonrpc.is_data(data) else None
-        raise RpcError(int(found.get("code", jsonrpc.REFUSED)), str(found.get("message")), data)
-
-    return Chain(request)
+    return Chain(Node(url).request)
 
 
 def address_of(key: PrivateKey) -> str:
     """The EIP-55 address of a private key."""
-    return str(Account.from_key(key.secret).address)
+    return to_checksum_address(curve.address_of(key.secret))
+
+
+def _account(key: PrivateKey) -> Any:
+    """What signs transactions, imported by who signs: it takes half a second that reading does not need."""
+    from eth_account import Account
+
+    recursion.bound()
+    return Account.from_key(key.secret)
 
 
 @contextmanager
@@ -292,10 +283,12 @@ def _named(what: str) -> Iterator[None]:
         raise ChainError(f"{what}: {error.reason}", error.code, error.data) from None
 
 
-def _event(contract: str, name: str, log: dict[str, Any]) -> Event:
-    topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
-    arguments = abi.decode_event(contract, name, topics, bytes.fromhex(log["data"][2:]))
-    return Event(arguments, int(log["blockNumber"], 16), int(log["logIndex"], 16), log["transactionHash"])
+def _read(method: str, read: Callable[[Any], Any], result: Any) -> Any:
+    try:
+        return read(result)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, RpcError) as error:
+        what = f"{method}: the node answered something else than it should ({type(error).__name__})"
+        raise ChainError(f"{what}; if that lasts, name another node") from error
 
 
 def _hex(value: bytes) -> str:

@@ -186,7 +186,8 @@ class EmbeddedChain:
         last = newest if wanted["last"] is None else wanted["last"]
         if max(first, last) > 2**62:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"blocks {first} to {last}, the newest is {newest}")
-        logs = self._store.logs(first, last, wanted["addresses"], MOST_LOGS + 1)
+        names = wanted["topics"][0] if wanted["topics"] else set()
+        logs = self._store.logs(first, last, wanted["addresses"], names, MOST_LOGS + 1)
         if len(logs) > MOST_LOGS:
             raise RpcError(jsonrpc.REFUSED, f"more than {MOST_LOGS} logs: ask for fewer blocks")
         return [log for log in logs if _matches(log["topics"], wanted["topics"])]

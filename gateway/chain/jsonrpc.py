@@ -9,7 +9,11 @@ from typing import Any
 INVALID_PARAMS = -32602
 UNKNOWN_METHOD = -32601
 REFUSED = -32000
+NO_ANSWER = -32099
+"""Ours, for a node that did not answer at all."""
 REVERTED = 3
+MAX_TOLD = 1_000
+"""Characters of a node's own words."""
 
 OFFERED = frozenset(
     """web3_clientVersion net_version eth_chainId eth_syncing eth_blockNumber eth_gasPrice eth_maxPriorityFeePerGas
@@ -29,6 +33,20 @@ class RpcError(Exception):
         super().__init__(message)
         self.code = code
         self.data = data
+
+
+def result_of(answer: Any) -> Any:
+    """The result in a node's answer; RpcError: the error in it, or that it is no answer of JSON-RPC."""
+    found = answer.get("error") if isinstance(answer, dict) else None
+    if found is None:
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise RpcError(REFUSED, "no answer of JSON-RPC; is this the URL of a node?")
+        return answer["result"]
+    found = found if isinstance(found, dict) else {"message": found}
+    inner, code = found.get("data"), found.get("code")
+    inner = inner.get("data") if isinstance(inner, dict) else inner
+    told = str(found.get("message"))[:MAX_TOLD]
+    raise RpcError(code if isinstance(code, int) else REFUSED, told, inner if is_data(inner) else None)
 
 
 def quantity(value: Any) -> int:

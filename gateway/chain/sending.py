@@ -110,7 +110,8 @@ class Sender:
             paid = {"maxFeePerGas": fees.most, "maxPriorityFeePerGas": min(fees.tip, fees.most)}
             signed = account.sign_transaction({**fields, **paid})
             try:
-                return str(self._request("eth_sendRawTransaction", ["0x" + signed.raw_transaction.hex()])), fees
+                sent = self._request("eth_sendRawTransaction", ["0x" + signed.raw_transaction.hex()])
+                return "0x" + jsonrpc.hash32(sent).hex(), fees
             except RpcError as error:
                 if "already known" in str(error).lower():
                     return "0x" + signed.hash.hex().removeprefix("0x"), fees
@@ -121,7 +122,7 @@ class Sender:
     def _mined(self, sent: list[str]) -> tuple[str, dict[str, Any]] | None:
         for tx in reversed(sent):
             found = self._request("eth_getTransactionReceipt", [tx])
-            if found and found.get("blockNumber"):
+            if isinstance(found, dict) and found.get("blockNumber"):
                 return tx, found
         return None
 
@@ -138,4 +139,8 @@ class Sender:
         return fees_at(self._number("eth_gasPrice"), self._number("eth_maxPriorityFeePerGas"))
 
     def _number(self, method: str, *params: Any) -> int:
-        return int(self._request(method, list(params)), 16)
+        answer = self._request(method, list(params))
+        try:
+            return int(answer, 16)
+        except (TypeError, ValueError):
+            raise RpcError(jsonrpc.REFUSED, f"{method}: the node answered no number") from None

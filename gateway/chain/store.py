@@ -85,11 +85,17 @@ class ChainStore:
         row = self._db.execute("SELECT content, receipt FROM tx WHERE hash = ?", (tx_hash,)).fetchone()
         return (json.loads(row[0]), json.loads(row[1])) if row else None
 
-    def logs(self, first: int, last: int, addresses: set[bytes], most: int) -> list[dict[str, Any]]:
-        """The first `most` logs of blocks `first` to `last`, both included; of any address if the set is empty."""
-        marks = f"AND address IN ({', '.join('?' * len(addresses))})" if addresses else ""
-        query = f"SELECT content FROM log WHERE block BETWEEN ? AND ? {marks} ORDER BY block, position LIMIT ?"
-        return [json.loads(row[0]) for row in self._db.execute(query, (first, last, *addresses, most))]
+    def logs(self, first: int, last: int, addresses: set[bytes], topics: set[bytes], most: int) -> list[dict[str, Any]]:
+        """The first `most` logs of blocks `first` to `last`, both included, that name one of the topics in any place.
+
+        No addresses, or no topics, are any.
+        """
+        places = f"AND address IN ({', '.join('?' * len(addresses))})" if addresses else ""
+        named = " OR ".join(["instr(content, ?)"] * len(topics))
+        query = f"SELECT content FROM log WHERE block BETWEEN ? AND ? {places} {f'AND ({named})' if named else ''}"
+        values = (first, last, *addresses, *(topic.hex() for topic in topics), most)
+        rows = self._db.execute(f"{query} ORDER BY block, position LIMIT ?", values)
+        return [json.loads(row[0]) for row in rows]
 
     def __getitem__(self, key: bytes) -> bytes:
         row = self._db.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()

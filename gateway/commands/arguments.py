@@ -3,8 +3,10 @@
 import argparse
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
+from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 
 
@@ -46,6 +48,13 @@ def readable(text: str) -> Path:
     if not path.exists() or path.is_dir():
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a file that is there")
     return path
+
+
+def need(*modules: str) -> None:
+    """Raises CommandError unless these packages of the extra `flash` are installed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise CommandError(f"{', '.join(missing)}: not installed; run: pip install 'tinyren[flash]'", Exit.USAGE)
 
 
 def new_progress() -> Progress:

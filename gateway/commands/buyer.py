@@ -200,7 +200,9 @@ def _write(folder: Path, epoch: int, found: "Audited", opening: bytes) -> Path:
     frames = [*(frame for _, frame in found.signed), opening]
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text(json.dumps({**_row(found), "frames": [frame.hex() for frame in frames]}, indent=1) + "\n")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({**_row(found), "frames": [frame.hex() for frame in frames]}, indent=1) + "\n")
+        os.replace(part, path)
     return path
 
 

@@ -31,6 +31,8 @@ def add_escrow(commands: Any) -> None:
     )
     opened.add_argument("--deed", type=positive, action="append", default=[], metavar="N",
                         help="only work of this deed; may be repeated (default: any)")  # fmt: skip
+    opened.add_argument("--anyway", action="store_true",
+                        help="also for a model that these oracles do not check, and so do not pay")  # fmt: skip
     add_payer(opened)
     show = verbs.add_parser("show", help="a job, or all of them: what was paid, what is left")
     show.add_argument("job", type=positive, nargs="?", metavar="JOB", help="its number (default: all)")
@@ -89,6 +91,12 @@ def _shipped() -> dict[str, bytes]:
 
 
 def run_open(arguments: Namespace) -> int:
+    is_shipped = arguments.model in (shipped := _shipped()).values()
+    if not is_shipped and not arguments.anyway:
+        what = f"--model: oracles of this version check runs of {', '.join(shipped)} only, so nobody would be paid"
+        next_ = "name one of these, or add --anyway: what is not delivered comes back after the job's end"
+        raise CommandError(f"{what}; {next_}", Exit.REFUSED)
+
     def do(place: Place) -> Fields:
         made = _escrow(place, arguments)
         decimals = _decimals(made)
@@ -97,14 +105,13 @@ def run_open(arguments: Namespace) -> int:
         _check_funds(place, made, deposit)
         terms = (price, deposit, arguments.epochs, arguments.deed)
         job = made.open(_named(arguments), *terms, place.payer)
-        known = arguments.model in _shipped().values()
-        return {"job": job, "is_model_shipped": known, **_fields(made, job, made.job(job))}
+        return {"job": job, "is_model_shipped": is_shipped, **_fields(made, job, made.job(job))}
 
     def lines(fields: Fields) -> list[str]:
         epochs = f"epochs {fields['first']} to {fields['last']}"
         first = f"job {fields['job']}: {fields['most_units']:,} runs at most, in {epochs}"
-        other = "note: oracles of this version count runs of its shipped models only, so this one may get none"
-        notes = [] if fields["is_model_shipped"] else [other, f"tinyren escrow cancel {fields['job']} takes it back"]
+        other = f"note: nobody is paid for this model yet; tinyren escrow cancel {fields['job']} takes the deposit back"
+        notes = [] if fields["is_model_shipped"] else [other]
         return [
             first,
             *notes,
@@ -270,6 +277,10 @@ def _show_lines(fields: Fields) -> list[str]:
             f"  {price} {row['token']} a run, {paid} of {cap} paid, {when}, {whose}, {row['kind']}",
             f"  model {row['model']}",
         ]
+        if row["is_measured"] and not row["is_closed"]:
+            lines.append(
+                "  nobody attests what gateways measure, so it pays nobody; all of it comes back after its end"
+            )
     for work in fields.get("work", []):
         due = " (due: tinyren escrow claim)" if work["units"] > work["paid_units"] else ""
         lines.append(f"  deed {work['deed']}: {work['units']:,} runs, {work['paid_units']:,} of them paid{due}")

@@ -4,12 +4,13 @@
     silicon     flash ─▶ site ─▶ announce ─▶ label ─▶ bind ─▶ heartbeat ─▶ claim
 
 An emulated board lives in its site, which `tinyren up` runs as a child of this process unless it runs already; one of
-silicon joins a site that runs. What is done is read off site and chain, not remembered: the same command goes on with a
-run that was killed anywhere. The set-up code is made, used and burned here, so no label is left that opens anything.
+silicon joins a site that runs, and at a port is asked which device it is. What is done is read off site and chain, not
+remembered: the same command goes on with a run that was killed anywhere. The set-up code is made, used and burned here,
+so no label is left that opens anything.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from boards.board import board_names
 from gateway import keys
 from gateway.binding import client
 from gateway.binding.pending import Refused
+from gateway.commands.first_flash import flash_first, needs_flash
 from gateway.commands.up import set_up
 from gateway.configuration import configuration
 from gateway.errors import CommandError, Exit
@@ -39,13 +41,17 @@ OWNER_KEY = Path("keys", "owner-1.key")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. firmware, files, port: for a board of silicon, as `tinyren flash` takes them."""
+    """What is asked for. port, firmware, files, authority: for a board of silicon, as `tinyren flash` has them;
+    settings: by name, as `tinyren settings` has them.
+    """
 
     board: str
     site: Path
     port: str = ""
     firmware: Path | None = None
     files: Path | None = None
+    authority: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     deed: int = 1
     key: Path | None = None
 
@@ -79,7 +85,7 @@ class FirstRun:
             if self._is_emulated:
                 with self._stage("firmware"):
                     self._get_firmware()
-            elif self._request.firmware or self._request.files:
+            elif needs_flash(self._request):
                 with self._stage("flash"):
                     self._flash()
             started_ms = int(time.time() * 1000)
@@ -115,12 +121,8 @@ class FirstRun:
         self._said = f"{firmware.version}, {firmware.flash_bytes // 1024} KiB"
 
     def _flash(self) -> None:
-        from gateway.flashing import flash
-
-        asked = self._request
-        done = flash.flash(flash.Request(asked.board, asked.port, asked.firmware, asked.files), self._progress)
-        self._said = f"written to {done.port}" if done.written or done.files_sent else "the board has all of it"
-        self._was_done = not (done.written or done.files_sent)
+        flashed = flash_first(self._request, self._progress)
+        self._said, self._was_done, self.result.id = flashed.said, flashed.was_done, flashed.device
 
     def _find_site(self, ends: ExitStack) -> None:
         folder, board, kept = self._request.site, self._request.board, site_file.read(self._request.site)
@@ -163,15 +165,19 @@ class FirstRun:
         wanted = "see that it has power, its link and this site's address"
         if self._is_emulated:
             wanted = f"see {self._console}"
+        elif self._request.port:
+            wanted += f"; run: tinyren settings {self._request.port}, tinyren logs {self._request.port}"
         row = self._wait(here, BOARD_S, f"no {self._request.board} was heard; {wanted}")
         self.result.id = row["id"]
         self._said = f"{short(row['id'])} made its own key and signs with it"
 
     def _is_ours(self, row: dict[str, Any]) -> bool:
-        """Whether a device can be the board: by the id on the emulated one's console, else by its kind, unbound."""
+        """Whether a device can be the board: by the id that its console gave, else by its kind, unbound."""
         if self._is_emulated:
             device = read_id(self._console)
             return device is not None and row["id"].lower() == f"0x{device.hex()}"
+        if self.result.id:
+            return bool(row["id"].lower() == self.result.id.lower())
         return bool(row["board"] == self._request.board and not row["deed"])
 
     def _make_label(self) -> Label | None:

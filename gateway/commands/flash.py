@@ -1,13 +1,19 @@
 """`tinyren boards`, `devices`, `flash`, `logs` and `shell`: boards of silicon from the command line."""
 
 import os
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from codecs import getincrementaldecoder
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.arguments import new_progress, print_json, readable
+from gateway.commands.arguments import need, new_progress, print_json, readable
 from gateway.errors import CommandError, Exit
+from gateway.monitoring.logs import printable
+
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def add_flash(commands: Any) -> None:
@@ -67,7 +73,7 @@ def boards(arguments: Namespace) -> int:
 
 def devices(arguments: Namespace) -> int:
     """Print what is plugged in; exit code 5 if nothing is."""
-    _need("serial")
+    need("serial")
     from boards.ports import find_plugged
 
     rows = [vars(item) for item in find_plugged()]
@@ -83,7 +89,7 @@ def devices(arguments: Namespace) -> int:
 
 def flash(arguments: Namespace) -> int:
     """Write a board; the last line on stderr is for programs."""
-    _need("mpremote", "serial")
+    need("mpremote", "serial")
     from gateway.flashing.flash import Request, flash
 
     progress = new_progress()
@@ -97,15 +103,19 @@ def flash(arguments: Namespace) -> int:
 
 
 def logs(arguments: Namespace) -> int:
-    """Copy what a board prints to stdout, byte for byte; exit code 6 when it is unplugged."""
-    _need("mpremote", "serial")
+    """Copy what a board prints to stdout: to a terminal as text without colours and commands, elsewhere byte for byte.
+
+    Exit code 6 when it is unplugged.
+    """
+    need("mpremote", "serial")
     from boards.console import ConsoleError, read_port
     from gateway.flashing.tools import check_port
 
     check_port(arguments.port)
+    show = _text() if sys.stdout.isatty() else bytes
     try:
         for printed in read_port(arguments.port):
-            sys.stdout.buffer.write(printed)
+            sys.stdout.buffer.write(show(printed))
             sys.stdout.buffer.flush()
     except ConsoleError as error:
         raise CommandError(str(error), Exit.PORT) from error
@@ -114,25 +124,23 @@ def logs(arguments: Namespace) -> int:
     return Exit.OK
 
 
+def _text() -> Callable[[bytes], bytes]:
+    """What makes a board's octets, as they come, text that a terminal only shows."""
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    return lambda octets: printable(COLOUR.sub("", decoder.decode(octets)).replace("\r", "")).encode()
+
+
 def shell(arguments: Namespace) -> int:
     """Become mpremote, connected to the board."""
-    _need("mpremote", "serial")
+    need("mpremote", "serial")
     from gateway.flashing.tools import check_port
 
     check_port(arguments.port)
     os.execv(sys.executable, [sys.executable, "-m", "mpremote", "connect", arguments.port, "repl"])
 
 
-def _need(*modules: str) -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise CommandError(f"{', '.join(missing)}: not installed; run: pip install 'tinyren[flash]'", Exit.USAGE)
-
-
 def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return printable(", ".join(value) if isinstance(value, tuple) else str(value))
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -1,14 +1,14 @@
 """`tinyren job`: what runs on which devices; signs what it asks of a running site, and never asks without a signature.
 
-Exit codes: 0 done; 2 job.toml or usage; 3 the site refuses; 5 nothing to do; 7 not ended in time; 8 signed by a key
-that the site does not take; 9 every device that ended went back; 10 some did.
+Exit codes: 0 done; 1 a container or module failed; 2 job.toml or usage; 3 the site refuses; 5 nothing to do; 7 not
+ended in time; 8 signed by a key that the site does not take; 9 every device that ended went back; 10 some did.
 """
 
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def add_job(commands: Any) -> None:
     for verb in (apply_, rollback):
         verb.add_argument("--dry-run", action="store_true", help="say what would be sent to whom, and change nothing")
     for verb in (apply_, resume, rollback):
-        verb.add_argument("--wait", action="store_true", help="until every device ended, or the job is halted")
+        verb.add_argument("--wait", action="store_true", help="until it ended everywhere, or serves; the code says how")
         verb.add_argument("--timeout", type=positive, default=TIMEOUT_S, metavar="S",
                           help="wait so long at most (default: %(default)s)")  # fmt: skip
 
@@ -91,10 +91,29 @@ def run_apply(arguments: Namespace) -> int:
     except UnicodeDecodeError as error:
         raise CommandError(f"{arguments.file}: {error}", Exit.USAGE) from error
 
+    if found.workload and arguments.dry_run:
+        return _rehearse(arguments, found.name, found.workload)
+
     def make(about: dict[str, Any], r1fs: Any, key: "PrivateKey") -> "Composed":
         return compose.compose(found, about, r1fs, key, compose.build_agent, [*board_names(), compose.CPYTHON])
 
     return _change(arguments, "apply", make)
+
+
+def _rehearse(arguments: Namespace, name: str, table: Mapping[str, Any]) -> int:
+    """Say of a container or module what its gateway would, as far as this machine can tell; no gateway is asked."""
+    from gateway.storage.embedded import Embedded
+    from gateway.workloads.errors import Unavailable, WorkloadError
+    from gateway.workloads.sources import rehearse
+    from gateway.workloads.workload import parse
+
+    folder = arguments.site / "r1fs"
+    try:
+        with closing(Embedded(folder)) if folder.is_dir() else nullcontext() as r1fs:
+            notes = list(rehearse(parse(table), r1fs))
+    except WorkloadError as error:
+        raise CommandError(str(error), Exit.FAILED if isinstance(error, Unavailable) else Exit.REFUSED) from error
+    return _print_plan(arguments, job_lines.rehearsed(name, table, notes))
 
 
 def run_rollback(arguments: Namespace) -> int:
@@ -115,12 +134,7 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
     with closing(Embedded(arguments.site / "r1fs")) as r1fs:
         composed = make(about, r1fs, key)
         if arguments.dry_run:
-            plan = job_lines.plan(composed)
-            if arguments.json:
-                print_json(plan)
-            else:
-                print("\n".join(job_lines.planned(plan)))
-            return Exit.OK
+            return _print_plan(arguments, job_lines.plan(composed))
         store(composed, r1fs)
         try:
             status = site.ask(key, about, action, job_of_cid(composed.cid))
@@ -130,6 +144,15 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
         if composed.job.before is not None:
             r1fs.unpin(composed.job.before)  # the new document links to it, so it stays
     return _finish(arguments, site, status)
+
+
+def _print_plan(arguments: Namespace, plan: dict[str, Any]) -> int:
+    """Print what would be done."""
+    if arguments.json:
+        print_json(plan)
+    else:
+        print("\n".join(job_lines.planned(plan)))
+    return Exit.OK
 
 
 def _run_switch(arguments: Namespace, action: str) -> int:
@@ -199,13 +222,15 @@ def run_logs(arguments: Namespace) -> int:
 
 
 def _finish(arguments: Namespace, site: "SiteClient", status: dict[str, Any]) -> int:
-    """Wait if that is asked for; print the job; its exit code."""
-    if getattr(arguments, "wait", False):
-        status = _wait(site, status["name"], arguments.timeout)
+    """Print the job, after it ended if that is waited for; CommandError: it ended badly."""
+    if not getattr(arguments, "wait", False):
+        return _print(arguments, status)
+    status = _wait(site, status["name"], arguments.timeout)
     _print(arguments, status)
-    if not getattr(arguments, "wait", False) or not status["failed"]:
-        return Exit.OK
-    return Exit.PARTLY if status["counts"].get("done") else Exit.ROLLED_BACK
+    code, why = job_lines.outcome(status)
+    if why:
+        raise CommandError(why, code)
+    return code
 
 
 def _print(arguments: Namespace, status: dict[str, Any]) -> int:

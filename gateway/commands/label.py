@@ -48,18 +48,27 @@ def run_label(arguments: Namespace) -> int:
 
     devices = _devices(arguments)
     path = arguments.out or (None if arguments.format == "text" else Path(f"label.{arguments.format}"))
+    if path and path.is_dir():
+        raise CommandError(f"--out: got the folder {path}, wanted the name of a file in it", Exit.USAGE)
     boards = [_board(arguments, device) for device in devices]
-    page = page_of(arguments.site, arguments.url)
+    page, known = page_of(arguments.site, arguments.url), page_of(arguments.site)
+    if page not in ("", known):
+        wanted = (
+            f"page.public_url, which is {known or 'not set'}: the page answers only to names that its settings have"
+        )
+        print(f"tinyren: these labels lead to {page}, wanted {wanted}", file=sys.stderr)
     codes = Codes(arguments.site)
     try:
         _refuse_second(codes, devices, arguments.replace)
         labels = [label_for(device, board) for device, board in zip(devices, boards, strict=True)]
         drawn = draw(layouts_of(labels, boards, page), arguments.format, arguments.sheet)
         part = _write_part(path, drawn) if path else None
-        for label, board in zip(labels, boards, strict=True):
-            codes.keep(label.device, board, label.code)
-    except CodesFull as error:
-        raise CommandError(str(error)) from error
+        try:
+            codes.keep_all([(label.device, board, label.code) for label, board in zip(labels, boards, strict=True)])
+        except CodesFull as error:
+            if part:
+                part.unlink()
+            raise CommandError(str(error)) from error
     finally:
         codes.close()
     if path and part:

@@ -4,6 +4,7 @@ All is built and checked here, so that the page only reads and a gateway needs n
 """
 
 import json
+import os
 import shutil
 import sys
 from argparse import Namespace
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.arguments import new_progress, print_json, readable
+from gateway.commands.arguments import need, new_progress, print_json, readable
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 
@@ -37,12 +38,16 @@ def add_offer(commands: Any) -> None:
 
 def run_offer(arguments: Namespace) -> int:
     """Check everything, then write; exit code 3 for a file that is no board's."""
+    need("littlefs", "mpremote", "serial")
+    from gateway.flashing.files import read_image
     from gateway.flashing.offers import FOLDER, offer_all
 
     if not arguments.site.is_dir():
         what = "wanted the folder of a site; `tinyren up` makes one"
         raise CommandError(f"--site: got {arguments.site}, {what}", Exit.USAGE)
-    files = {path.name: path.read_bytes() for path in arguments.inputs}
+    files = {path.name: read_image(path) for path in arguments.inputs}
+    if len(files) < len(arguments.inputs):
+        raise CommandError("FILE: got two of one name, wanted each release once; nothing was written", Exit.USAGE)
     found = offer_all(files, lambda _: {})
     progress = new_progress()
     packages = {} if found.troubles else {
@@ -63,17 +68,30 @@ def run_offer(arguments: Namespace) -> int:
     else:
         for row in rows:
             print(f"{row['board']:<18} {row['file']}  and {row['files']} files")
+    for newer in newer_files(folder, files):
+        print(f"the page offers {newer} still, which is newer; to offer what you named: rm {folder / newer}",
+              file=sys.stderr)  # fmt: skip
     if not arguments.gateways:
         print("new boards are not told where their gateway is; --gateways HOST:PORT does", file=sys.stderr)
     print(f"RESULT: OK boards={len(rows)} page=/flash", file=sys.stderr)
     return Exit.OK
 
 
+def newer_files(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Which files of a folder the page offers in place of these."""
+    from gateway.flashing.offers import offer_all
+    from gateway.web.flash_http import read_folder
+
+    here, given = (offer_all(found, lambda _: {}).offers for found in (read_folder(folder), files))
+    boards = {offer.board.name: offer.file for offer in given}
+    return [offer.file for offer in here if boards.get(offer.board.name, offer.file) != offer.file]
+
+
 def _package(board: str, arguments: Namespace, progress: Progress) -> dict[str, bytes]:
     """What a new board is to have; nothing but firmware where there is no agent for it, which is told."""
     from boards.settings import check
     from gateway.flashing.agent import agent_files, authority_file
-    from gateway.flashing.tools import read_files
+    from gateway.flashing.files import read_files
 
     try:
         settings = {"gateways": arguments.gateways} if arguments.gateways else {}
@@ -93,19 +111,24 @@ def _package(board: str, arguments: Namespace, progress: Progress) -> dict[str, 
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
+    with open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """The folder holds these files and no others; a crash leaves the old ones or none, never a mixture."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    part, old = (folder.with_name(folder.name + end) for end in (".part", ".old"))
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
     for path, content in files.items():
-        (part / path).parent.mkdir(parents=True, exist_ok=True)
-        (part / path).write_bytes(content)
-    shutil.rmtree(folder, ignore_errors=True)
+        _write(part / path, content)
+    if folder.exists():
+        folder.rename(old)
     if files:
         part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -6,12 +6,14 @@ from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.commands.arguments import new_progress, positive, print_json, readable
+from gateway.commands.arguments import need, new_progress, positive, print_json, readable
+from gateway.commands.settings import add_set, read_changes
 from gateway.errors import CommandError, Exit
 
 if TYPE_CHECKING:
     from gateway.progress import Progress
-    from gateway.provisioning.batch import Row
+    from gateway.provisioning.at_port import Wanted
+    from gateway.provisioning.batch import Refused, Row
     from gateway.provisioning.factory import Outcome
     from gateway.provisioning.station import Station
 
@@ -31,7 +33,9 @@ def add_provision(commands: Any) -> None:
     command.add_argument("--out", type=Path, default=Path("provision"), metavar="DIR", help="(default: %(default)s)")
     command.add_argument("--jobs", type=positive, metavar="N", help="boards at once (default: as cores, at most 4)")
     command.add_argument("--firmware", type=readable, metavar="FILE", help="write this to boards at a port")
-    command.add_argument("--files", type=Path, metavar="DIR", help="copy these files to boards at a port")
+    command.add_argument("--files", type=Path, metavar="DIR", help="these files, in place of the agent")
+    add_set(command, "on each board at a port: gateways, ssid, password (-: asks), sensors")
+    command.add_argument("--ca", type=readable, metavar="FILE", help="TLS: the gateway's SITE/tls/ca.pem")
     command.add_argument("--factory", metavar="ADDRESS", help="with --verify: whose signature it must be")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(run=run_provision)
@@ -50,23 +54,23 @@ def _batch(text: str) -> int | Path:
 
 
 def _provision(arguments: Namespace) -> int:
-    from boards.board import agent_board_names
-    from boards.hardware import hardware_names
+    need("mpremote", "serial")
     from gateway import curve, keys
     from gateway.commands.label import page_of
     from gateway.labels.codes import Codes, CodesFull
-    from gateway.provisioning.batch import plan
     from gateway.provisioning.factory import Factory
     from gateway.provisioning.journal import Journal
     from gateway.provisioning.naming import keep_names
 
-    progress, emulated = new_progress(), agent_board_names()
-    rows, page = _rows(arguments), page_of(arguments.site)
-    journal = Journal(arguments.out)
-    to_do, before, refused = plan(rows, emulated, hardware_names(), journal.done())
+    rows, page, changes = _rows(arguments), page_of(arguments.site), read_changes(arguments.set)
+    for name in ("firmware", "files", "set", "ca"):
+        if getattr(arguments, name) and not any(row.port for row in rows):
+            raise CommandError(f"--{name}: got one, but no board of the list is at a port", Exit.USAGE)
+    progress, journal = new_progress(), Journal(arguments.out)
+    to_do, before, refused = _plan(rows, journal.done())
     key = keys.load_or_make(arguments.site / FACTORY_KEY)
     codes = Codes(arguments.site)
-    factory = Factory(journal, _station(arguments, to_do, progress), codes, key, progress)
+    factory = Factory(journal, _station(arguments, to_do, changes, progress), codes, key, progress)
     try:
         outcome = factory.run(to_do, before, refused, arguments.jobs or min(MOST_JOBS, os.cpu_count() or 1))
         factory.write(arguments.out, page)
@@ -95,17 +99,42 @@ def _rows(arguments: Namespace) -> "list[Row]":
         raise CommandError(f"{arguments.batch}: {error}; nothing was done", Exit.USAGE) from error
 
 
-def _station(arguments: Namespace, rows: "list[Row]", progress: "Progress") -> "Station":
-    from importlib.util import find_spec
+def _plan(rows: "list[Row]", done: "dict[str, Row]") -> "tuple[list[Row], list[Row], list[Refused]]":
+    from boards.board import agent_board_names
+    from boards.hardware import agent_hardware_names
+    from gateway.provisioning.batch import plan
 
-    if any(find_spec(name) is None for name in ("mpremote", "serial")):
-        raise CommandError("mpremote: not installed; run: pip install 'tinyren[flash]'", Exit.USAGE)
+    places = {row.port: os.path.realpath(row.port) for row in rows if row.port}
+    return plan(rows, agent_board_names(), agent_hardware_names(), done, places)
+
+
+def _station(arguments: Namespace, rows: "list[Row]", changes: dict[str, str], progress: "Progress") -> "Station":
+    """The station, with all that it needs built before it touches a board."""
+    from boards.board import agent_board_names
     from gateway.commands.up import set_up
     from gateway.provisioning.station import Station
 
     names = sorted({row.board for row in rows if not row.port})
     firmwares = dict(zip(names, set_up(progress, names), strict=True)) if names else {}
-    return Station(arguments.out / "boards", firmwares, progress, arguments.firmware, arguments.files)
+    silicon = sorted({row.board for row in rows} - set(agent_board_names()))
+    wanted = _wanted(arguments, silicon, changes, progress)
+    return Station(arguments.out / "boards", firmwares, progress, arguments.firmware, wanted)
+
+
+def _wanted(
+    arguments: Namespace, boards: list[str], changes: dict[str, str], progress: "Progress"
+) -> "dict[str, Wanted]":
+    """What boards of silicon are brought, by board."""
+    from gateway.provisioning.at_port import find_wanted
+    from gateway.system import ensure_packages
+
+    if boards and not arguments.files:
+        ensure_packages(progress.say)
+    found = {}
+    for name in boards:
+        found[name] = find_wanted(name, arguments.files, arguments.ca, changes, progress)
+        progress.say(f"{name}: {len(found[name].files)} files are ready to be brought")
+    return found
 
 
 def _end(outcome: "Outcome", out: Path, total_s: float) -> Exit:

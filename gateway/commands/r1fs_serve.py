@@ -37,7 +37,9 @@ def server(store: Embedded, listener: socket.socket) -> uvicorn.Server:
     if listener.getsockname()[0] in LOOPBACK:
         api = [Mount("/api/v0", app=Guard(Starlette(routes=api_v0.routes(store))))]
     app = gateway_http.app(store.get_here, *api)
-    config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        app, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none", proxy_headers=False
+    )
     return uvicorn.Server(config)
 
 

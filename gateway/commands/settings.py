@@ -2,11 +2,12 @@
 
 import getpass
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
-from gateway.commands.arguments import new_progress, print_json
+from gateway.commands.arguments import need, new_progress, print_json
 from gateway.errors import CommandError, Exit
+from gateway.monitoring.logs import printable
 
 if TYPE_CHECKING:
     from boards.console import Identity
@@ -18,17 +19,15 @@ def add_settings(commands: Any) -> None:
     text = "what is set on the board at a port, and change it"
     command = commands.add_parser("settings", help=text, description=text)
     command.add_argument("port", metavar="PORT", help="of `tinyren devices`, or the pty of `tinyren emulate`")
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_pair,
-        metavar="K=V",
-        help="gateways, ssid, password (-: asks), sensors, name",
-    )
+    add_set(command, "gateways, ssid, password (-: asks), sensors, name")
     command.add_argument("--forget-owner", action="store_true", help="you hold the device: free it for another owner")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(run=run_settings)
+
+
+def add_set(command: ArgumentParser, text: str) -> None:
+    """The option that sets what a board keeps; `read_changes` reads it."""
+    command.add_argument("--set", action="append", default=[], type=_pair, metavar="K=V", help=text)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -39,11 +38,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def run_settings(arguments: Namespace) -> int:
-    _need()
+    need("mpremote", "serial")
     from boards.console import ConsoleError, identify, open_console
     from gateway.flashing.tools import check_port
 
-    changes = _changes(arguments.set)
+    changes = read_changes(arguments.set)
     check_port(arguments.port)
     try:
         told = None if arguments.forget_owner else _join(arguments.port, changes)
@@ -56,11 +55,12 @@ def run_settings(arguments: Namespace) -> int:
         print_json(told)
     else:
         for name, value in told.items():
-            print(f"{name:<10} {_shown(value)}")
+            print(f"{name:<10} {printable(_shown(value))}")
     return Exit.OK
 
 
-def _changes(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def read_changes(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """What --set names, checked; a password of "-" is asked for. Raises CommandError."""
     from boards.settings import SECRET, check
 
     changes: dict[str, str] = {}
@@ -102,7 +102,7 @@ def _talk(arguments: Namespace, repl: "Repl", who: "Identity", changes: dict[str
     if changes and changes.items() - kept.items():
         kept |= changes
         settings.write_settings(repl, kept, progress.step)
-    told["settings"] = {name: "set" if name in settings.SECRET else value for name, value in kept.items()}
+    told["settings"] = {name: value and "set" if name in settings.SECRET else value for name, value in kept.items()}
     if who.firmware == "tinyren":
         act = settings.forget_owner if arguments.forget_owner else settings.read_owner
         owner = act(repl, who)
@@ -117,10 +117,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={text}" for name, text in value.items()) or "nothing is set"
     return "nobody" if value is None else "yes" if value is True else str(value)
-
-
-def _need() -> None:
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in ("mpremote", "serial")):
-        raise CommandError("mpremote: not installed; run: pip install 'tinyren[flash]'", Exit.USAGE)

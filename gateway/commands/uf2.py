@@ -35,19 +35,21 @@ def add_uf2(commands: Any) -> None:
 
 def run_show(arguments: Namespace) -> int:
     """Print a row an image."""
-    _print(_read(arguments.file, arguments.file.read_bytes()), arguments.json)
+    from gateway.flashing.files import read_image
+
+    _print(_read(arguments.file, read_image(arguments.file)), arguments.json)
     return Exit.OK
 
 
 def run_join(arguments: Namespace) -> int:
     """Write the file whole or not at all, and print its rows."""
-    from gateway.flashing.tools import read_files
+    from gateway.flashing.files import read_files, read_image
 
     files = read_files(arguments.files)
     parts = []
     for path in arguments.inputs:
-        for image in _read(path, path.read_bytes()):
-            parts.append(_with_files(path, path.read_bytes(), image, files))
+        content = read_image(path)
+        parts += [_with_files(path, content, image, files) for image in _read(path, content)]
     try:
         joined = uf2.join(*parts)
     except uf2.Uf2Error as error:

@@ -57,7 +57,7 @@ def _check(arguments: Namespace) -> "tuple[dict[bytes, Work], list[Checked]]":
         except ChainError as error:
             raise CommandError(f"chain: {error}", Exit.CHAIN) from error
         except EvidenceError as error:
-            raise CommandError(f"epoch {arguments.epoch}: {error}", Exit.TRUST) from error
+            raise CommandError(f"epoch {arguments.epoch}: {error}; `tinyren verify` says more", Exit.TRUST) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}; wanted a closed epoch", Exit.USAGE) from error
 

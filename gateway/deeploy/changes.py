@@ -10,11 +10,10 @@ from typing import Any
 
 from gateway.deeploy import requests
 from gateway.deeploy.desired import DesiredStore, Entry, Labelled, check_signers
-from gateway.deeploy.documents import LABELS_MAX, Job, Target, cid_of_job, decode_labels
+from gateway.deeploy.documents import LABELS_MAX, Job, check_workload, cid_of_job, decode_labels
 from gateway.deeploy.reconcile import PAUSED, RUNNING
 from gateway.deeploy.requests import Refused, Request
 from gateway.deeploy.targets import Known, check
-from gateway.deeploy.workload_jobs import check_workload
 from gateway.storage.r1fs import R1FS
 
 
@@ -60,10 +59,8 @@ class Changes:
         check_signers(job, self._update_key)
         if job.workload is None:
             check(job.name, job.target, self._known(), self._boards)
-        elif job.target != Target() or job.manifests:
-            raise Refused("malformed", "target: got one of a job for this gateway, wanted none: it runs here")
         else:
-            check_workload(job.workload)
+            check_workload(job)
         before = self._store.jobs.get(job.name)
         if job.before != (before.document if before else None):
             wanted = before.document if before else "none"

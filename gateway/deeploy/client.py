@@ -1,5 +1,6 @@
 """A running site's Deeploy over its page (deeploy_http.py), for `tinyren job`; believes nothing but for showing it."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -33,7 +34,7 @@ class SiteClient:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def jobs(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("/jobs")["jobs"]
+        found: list[dict[str, Any]] = self._call("/jobs", wanted="jobs")["jobs"]
         return found
 
     def job(self, name: str) -> dict[str, Any]:
@@ -42,7 +43,8 @@ class SiteClient:
 
     def logs(self, name: str, tail: int) -> list[str]:
         """The last lines of a container or WebAssembly job."""
-        return [printable(line) for line in self._call(f"/jobs/{quote(name, safe='')}/logs?tail={tail}")["lines"]]
+        found = self._call(f"/jobs/{quote(name, safe='')}/logs?tail={tail}", wanted="lines")
+        return [printable(line) for line in found["lines"]]
 
     def about(self, key: PrivateKey) -> dict[str, Any]:
         """What the site says to the holder of a key (service.Deeploy.about)."""
@@ -66,21 +68,25 @@ class SiteClient:
         found: dict[str, Any] = self._call("/jobs", body)
         return found
 
-    def _call(self, path: str, body: Any = None) -> Any:
+    def _call(self, path: str, body: Any = None, wanted: str = "") -> Any:
+        """The object that the page answers; wanted: the name of a list in it."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"})
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                return json.loads(answer.read(MAX_ANSWER_BYTES))
+                found = json.loads(answer.read(MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             raise self._refused(error) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             how = f"is it running? start it by `tinyren up --site {self._folder}`"
             raise CommandError(f"{self._folder}: its page at {self._url} does not answer ({error}); {how}") from error
+        if not isinstance(found, dict) or wanted and not isinstance(found.get(wanted), list):
+            raise CommandError(f"{self._url}: wanted the page of a tinyren site of this version")
+        return found
 
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
         try:
             told = json.loads(error.read(1 << 16))
             return Refused(printable(told["error"]), printable(told["message"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
             return CommandError(f"{self._url}: HTTP {error.code}, wanted the page of a tinyren site of this version")

@@ -20,6 +20,8 @@ from gateway.deeploy.reconcile import Rollout
 from gateway.deeploy.requests import Refused
 from gateway.storage.cid import DAG_CBOR, MAX_BLOCK_BYTES, cid_from, decode_any, digest_of, encode_text
 from gateway.storage.dag_cbor import Link, decode_node, encode_node
+from gateway.workloads.errors import Invalid
+from gateway.workloads.workload import Workload, check_job, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
@@ -176,6 +178,17 @@ def decode_rollout(table: Any) -> Rollout:
     return Rollout(tuple(steps), table["halt_percent"], table["wait_ms"], table["timeout_ms"])
 
 
+def check_workload(job: Job) -> Workload:
+    """What a gateway is to run. Raises Refused: it is none that a gateway takes."""
+    if job.target != Target() or job.manifests:
+        raise Refused("malformed", "target: got one of a job for this gateway, wanted none: it runs here")
+    try:
+        check_job(job.name)
+        return parse(job.workload or {})
+    except Invalid as error:
+        raise Refused("malformed", str(error)) from None
+
+
 def encode_labels(device: bytes, labels: Mapping[str, str | None]) -> bytes:
     """The document of a change of a device's labels."""
     return encode_node({"tinyren": "labels", "device": device, "labels": dict(labels)})
@@ -225,7 +238,7 @@ def _check_list(name: str, items: Any, kind: type) -> None:
 
 
 def _check_int(name: str, value: Any, low: int, high: int) -> None:
-    _check(type(value) is int and low <= value <= high, f"{name}: got {str(value)[:20]}, wanted {low}..{high}")
+    _check(type(value) is int and low <= value <= high, f"{name}: got {ascii(value)[:20]}, wanted {low}..{high}")
 
 
 def _check(is_good: Any, message: str) -> None:

@@ -255,11 +255,11 @@ class Deeploy:
 
     def _with_workload(self, found: dict[str, Any]) -> dict[str, Any]:
         """A job's status, with what is observed of it if it is one of this gateway."""
-        if self._store.jobs[found["name"]].job.workload is None:
+        entry = self._store.jobs[found["name"]]
+        if entry.job.workload is None:
             return {**found, "workload": None}
-        row = self._workloads.observed(found["name"])
-        is_over = row is not None and row["state"] in ("running", "ended", "held")
-        return {**found, "workload": row, "finished": is_over}
+        row = self._workloads.observed(entry)
+        return {**found, "workload": row, "finished": row["finished"]}
 
     def _failures(self, name: str) -> int:
         jobs = self._desired()

@@ -8,7 +8,7 @@ from typing import Any
 
 from coincurve import PublicKey
 
-from gateway.deeploy.documents import KIND_WORDS, NAME, Target, decode_rollout, decode_target
+from gateway.deeploy.documents import KIND_WORDS, NAME, Job, Target, check_workload, decode_rollout, decode_target
 from gateway.deeploy.reconcile import Rollout
 from gateway.deeploy.requests import Refused
 
@@ -56,6 +56,11 @@ def parse(text: str, folder: Path) -> Spec:
     except tomllib.TOMLDecodeError as error:
         raise Refused("malformed", f"job.toml: {error}") from None
     kinds = {"name": str, **dict.fromkeys(("target", "model", "report", "agent", "rollout", *WORKLOADS), dict)}
+    if "edil" in table:
+        next_ = (
+            "`tinyren edil enrol` and `tinyren edil announce` do, by the keys of owners and data owners (docs/edil.md)"
+        )
+        raise Refused("malformed", f"edil: a job signs neither enrolments nor rounds; {next_}")
     given = _fields("", table, kinds)
     name = given.get("name", "")
     if not NAME.fullmatch(name):
@@ -63,10 +68,12 @@ def parse(text: str, folder: Path) -> Spec:
     workloads = {kind: given[kind] for kind in WORKLOADS if kind in given}
     if len(workloads) + ("model" in given or "agent" in given) != 1:
         raise Refused("malformed", "job.toml: wanted [model] or [agent] or both, or one of [container] and [wasm]")
+    if workloads and "rollout" in given:
+        raise Refused("malformed", "rollout: got one of a job for this gateway, wanted none: it runs here, at once")
     if "report" in given and "model" not in given:
         raise Refused("malformed", "report: got one without [model], wanted both")
     agent = _fields("agent", given.get("agent", {}), {"folder": str}, {"folder"} if "agent" in given else set())
-    return Spec(
+    found = Spec(
         name,
         _target(given.get("target", {})),
         _rollout(given.get("rollout", {})),
@@ -74,6 +81,9 @@ def parse(text: str, folder: Path) -> Spec:
         folder / agent["folder"] if agent else None,
         workloads or None,
     )
+    if workloads:
+        check_workload(Job(found.name, found.target, found.rollout, (), None, workloads))
+    return found
 
 
 def _target(table: Any) -> Target:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.deeploy.desired import Entry
 from gateway.deeploy.reconcile import RUNNING
-from gateway.deeploy.requests import Refused
 from gateway.storage.r1fs import R1FS
 from gateway.workloads.errors import Invalid, Unavailable
 from gateway.workloads.errors import Refused as NotEnforced
-from gateway.workloads.workload import Workload, parse
+from gateway.workloads.workload import parse
 
 if TYPE_CHECKING:
     from gateway.workloads.service import Workloads
+
+UNSEEN = {"state": "waiting", "finished": False, "reason": "", "health": "", "cpu_s": 0.0}
 
 
 class WorkloadJobs:
@@ -50,10 +51,12 @@ class WorkloadJobs:
                 failed[entry.job.name] = str(error)
         return failed
 
-    def observed(self, name: str) -> dict[str, Any] | None:
-        """A job as it was at the last look: service.Observed as JSON values."""
-        rows = self._workloads.observed() if self._workloads else []
-        return next((asdict(row) for row in rows if row.job == name), None)
+    def observed(self, entry: Entry) -> dict[str, Any]:
+        """A job as it was at the last look: service.Observed as JSON values; UNSEEN before that."""
+        is_told = self._told.get(entry.job.name) == (entry.document, entry.state)
+        rows = self._workloads.observed() if self._workloads and is_told else []
+        kind = next(iter(entry.job.workload or ""), "")
+        return next((asdict(row) for row in rows if row.job == entry.job.name), {**UNSEEN, "kind": kind})
 
     def logs(self, name: str, tail: int) -> list[str]:
         """The last lines that a job wrote."""
@@ -71,11 +74,3 @@ class WorkloadJobs:
             self._workloads = Workloads(self._folder, self._r1fs, report=self._say)
             self._workloads.start()
         return self._workloads
-
-
-def check_workload(table: Any) -> Workload:
-    """A job's table. Raises Refused."""
-    try:
-        return parse(table)
-    except Invalid as error:
-        raise Refused("malformed", str(error)) from None

@@ -3,7 +3,8 @@
 Rules:
 1. There is no default password. A code is 60 random bits, printed once; what stays is scrypt (N 2^14, r 8, p 1) of it.
 2. The first who signs in with a code burns it and gets a session of SESSION_S. A new code voids the one before.
-3. Wrong codes are tried FREE times, then after pauses (gateway/binding/tries.py), whoever tries them.
+3. Wrong codes are tried FREE times from an address, then after pauses (gateway/binding/tries.py). Counted for all
+   together, a stranger in the network could keep everybody out.
 
 Source: RFC 7914 (scrypt).
 """
@@ -19,7 +20,6 @@ from pathlib import Path
 
 from gateway.binding.pending import Refused
 from gateway.binding.tries import Tries
-from gateway.configuration.settings import LOOPBACK
 from gateway.database import Statement, open_or_say, write
 from gateway.errors import CommandError
 
@@ -68,20 +68,22 @@ class Admin:
             write(self._database, statements, _full())
         return "-".join(code[at : at + 4] for at in range(0, CODE_CHARACTERS, 4))
 
-    def sign_in(self, text: str) -> str:
+    def sign_in(self, text: str, address: str = "") -> str:
         """The token of a new session, for the code as a person typed it; the code is burned when this returns.
 
         Raises:
-            Refused: another code, one that was used, or too many wrong ones before.
+            Refused: another code, one that was used, or too many wrong ones before from that address.
         """
+        counted, code = address.encode(), _read(text)
         with self._lock:
-            self._tries.check(b"", time.monotonic())
-            row = self._database.execute("SELECT salt, hash FROM code").fetchone()
-            code = _read(text)
-            if row is None or not hmac.compare_digest(_hash(code, row[0]), row[1]):
-                self._tries.failed(b"", time.monotonic())
+            self._tries.check(counted, time.monotonic())
+            row = self._one_code()
+        is_right = row is not None and hmac.compare_digest(_hash(code, row[0]), row[1])  # slow, so without the lock
+        with self._lock:
+            if not is_right or self._one_code() != row:
+                self._tries.failed(counted, time.monotonic())
                 raise Refused("code", _WRONG)
-            self._tries.passed(b"")
+            self._tries.passed(counted)
             token, now_s = secrets.token_urlsafe(32), int(time.time())
             oldest = "SELECT hash FROM session ORDER BY until_s DESC LIMIT -1 OFFSET ?"
             keep = f"DELETE FROM session WHERE until_s < ? OR hash IN ({oldest})"
@@ -94,6 +96,11 @@ class Admin:
             write(self._database, statements, _full())
         return token
 
+    def _one_code(self) -> tuple[bytes, bytes] | None:
+        """Salt and hash of the code, None once it was used."""
+        row: tuple[bytes, bytes] | None = self._database.execute("SELECT salt, hash FROM code").fetchone()
+        return row
+
     def is_signed_in(self, token: str) -> bool:
         """Whether a session of this token stands."""
         with self._lock:
@@ -101,10 +108,10 @@ class Admin:
         return row is not None and row[0] >= time.time()
 
 
-def open_admin(folder: Path, listen: str, say: Callable[[str], None]) -> Admin:
-    """The tables of a site; tells a code where the page is on more than loopback and nobody has a way in."""
+def open_admin(folder: Path, is_reached: bool, say: Callable[[str], None]) -> Admin:
+    """The tables of a site; tells a code where others can reach the page (`is_reached`) and nobody has a way in."""
     admin = open_or_say(Admin, folder, LOST)
-    if listen != LOOPBACK and admin.is_new():
+    if is_reached and admin.is_new():
         say(f"admin code, shown once: {admin.new_code()}")
     return admin
 

@@ -1,13 +1,10 @@
-"""Checks of a gateway's own state: stores, evidence, epochs, devices, certificate, who may sign in."""
+"""Checks of a gateway's own state: stores, evidence, epochs, devices, certificate, backup."""
 
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from gateway.configuration.settings import LOOPBACK
-from gateway.edge import admin, backup, running
+from gateway.edge import backup, running
 from gateway.edge.checks import FAIL, OK, WARN, Finding, Gateway
 from gateway.errors import CommandError
 from gateway.intake import evidence, evidence_file
@@ -129,19 +126,3 @@ def saved(gateway: Gateway) -> Iterator[Finding]:
         yield Finding(WARN, f"the last backup is {days:.0f} days old, epoch {found['epoch']}", mend)
     else:
         yield Finding(OK, f"saved up to epoch {found['epoch']}" if found else "nothing to save yet")
-
-
-def sign_in(gateway: Gateway) -> Iterator[Finding]:
-    """Who may use a page that others can reach."""
-    if gateway.values["page.listen"] == LOOPBACK and not gateway.values["page.tls_listen"]:
-        yield Finding(OK, "the page is for this computer alone")
-        return
-    is_new = True
-    with suppress(sqlite3.Error), running.reading(gateway.folder / admin.NAME) as database:
-        now_s = int(time.time())
-        sessions = database.execute("SELECT 1 FROM session WHERE until_s > ?", (now_s,)).fetchone()
-        is_new = not (sessions or database.execute("SELECT 1 FROM code").fetchone())
-    if is_new:
-        yield Finding(WARN, "nobody can sign in to the page", "tinyren gateway admin-code")
-    else:
-        yield Finding(OK, "there is an admin code, or somebody is signed in")

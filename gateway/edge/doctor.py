@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.configuration import configuration
-from gateway.edge import checks_chain, checks_machine, checks_site, running
+from gateway.edge import checks_chain, checks_machine, checks_page, checks_site, running
 from gateway.edge.checks import FAIL, OK, WARN, Check, Finding, Gateway
 from gateway.errors import CommandError, Exit
 from gateway.site import site_file
@@ -23,7 +23,8 @@ CHECKS: dict[str, Check] = {
     "devices": checks_site.devices,
     "certificate": checks_site.certificate,
     "backup": checks_site.saved,
-    "sign-in": checks_site.sign_in,
+    "sign-in": checks_page.sign_in,
+    "public URL": checks_page.public_url,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.configuration.settings import split_listen
 from gateway.errors import CommandError, Exit
 
-PLACES = ("broker.listen", "tls.listen", "page.tls_listen")
+PLACES = ("broker.listen", "tls.listen", "page.tls_listen", "page.proxy_listen")
 
 
 def bind_error(address: str, port: int) -> OSError | None:

@@ -1,6 +1,7 @@
 """What can be known of a gateway from outside: if it runs, what its page and its files say. Changes nothing."""
 
 import fcntl
+import http.client
 import json
 import sqlite3
 import urllib.error
@@ -38,7 +39,7 @@ def ask(port: int, path: str, body: Any = None) -> Any:
         with opener.open(request, timeout=TIMEOUT_S) as answer:
             raw = answer.read(MAX_ANSWER_BYTES)
         return json.loads(raw) if raw else None
-    except (urllib.error.URLError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise OSError(f"the page on port {port} does not answer: {error}") from error
 
 

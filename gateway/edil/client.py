@@ -3,6 +3,7 @@
 What is told is data for those who check it: frames are signed, and everything else is shown to a person and no more.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -153,7 +154,7 @@ class Gateway:
                 return json.loads(answer.read(MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             raise self._refused(error) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise GatewayAway(f"{self.url}: {str(error)[:PRINTED_CHARACTERS]}") from error
 
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
@@ -161,7 +162,7 @@ class Gateway:
             told = json.loads(error.read(1 << 16))
             reason, message = (printable(told[name]) for name in ("error", "message"))
             return GatewayRefused(reason, f"{self.url}: {reason}: {message}")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
             return GatewayAway(f"{self.url}: HTTP {error.code}, wanted a tinyren gateway with EDIL")
 
 

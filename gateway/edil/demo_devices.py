@@ -15,8 +15,9 @@ from typing import Any
 from boards.board import Board
 from boards.build import Firmware
 from boards.emulator import Emulator
+from device.agent.loop import READ_BYTES
 from device.agent.port import FileMemory, Port
-from device.agent.run import READ_BYTES, start, step
+from device.agent.run import start, step
 from device.agent.sampling import LinkSource
 from device.native import edil
 from device.native.shared import Model
@@ -35,7 +36,7 @@ import core, gc
 gc.collect()
 model, *wants = core.open_model(boot)
 agent = firmware.start(_tinyren, core.open_regions()["store"], core.LinkSource(), model, *wants)
-firmware.run(agent, _tinyren)
+loop.run(agent, _tinyren, firmware.step)
 """
 
 

@@ -120,7 +120,7 @@ def _answers(service: Aggregation, manifest: bytes) -> dict[str, Any]:
 def _class(body: Mapping[str, Any]) -> int | None:
     value = body.get("class")
     if value is not None and (type(value) is not int or not 0 <= value <= 255):
-        raise BadRequest(f"class: got {str(value)[:20]}, wanted 0..255 or null")
+        raise BadRequest(f"class: got {ascii(value)[:20]}, wanted 0..255 or null")
     return value
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from boards import computer
 from boards.board import BoardError
-from boards.hardware import Hardware
+from boards.hardware import Hardware, hardware_names, load_hardware
 from device.agent.sources import KINDS
 from gateway.errors import CommandError, Exit
 from gateway.flashing.tools import find_tool
@@ -25,6 +25,12 @@ OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "Serve
 SSH_S = 120
 LEAST_FREE_BYTES = 32 << 20
 SSH_FAILED, NOT_FOUND = 255, 127
+# What the answer to a verb has; the computer is believed no further than these kinds.
+ANSWERS = {
+    "ask": {"python": str, "is_old": bool, "abi": str, "free_bytes": int, "has": bool, "part_bytes": int, "runs": str,
+            "settings": dict},
+    "begin": {"id": str, "boot": int, "service": str, "lingers": bool},
+}  # fmt: skip
 # What ssh says (OpenSSH's own words, by what is in them), and what is to be done.
 REFUSALS = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "another computer answers there, or it was set up anew; if that is so: "
@@ -136,11 +142,7 @@ def ask(host: str, verb: str, *arguments: str, payload: bytes = b"") -> dict[str
     options = [word for option in OPTIONS for word in ("-o", option)]
     done = _run([find_tool("ssh"), *options, "--", address_of(host), command], payload)
     if done.returncode == 0:
-        try:
-            found = json.loads(done.stdout.splitlines()[-1])
-        except (ValueError, IndexError) as error:
-            raise CommandError(f"{host}: got an answer that is none; does its login print something?") from error
-        return dict(found)
+        return read_answer(host, verb, done.stdout)
     said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     last = said[-1] if said else "it said nothing"
     if done.returncode == NOT_FOUND:
@@ -152,6 +154,19 @@ def ask(host: str, verb: str, *arguments: str, payload: bytes = b"") -> dict[str
         if words in " ".join(said):
             raise CommandError(f"{host}: {what.format(at=address_of(host), host=_name(host))}", code)
     raise CommandError(f"{host}: {last}; {LOST}", Exit.TIMEOUT)
+
+
+def read_answer(host: str, verb: str, printed: bytes) -> dict[str, Any]:
+    """The object in the last line of what a computer printed. Raises CommandError: there is none for that verb."""
+    try:
+        found = json.loads((printed.splitlines() or [b""])[-1])
+    except (ValueError, RecursionError):
+        found = None
+    wanted = ANSWERS.get(verb, {})
+    if type(found) is not dict or any(type(found.get(name)) is not kind for name, kind in wanted.items()):
+        what = f"does its login print something? Look by: ssh {address_of(host)} true"
+        raise CommandError(f"{host}: got an answer that is none; {what}", Exit.TRUST)
+    return found
 
 
 def address_of(host: str) -> str:
@@ -172,8 +187,6 @@ def _name(host: str) -> str:
 
 
 def _computers() -> list[tuple[str, str]]:
-    from boards.hardware import hardware_names, load_hardware
-
     boards = [load_hardware(name) for name in hardware_names()]
     return [(board.name, board.flash[0].abi) for board in boards if board.kind == "computer"]
 

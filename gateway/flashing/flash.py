@@ -24,10 +24,12 @@ from boards.uf2 import FAMILIES
 from gateway.errors import CommandError, Exit
 from gateway.flashing import computer
 from gateway.flashing.agent import agent_files, authority_file, begin
-from gateway.flashing.tools import ask_board, check_port, read_files, run_commands
+from gateway.flashing.files import read_files, read_image
+from gateway.flashing.places import SERIAL_TOOLS, find_place, ports_back, refuse_another, serial_port
+from gateway.flashing.tools import ask_board, check_port, run_commands
 from gateway.progress import Progress
 
-SERIAL_TOOLS = ("esptool",)
+BOOTLOADERS = ("uf2", "dfu-util")  # which have no port: a board's was not there before
 BACK_S = 20.0
 LOOK_S = 0.25
 
@@ -38,7 +40,8 @@ Look = Callable[[], list[Plugged]]
 class Request:
     """What was asked for.
 
-    target: a board's name or a port; port: a port, drive, probe's serial number or USER@HOST. broker, ca, source: of a
+    target: a board's name or a port; port: a port, drive, probe's serial number or USER@HOST. is_alone: the firmware,
+    and no files; the result's port is where the board is then, "" where it does not show. broker, ca, source: of a
     computer's agent, as computer.Place has them.
     """
 
@@ -49,6 +52,7 @@ class Request:
     tool: str = ""
     erase: bool = False
     dry_run: bool = False
+    is_alone: bool = False
     broker: str = ""
     ca: Path | None = None
     source: str = ""
@@ -85,6 +89,9 @@ def flash(request: Request, progress: Progress, look: Look = find_plugged, back_
         _to_computer(board, request, result, progress)
     elif request.broker or request.source:
         raise CommandError("--broker, --source: they are for a computer's agent; leave them out", Exit.USAGE)
+    elif request.erase and not request.firmware:
+        what = "wanted --firmware FILE with it, for what writes the firmware erases the board; nothing was done"
+        raise CommandError(f"--erase: {what}", Exit.USAGE)
     else:
         files |= authority_file(request.ca)
         has_agent = board is None or board.runs == "agent"
@@ -94,9 +101,12 @@ def flash(request: Request, progress: Progress, look: Look = find_plugged, back_
         port = request.target if "/" in request.target else request.port
         if board and request.firmware:
             _write(board, request, request.firmware, found, result, progress)
-            port = _ask_back(board, look, back_s, result, progress) if result.written else port
-        if (port or not request.firmware) and (files or has_agent):
-            _bring(port or _serial_port(board, found), board, files, request, result, progress)
+            before = found if _way(board, request.tool).tool in BOOTLOADERS else []
+            port = _ask_back(board, look, before, back_s, result, progress) if result.written else port
+        if request.is_alone:
+            result.port = port
+        elif (port or not request.firmware) and (files or has_agent):
+            _bring(port or serial_port(board, found), board, files, request, result, progress)
     result.total_s = round(progress.elapsed_s(), 1)
     return result
 
@@ -124,7 +134,7 @@ def _way(board: Hardware, tool: str) -> Flash:
 
 
 def _read_image(board: Hardware, way: Flash, path: Path, result: Result, progress: Progress) -> bytes:
-    file = path.read_bytes()
+    file = read_image(path)
     result.sha256 = hashlib.sha256(file).hexdigest()
     if way.sha256 not in (NOT_PINNED, result.sha256):
         raise CommandError(f"{path}: got SHA-256 {result.sha256}, wanted {way.sha256} ({way.file})", Exit.REFUSED)
@@ -143,9 +153,9 @@ def _write(board: Hardware, request: Request, path: Path, found: list[Plugged], 
            ) -> None:  # fmt: skip
     way = _way(board, request.tool)
     file = _read_image(board, way, path, result, progress)
-    port = result.port = request.target if "/" in request.target else request.port or _place(board, way, found)
+    port = result.port = request.target if "/" in request.target else request.port or find_place(board, way, found)
     if "/" in port:
-        _refuse_another(board, port, found)
+        refuse_another(board, port, found)
     if way.tool == "uf2":
         _to_drive(way, Path(port), file, request, result, progress)
         return
@@ -169,7 +179,10 @@ def _commands(board: Hardware, way: Flash, file: bytes, folder: Path, port: str,
     image.write_bytes(file)
     if way.tool == "dfu-util":
         return dfu_commands(str(image), port, erase)
-    return (openocd_commands if way.tool == "openocd" else pyocd_commands)(way, str(image), port, erase)
+    try:
+        return (openocd_commands if way.tool == "openocd" else pyocd_commands)(way, str(image), port, erase)
+    except ValueError as error:
+        raise CommandError(f"{board.name}: {error}; nothing was written", Exit.REFUSED) from error
 
 
 def _to_drive(way: Flash, path: Path, file: bytes, request: Request, result: Result, progress: Progress) -> None:
@@ -199,11 +212,12 @@ def _to_computer(board: Hardware, request: Request, result: Result, progress: Pr
     result.written = not request.dry_run
 
 
-def _ask_back(board: Hardware, look: Look, back_s: float, result: Result, progress: Progress) -> str:
+def _ask_back(board: Hardware, look: Look, before: list[Plugged], back_s: float, result: Result, progress: Progress
+              ) -> str:  # fmt: skip
     """Ask the board which it is now; its port, or "" where none shows in time, which is told and no error."""
     deadline_s = time.monotonic() + back_s
     while True:
-        ports = [item.place for item in look() if item.kind == "serial" and board.name in item.boards]
+        ports = ports_back(board.name, result.port, before, look())
         if len(ports) == 1:
             break
         if time.monotonic() > deadline_s:
@@ -242,37 +256,3 @@ def _bring(port: str, board: Hardware | None, files: dict[str, bytes], request: 
         raise CommandError(str(error), Exit.TIMEOUT if "timeout" in str(error) else Exit.FAILED) from error
     except ValueError as error:
         raise CommandError(f"--files: {error}", Exit.USAGE) from error
-
-
-def _place(board: Hardware, way: Flash, found: list[Plugged]) -> str:
-    """Where the board is: a port, a drive, or a probe's serial number; only if there is exactly one."""
-    if way.tool == "uf2":
-        places = [item.place for item in found if item.kind == "drive" and board.name in item.boards]
-    elif way.tool in SERIAL_TOOLS:
-        return _serial_port(board, found)
-    else:
-        runs = "bootloader" if way.tool == "dfu-util" else "probe"
-        places = [item.serial for item in found if board.name in item.boards and item.runs == runs]
-    return _only(board, places)
-
-
-def _serial_port(board: Hardware | None, found: list[Plugged]) -> str:
-    if board is None:
-        raise CommandError("--port: got none, wanted the board's; run: tinyren devices", Exit.USAGE)
-    return _only(board, [item.place for item in found if item.kind == "serial" and board.name in item.boards])
-
-
-def _only(board: Hardware, places: list[str]) -> str:
-    if len(places) == 1:
-        return places[0]
-    if not places:
-        raise CommandError(f"{board.name}: got none plugged in; {board.bootloader}; or name it by --port", Exit.PORT)
-    raise CommandError(
-        f"{board.name}: got {len(places)} ({', '.join(places)}), wanted one; name it by --port", Exit.USAGE
-    )
-
-
-def _refuse_another(board: Hardware, port: str, found: list[Plugged]) -> None:
-    for item in found:
-        if item.place == port and item.boards and board.name not in item.boards:
-            raise CommandError(f"{port}: got {' or '.join(item.boards)}, wanted {board.name}", Exit.REFUSED)

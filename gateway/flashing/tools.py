@@ -1,4 +1,4 @@
-"""What flashing does to this computer: looks at ports, reads files, runs tools. It decides nothing of a board."""
+"""What flashing does to this computer: looks at ports, runs tools. It decides nothing of a board."""
 
 import os
 import shlex
@@ -35,16 +35,6 @@ def ask_board(port: str) -> Identity:
             return identify(repl)
     except ConsoleError as error:
         raise CommandError(str(error), Exit.TIMEOUT) from error
-
-
-def read_files(folder: Path | None) -> dict[str, bytes]:
-    """The files below a folder, by their path with "/"; raises CommandError if it is none or empty."""
-    if folder is None:
-        return {}
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    if not paths:
-        raise CommandError(f"--files: got {str(folder)!r}, wanted a folder with files", Exit.USAGE)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def run_commands(commands: list[list[str]], dry_run: bool, progress: Progress) -> None:

@@ -26,7 +26,7 @@ from gateway.oracle.availability import Window
 
 __all__ = ["EpochWindows", "Evidence", "EvidenceDamaged", "EvidenceFull", "Window", "digest", "read", "read_windows"]
 
-MAX_BATCH_BYTES = 1 << 20
+MAX_BATCH_BYTES = 4 << 20
 MAX_WINDOW_ITEM_BYTES = 256
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"epoch-([1-9][0-9]{0,9})\.windows\.cborseq")

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,9 +64,14 @@ class Codes:
         Raises:
             CodesFull: no space; the label before is still good.
         """
-        salt = secrets.token_bytes(_SALT_BYTES)
-        row = (device, board, salt, _hash(device, salt, code))
-        write(self._database, [("INSERT OR REPLACE INTO label VALUES (?, ?, ?, ?)", [row])], _full())
+        self.keep_all([(device, board, code)])
+
+    def keep_all(self, made: Sequence[tuple[bytes, str, int]]) -> None:
+        """As keep, of several (device, board, code): all of them or none."""
+        salts = [secrets.token_bytes(_SALT_BYTES) for _ in made]
+        rows = [(device, board, salt, _hash(device, salt, code))
+                for (device, board, code), salt in zip(made, salts, strict=True)]  # fmt: skip
+        write(self._database, [("INSERT OR REPLACE INTO label VALUES (?, ?, ?, ?)", rows)], _full())
 
     def find(self, device: bytes) -> Labelled | None:
         """The label of a device, None if it has none."""

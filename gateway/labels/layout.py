@@ -64,13 +64,14 @@ def lay_out(label: Label, board: str, page: str = "") -> Layout:
     """The layout of a label.
 
     Args:
-        board: the name that `label.board` is the digest of, for people.
+        board: the name that `label.board` is the digest of, for people; a device may have said it, so it is made text.
         page: where phones find the gateway's page (payload.check_page), if its QR code is to open it.
     """
     text = payload.encode_url(label, page) if page else payload.encode(label)
     code = segno.make(text, error="m", mode="alphanumeric", boost_error=False, micro=False)
     device = "0x" + label.device.hex()
-    words = (board, f"{device[:8]}..{device[-6:]}", payload.manual_code(label))
+    shown = "".join(char if char.isprintable() else "?" for char in board)
+    words = (shown, f"{device[:8]}..{device[-6:]}", payload.manual_code(label))
     lines = tuple(_line(word, 7.0 + 6.0 * place) for place, word in enumerate(words))
     return Layout(text, tuple(tuple(module == 1 for module in row) for row in code.matrix), lines)
 

@@ -91,7 +91,8 @@ def check_page(text: str) -> str:
         LabelError: it has a path, signs that QR's alphanumeric mode has not, or too many.
     """
     found = _PAGE.fullmatch(text)
-    if found is None or len(found[1]) > _MOST_HOST:
+    port = found[1].partition(":")[2] if found else ""
+    if found is None or len(found[1]) > _MOST_HOST or not 0 < int(port or 1) < 1 << 16:
         wanted = f"wanted https://HOST or https://HOST:PORT, a name or IPv4 address, at most {_MOST_HOST} characters"
         raise LabelError(f"url: got {text!r}, {wanted}")
     return text.rstrip("/").upper()

@@ -1,4 +1,5 @@
-"""One event of a command as one line of JSON for a program; writes no password that stands in an address.
+"""One event of a command as one line of JSON for a program, or as text for a person; writes no password that stands in
+an address, and nothing that a terminal would obey.
 
 A line is an object: `time` (UTC, ms), `level` ("info", "warning"), `event` (what kind it is, docs/monitoring.md),
 `text` (the sentence for a person), and the event's own fields. Newlines within are escaped, so a line is one event.
@@ -14,6 +15,7 @@ TEXT, JSON = "text", "json"
 FORMATS = (TEXT, JSON)
 OWN = ("time", "level", "event", "text")
 _USERINFO = re.compile(r"(://)[^/\s@]+@")
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 
 
 def json_line(at_s: float, level: str, event: str, text: str, fields: Mapping[str, Any]) -> str:
@@ -30,3 +32,8 @@ def json_line(at_s: float, level: str, event: str, text: str, fields: Mapping[st
 def hide_passwords(text: str) -> str:
     """The text without user and password of the addresses in it."""
     return _USERINFO.sub(r"\1***@", text)
+
+
+def printable(text: str) -> str:
+    """The text for a terminal, whoever wrote it: tabs and newlines stay, what else a terminal would obey is a "?"."""
+    return _OBEYED.sub("?", text)

@@ -58,7 +58,10 @@ def unpack(data: bytes, bundle: Bundle, epoch: int, site: Site, folder: Path) ->
         (evidence.windows_path(folder, epoch), parts[1]),
     ):
         part = path.with_suffix(".part")
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
 
 
@@ -76,11 +79,16 @@ def at_most(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def verify_bundle(folder: Path, epoch: int, bundle: Bundle, block_hash: Callable[[int], bytes]) -> Windows:
+def verify_bundle(
+    folder: Path, epoch: int, bundle: Bundle, block_hash: Callable[[int], bytes]
+) -> tuple[Windows, tuple[int, ...]]:
     """Check that a folder holds the bundle that a gateway announced, and that its windows follow from the chain.
 
+    Returns:
+        Its windows, and the numbers of those whose block a reorg took: nobody can tell such a beacon from an invented
+        one, so they count for nobody.
     Raises:
-        EvidenceError: another digest or close block than announced, damaged, or a window's hash is not the chain's.
+        EvidenceError: another digest or close block than announced, damaged, or no window's hash is the chain's.
         ChainAway: the chain does not answer, or has no such block.
         OSError: a file cannot be read.
     """
@@ -95,13 +103,11 @@ def verify_bundle(folder: Path, epoch: int, bundle: Bundle, block_hash: Callable
         raise EvidenceError(f"closed at block {windows.block}, the gateway announced {bundle.block}")
     availability.verify_windows(windows)
     block_hash(windows.block)  # a block that is not there yet would hold up who reads bindings at it
-    hashes: dict[int, bytes] = {}
-    for window in windows.opened:
-        if window.block not in hashes:
-            hashes[window.block] = block_hash(window.block)
-        if window.block_hash != hashes[window.block]:
-            raise EvidenceError(f"window {window.window}: its hash of block {window.block} is not the chain's")
-    return windows
+    hashes = {number: block_hash(number) for number in sorted({window.block for window in windows.opened})}
+    lost = tuple(window.window for window in windows.opened if window.block_hash != hashes[window.block])
+    if lost and len(lost) == len(windows.opened):
+        raise EvidenceError(f"window {lost[0]} and all others: the hashes of their blocks are not the chain's")
+    return windows, lost
 
 
 def missing_of(folder: Path, windows: Windows, seen: list[Seen]) -> tuple[tuple[int, int], ...]:

@@ -89,8 +89,13 @@ class Oracle:
 
     @property
     def decision(self) -> Said | None:
-        """The decision on the open epoch's evidence, which proves itself to anybody, once there is one."""
-        return self._work.agreement.memory.decision
+        """The decision on the open epoch's evidence, which proves itself to anybody, once there is one; None if that is
+        all that the site's own gateway has, which then needs no proof.
+        """
+        agreement = self._work.agreement
+        bundles = agreement.decided.bundles if agreement.decided else ()
+        is_own = [(bundle.gateway, bundle.missing) for bundle in bundles] == [(self._first, ())]
+        return None if is_own else agreement.memory.decision
 
     def close(self, said: Said, now_ms: int) -> list[Effect]:
         """A gateway announced, perhaps again, that an epoch is closed."""

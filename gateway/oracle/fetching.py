@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.intake import evidence
 from gateway.oracle import bundles
 from gateway.oracle.availability import EvidenceError
+from gateway.oracle.commitments import as_ranges
 from gateway.oracle.effects import Fetch
 from gateway.oracle.messages import Site
 from gateway.oracle.rpc import ChainAway, ChainReader
@@ -82,18 +83,28 @@ class Fetching:
 
     def _fetch(self, epoch: int, bundle: Bundle) -> Bundle:
         folder = self.folder_of(bundle)
-        if bundle.cid and not evidence.windows_path(folder, epoch).exists():
+        if bundle.cid and not _is_here(folder, epoch, bundle.digest):
             bundles.unpack(self._get(bundle.cid), bundle, epoch, self._place, folder)
-        windows = bundles.verify_bundle(folder, epoch, bundle, self._chain.block_hash)
+        windows, lost = bundles.verify_bundle(folder, epoch, bundle, self._chain.block_hash)
         if bundle.cid and self._peers and (windows.count, windows.window_ms) != self._shape:
             got = f"{windows.count} windows of {windows.window_ms} ms"
             raise EvidenceError(f"{got}, the site has {self._shape[0]} of {self._shape[1]} ms")
-        if self._witness is None:
-            return bundle
-        return replace(bundle, missing=bundles.missing_of(folder, windows, self._witness.seen(bundle.gateway, epoch)))
+        late: tuple[tuple[int, int], ...] = ()
+        if self._witness is not None:
+            late = bundles.missing_of(folder, windows, self._witness.seen(bundle.gateway, epoch))
+        uncounted = {*lost, *(number for first, last in late for number in range(first, last + 1))}
+        return replace(bundle, missing=as_ranges(sorted(uncounted)))
 
     def _get(self, cid: str) -> bytes:
         """A bundle from the site's R1FS, or from a further gateway."""
         peers = [HttpPeer(url, PEER_S) for url in self._peers]
         with contextlib.closing(Embedded(self._site / "r1fs", peers)) as r1fs:
             return b"".join(bundles.at_most(r1fs.read(cid)))
+
+
+def _is_here(folder: Path, epoch: int, digest: bytes) -> bool:
+    """Whether a bundle was unpacked before, whole: a disk may have lost or damaged it since."""
+    try:
+        return evidence.digest(folder, epoch) == digest
+    except OSError:
+        return False

@@ -24,8 +24,9 @@ def read_leaves(folder: Path, chain: ChainReader, settled: int) -> Leaves:
     path = folder / "settlement" / f"epoch-{settled}.json"
     try:
         leaves = decode_leaves(json.loads(path.read_text()))
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        found = root_of(leaves)
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise EvidenceError(f"leaves of epoch {settled}: {error!r}, wanted pairs of deed and amount") from error
-    if root_of(leaves) != root or leaves.total_wei != total:
+    if found != root or leaves.total_wei != total:
         raise EvidenceError(f"leaves of epoch {settled} do not hash to the root on chain")
     return leaves

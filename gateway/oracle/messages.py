@@ -19,7 +19,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from gateway import curve, ratio1
@@ -151,8 +151,11 @@ def seal(message: Message, site: Site, secret: bytes) -> Said:
     return Said(curve.address_of(secret), message, payload)
 
 
-def open_sealed(payload: bytes, site: Site, may_hold: bool = True) -> Said:
+def open_sealed(payload: bytes, site: Site, may_hold: bool = True, holders: Container[bytes] | None = None) -> Said:
     """A published message and the EVM address (20 bytes) that signed it.
+
+    Args:
+        holders: who may hold other messages, None: anybody; those of others cost no signature to be checked.
 
     Raises:
         MessageRefused: too large, not JSON, not signed by the sender it names, or as `decode`.
@@ -168,6 +171,7 @@ def open_sealed(payload: bytes, site: Site, may_hold: bool = True) -> Said:
     if not isinstance(fields, dict):
         raise MessageRefused("wanted an object")
     sender = curve.address(ratio1.decode_address(ratio1.verify(fields)))
+    may_hold = may_hold and (holders is None or sender in holders)
     return Said(sender, decode(fields, site, may_hold), payload)
 
 

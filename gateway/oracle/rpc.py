@@ -7,6 +7,7 @@ same to its reader.
 Source: Ethereum's execution API; Solidity's ABI for Devices.bindings, Escrow.jobs and the getters of Settlement.
 """
 
+import http.client
 import itertools
 import json
 import urllib.request
@@ -24,6 +25,7 @@ from gateway.poai.jobs import MEASURED, VERIFIED, Job
 TIMEOUT_S = 10
 PAGE_DEEDS = 100
 PAGE_JOBS = 100
+MAX_SLOTS = 0xFFFF
 JOB_WORDS = 11
 MODEL_CID = bytes.fromhex("01551220")
 WORKERS = "areWorkers(uint256,uint256[])"
@@ -145,7 +147,7 @@ class ChainReader:
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as answer:
                 fields = json.loads(answer.read(MAX_ANSWER_BYTES))
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise ChainAway(f"{method}: {error}") from error
         if not isinstance(fields, dict) or fields.get("id") != number or "result" not in fields:
             told = fields.get("error") if isinstance(fields, dict) else fields
@@ -157,15 +159,20 @@ def decode_deeds(answer: bytes) -> dict[int, Deed]:
     """ABI Deed(uint256 deed, address owner, uint16 slots, address[] devices)[] -> deeds by number.
 
     Raises:
-        ChainAway: the offsets lead outside the answer.
+        ChainAway: the offsets lead outside the answer, or there are more deeds, slots or devices than a page may have:
+            an array that is named again and again would be read again and again.
     """
     start = _word(answer, 0) + WORD_BYTES
     count = _word(answer, start - WORD_BYTES)
+    if count > PAGE_DEEDS:
+        raise ChainAway(f"{count} deeds, wanted at most {PAGE_DEEDS}")
     deeds = {}
     for index in range(count):
         at = start + _word(answer, start + index * WORD_BYTES)
         number, owner, slots, offset = (_word(answer, at + field * WORD_BYTES) for field in range(4))
         length = _word(answer, at + offset)
+        if not length <= slots <= MAX_SLOTS:
+            raise ChainAway(f"deed {number}: {length} devices in {slots} slots, wanted at most {MAX_SLOTS}")
         places = range(at + offset + WORD_BYTES, at + offset + (length + 1) * WORD_BYTES, WORD_BYTES)
         deeds[number] = Deed(_address(owner), slots, tuple(_address(_word(answer, place)) for place in places))
     return deeds

@@ -65,6 +65,7 @@ class Service:
         self.place = messages.Site(chain_id, settlement)
         self.store = folder / "oracles" / str(index)
         self.witness = Witness(self.store / "commitments", self.place)
+        self.witness.forget(settled)
         self.gateways = [self.gateway, *(site_file.address_bytes(address) for address in site.gateways)]
         self.is_judging = bool(site.gateways or faults_of(len(oracles)))
         self.fetching = Fetching(
@@ -116,7 +117,7 @@ class Service:
 
     def _receive(self, payload: bytes) -> Iterable[Effect]:
         try:
-            said = messages.open_sealed(payload, self.place)
+            said = messages.open_sealed(payload, self.place, holders=self.oracle.oracles)
         except MessageRefused as error:
             self._say(f"refused a message: {error}")
             return []
@@ -140,8 +141,8 @@ class Service:
 
     def _show_decision(self, said: Said) -> list[Effect]:
         """The site's own gateway asks again: which evidence was agreed on, it needs for claims."""
-        decision, is_several = self.oracle.decision, len(self.gateways) > 1
-        return [Publish(decision)] if decision and is_several and said.sender == self.gateway else []
+        decision = self.oracle.decision
+        return [Publish(decision)] if decision and said.sender == self.gateway else []
 
     def _pass_time(self) -> None:
         if self.oracle.is_open and now_ms() >= self.polled_ms + CHAIN_POLL_MS:

@@ -71,7 +71,8 @@ class Close:
 class Bundle:
     """One gateway's evidence of an epoch: gateway 20 bytes, the rest as in its Close.
 
-    missing: (first, last) of windows that were not committed in time and count for nobody, ascending, apart.
+    missing: (first, last) of windows that count for nobody, ascending, apart: not committed in time, or by a block that
+        a reorg took.
     """
 
     gateway: bytes

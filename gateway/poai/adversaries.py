@@ -19,8 +19,10 @@ from gateway.oracle.rewards import ND_REWARD_WEI, Deed
 from gateway.oracle.simulator import Network, Plan
 from gateway.oracle.statements import Commitment
 from gateway.poai import private, verdict
+from gateway.poai.claims import Claim
+from gateway.poai.draw import draw, turns
 from gateway.poai.private import Sealed
-from gateway.poai.simulated import KEPT, MODEL, WINDOW_MS, Device, Epoch
+from gateway.poai.simulated import KEPT, MODEL, WINDOW_MS, Device, Epoch, block_hash
 
 WINDOWS = 240
 BUYER = PrivateKey(bytes(31) + b"\x05")
@@ -126,6 +128,22 @@ def lying_gateway_late() -> Outcome:
     missing = commitments.missing_windows(epoch.windows, seen, answers)
     epoch.windows = that_count(epoch.windows, missing)
     return _first(epoch, "windows whose commitment lacks the heartbeat do not count")
+
+
+def gateway_with_its_device() -> Outcome:
+    """A gateway asks its own device to claim when it has the draw's block already, and commits behind that."""
+    device = Device(1, share=0)
+    epoch = Epoch([device], WINDOWS)
+    due = turns(epoch.windows)
+    for window in epoch.windows.opened:
+        count, turn = len(device.history), due.get(window.window)
+        claim = Claim(device.id, window.window, 1, device.sequence + 1, MODEL, count + 1, count + KEPT, b"", None)
+        drawn = draw(block_hash(turn.block), claim, epoch.number, WINDOWS) if turn else None
+        device.infer(drawn)
+        epoch.items.append((window.opened_ms + 100, device.heartbeat(window.beacon)))
+        if turn and drawn and (answer := device.answer(1, device.sequence, count + KEPT, drawn)):
+            epoch.items.append((turn.until_ms - 500, answer))
+    return _first(epoch, f"nobody but the two knows: it computed {device.computed} of {WINDOWS * KEPT}")
 
 
 def withholding_gateway() -> Outcome:
@@ -246,6 +264,7 @@ ADVERSARIES: dict[str, Callable[[], Outcome]] = {
     "cloned key": cloned_key,
     "lying gateway: beacons": lying_gateway,
     "lying gateway: receipt times": lying_gateway_late,
+    "lying gateway: with its device": gateway_with_its_device,
     "withholding gateway: answers": withholding_gateway,
     "withholding gateway: its bundle": withheld_bundle,
     "equivocating oracle": lambda: lying_oracles(4),

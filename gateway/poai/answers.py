@@ -1,5 +1,6 @@
 """Reads what devices answered to challenges out of an epoch's evidence; pure; it judges none (verdict.py)."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -40,7 +41,7 @@ def read_answers(items: Iterable[tuple[int, bytes]], is_signed: IsSigned) -> lis
 
     A sealed one that its reader opened, wherever the opening stands, has what uncovers it.
     """
-    found, openings = list[Answer](), list[Opening]()
+    found, openings = list[Answer](), defaultdict[bytes, list[Opening]](list)
     for receipt_ms, frame in items:
         if not any(label in frame for label in _LABELS):
             continue
@@ -52,10 +53,13 @@ def read_answers(items: Iterable[tuple[int, bytes]], is_signed: IsSigned) -> lis
             if is_signed(Heartbeat(receipt_ms, answer.device, b"", *answer.place[1:3], digest, signature)):
                 found.append(answer)
         try:
-            openings.append(read_opening(frame))
+            opening = read_opening(frame)
         except wire.WireError:
             continue
-    return [_opened(answer, openings) if isinstance(answer, Sealed) else answer for answer in found]
+        openings[opening.digest].append(opening)
+    return [
+        _opened(answer, openings.get(answer.digest, ())) if isinstance(answer, Sealed) else answer for answer in found
+    ]
 
 
 def _reveal(receipt_ms: int, frame: bytes) -> tuple[Answer, bytes, bytes]:

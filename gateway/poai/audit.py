@@ -49,12 +49,12 @@ def audit(
     frames = {sha256(item[1]).digest(): item for item in items if len(item[1]) > wire.HEARTBEAT_MAX_BYTES}
     key = reader.public_key.format() if reader else b""
     for answer in read_answers(items, is_signed):
-        if not isinstance(answer, Sealed):
+        if not isinstance(answer, Sealed) or (reader and answer.reader != key):
             continue
-        if reader and answer.reader == key:
+        if reader:
             answer = replace(answer, agreed=reader.ecdh(answer.point))
         claimed = claims.get(answer.place[:4])
-        if answer.agreed and claimed and claimed[0].first <= answer.place[4] and (not reader or answer.reader == key):
+        if answer.agreed and claimed and claimed[0].first <= answer.place[4]:
             claim, beats = claimed
             fault = fault_of(claim, answer, models.runs[claim.model])
             found.append(Audited(answer, claim, fault, (*beats, frames[answer.digest])))

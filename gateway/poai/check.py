@@ -51,10 +51,10 @@ def _heard(
 ) -> Heard:
     opened = epoch.read_windows(source.folder, number)
     availability.verify_windows(opened)
-    for window in opened.opened:
+    windows = epoch.that_count(opened, source.missing)
+    for window in windows.opened:
         if block_hash(window.block) != window.block_hash:
             raise EvidenceError(f"window {window.window}: the chain's block {window.block} has another hash")
     path = evidence.heartbeats_path(source.folder, number)
     reveals = answers.read_answers(evidence.read(path), is_signed)
-    windows = epoch.that_count(opened, source.missing)
     return Heard(windows, turns(opened), lambda: evidence.read(path), reveals)

@@ -10,6 +10,7 @@ Rules (contracts/src/Escrow.sol):
 3. A job takes no more in all than its deposit buys; deeds are served in ascending order of their number.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
@@ -54,14 +55,21 @@ def assign(
     if wrong := [key for key, count in units.items() if count < 0]:
         raise ValueError(f"units of {wrong[0]}: {units[wrong[0]]}, wanted 0 or more")
     left, found = dict(units), dict[Key, int]()
+    taken_before, deeds = Counter[tuple[bytes, int]](), dict[tuple[Kind, bytes], list[int]]()
+    for (escrow, number, _), count in before.items():
+        taken_before[escrow, number] += count
+    for kind, model, deed in sorted(units):
+        deeds.setdefault((kind, model), []).append(deed)
     for job in sorted(jobs, key=lambda job: (-job.price, job.escrow, job.number)):
         if not job.first <= epoch <= job.last:
             continue
-        room = job.most_units - sum(count for key, count in before.items() if key[:2] == (job.escrow, job.number))
-        for kind, model, deed in sorted(left):
-            taken = min(left[kind, model, deed], max(0, room))
-            if (kind, model) == (job.kind, job.model) and (not job.workers or deed in job.workers) and taken:
+        room = job.most_units - taken_before[job.escrow, job.number]
+        for deed in deeds.get((job.kind, job.model), ()):
+            if room <= 0:
+                break
+            taken = min(left[job.kind, job.model, deed], room)
+            if (not job.workers or deed in job.workers) and taken:
                 found[job.escrow, job.number, deed] = taken
-                left[kind, model, deed] -= taken
+                left[job.kind, job.model, deed] -= taken
                 room -= taken
     return found

@@ -1,5 +1,6 @@
 """A gateway's page as a reader of sealed work uses it (readers_http.py); believes nothing: frames prove themselves."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ def fetch(url: str, reader: bytes) -> tuple[int, list[Item]]:
     try:
         items = [(int(receipt_ms), bytes.fromhex(frame)) for receipt_ms, frame in found["items"]]
         return int(found["epoch"]), items
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise CommandError(
             f"{url}: wanted an epoch and its items from a gateway of this version", Exit.FAILED
         ) from None
@@ -43,12 +44,12 @@ def _call(url: str, path: str, body: Any = None) -> Any:
             return json.loads(answer.read(MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         raise CommandError(f"{url}: {_told(error)}", Exit.REFUSED) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise CommandError(f"{url}: {printable(error)}; wanted the page of a gateway that runs", Exit.FAILED) from error
 
 
 def _told(error: urllib.error.HTTPError) -> str:
     try:
         return printable(json.loads(error.read(MAX_ANSWER_BYTES))["message"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return f"answered {error.code}"

@@ -4,11 +4,14 @@ It lends what devices signed, of the epoch that runs, to anyone who names a read
 evidence only while the epoch is open and only if it shows a fraud; so there is at most one for each sealed answer.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future
+from hashlib import sha256
 from pathlib import Path
 
 from device.agent.errors import WireError
+from device.agent.wire import HEARTBEAT_MAX_BYTES
 from gateway import curve
 from gateway.errors import CommandError
 from gateway.intake import evidence
@@ -20,6 +23,8 @@ from gateway.poai.models import Models
 from gateway.poai.private import Sealed, read_opening
 
 STORE_S = 5
+KID = slice(10, 30)
+"""Where the signer's address stands in every COSE_Sign1 of evidence: its encoding leaves no choice (WIRE.md)."""
 
 
 class Refused(Exception):
@@ -40,6 +45,7 @@ class Readers:
 
     def __init__(self, folder: Path, models: Callable[[], Models], keep: Callable[[bytes], Future[bool]]) -> None:
         self._folder, self._models, self._keep = folder, models, keep
+        self._one_by_one = threading.Lock()
 
     def sealed_to(self, reader: bytes) -> tuple[int, list[Item]]:
         """(epoch that runs, 0 before the first; what those devices signed in it that sealed anything to a reader, and
@@ -49,7 +55,8 @@ class Readers:
             ValueError: the key is no point of the curve.
         """
         signer, epoch = curve.address(reader), evidence.last_epoch(self._folder)
-        answers = read_answers(self._items(epoch), SignerKeys().is_signed)
+        meant = (item for item in self._items(epoch) if reader in item[1])
+        answers = read_answers(meant, SignerKeys().is_signed)
         devices = {answer.device for answer in answers if isinstance(answer, Sealed) and answer.reader == reader}
         return epoch, self._items_of(epoch, {*devices, signer}) if devices else []
 
@@ -64,10 +71,14 @@ class Readers:
             digest = read_opening(frame).digest
         except WireError as error:
             raise Refused("malformed", str(error)) from None
+        with self._one_by_one:
+            return self._take(frame, digest)
+
+    def _take(self, frame: bytes, digest: bytes) -> bytes:
         epoch = evidence.last_epoch(self._folder)
         if not epoch or evidence.read_windows(evidence.windows_path(self._folder, epoch)).is_closed:
             raise Refused("closed", "opening: no epoch is open; it counts only in the epoch in which the work was done")
-        answers = read_answers(self._items(epoch), SignerKeys().is_signed)
+        answers = read_answers(self._about(epoch, digest), SignerKeys().is_signed)
         sealed = next((each for each in answers if isinstance(each, Sealed) and each.digest == digest), None)
         if sealed is None:
             raise Refused("unknown", f"opening: epoch {epoch} has no sealed answer {digest.hex()[:16]}...")
@@ -93,7 +104,13 @@ class Readers:
             raise Refused("sound", "opening: its proof does not hold, or what it opens is right: there is no fraud")
 
     def _items_of(self, epoch: int, signers: Set[bytes]) -> list[Item]:
-        return [item for item in self._items(epoch) if any(signer in item[1] for signer in signers)]
+        return [item for item in self._items(epoch) if item[1][KID] in signers]
+
+    def _about(self, epoch: int, digest: bytes) -> Iterator[Item]:
+        """The frame with this digest, and its openings."""
+        for item in self._items(epoch):
+            if digest in item[1] or len(item[1]) > HEARTBEAT_MAX_BYTES and sha256(item[1]).digest() == digest:
+                yield item
 
     def _items(self, epoch: int) -> Iterator[Item]:
         """Of an epoch's evidence what is whole: it may be written at this moment."""

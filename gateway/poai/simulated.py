@@ -66,10 +66,11 @@ class Device:
         """65 bytes r | s | recovery id."""
         return self.key.sign_recoverable(digest, hasher=None)
 
-    def infer(self) -> None:
-        """A window's inferences, done or made up."""
+    def infer(self, drawn: int | None = None) -> None:
+        """A window's inferences, done or made up; drawn: one that it was told to do, counted from 1 since boot."""
         for _ in range(self.per_window):
             window, is_done = self.dice.randbytes(INPUT_BYTES), self.dice.random() < self.share
+            is_done = is_done or len(self.history) + 1 == drawn
             output = run(window) if is_done else self.dice.randbytes(16)
             self.computed += is_done
             self.history.append((self.chain, window, output, is_done))

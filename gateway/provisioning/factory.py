@@ -27,9 +27,10 @@ from gateway.progress import Progress
 from gateway.provisioning import manifest
 from gateway.provisioning.batch import OK, Refused, Row
 from gateway.provisioning.journal import Journal, Record
-from gateway.provisioning.station import Dead, Station, Tested
+from gateway.provisioning.shown import Dead
+from gateway.provisioning.station import Station, Tested
 
-MAX_REASON = 120
+MAX_REASON_BYTES = 240
 MANIFEST, LIST, LABELS = "manifest.cose", "boards.csv", "labels.pdf"
 LIST_COLUMNS = ("row", "serial", "board", "port", "name", "device", "result", "label", "code")
 
@@ -81,7 +82,8 @@ class Factory:
                 record = self._label(row, tested)
                 self._journal.add(record)
         except Dead as error:
-            record = Record(row, str(error)[:MAX_REASON] or "dead", int(time.time()))
+            reason = str(error).encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+            record = Record(row, reason or "dead", int(time.time()))
             with self._lock:
                 self._journal.add(record)
         self._tell(record, started_s)

@@ -1,37 +1,27 @@
-"""Takes one board through the factory: boot or flash, test, compare what it signed; it keeps nothing.
-
-Nothing of a board is believed but its signature: the id is that of the key which signed the announce, and this board's
-console gave it.
-"""
+"""Takes one board through the factory: boot, or flash and bring, then test; it keeps nothing."""
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from boards.board import BoardError, load_board
 from boards.build import Firmware
-from boards.console import ConsoleError, identify, open_console
+from boards.console import ConsoleError, open_console
 from boards.emulator import Emulator, EmulatorError
-from boards.selftest import SelfTest, run_selftest
-from device.agent import wire
-from device.agent.errors import WireError
-from gateway import curve
+from boards.selftest import run_selftest
 from gateway.errors import CommandError
 from gateway.flashing.flash import Request, flash
-from gateway.flashing.tools import check_port
 from gateway.progress import Progress
+from gateway.provisioning.at_port import Wanted, bring
 from gateway.provisioning.batch import Row
+from gateway.provisioning.shown import Dead, Shown, verify
 
 SAMPLE = (6400, 110, 220, 330)  # 25 degC and a field that no chip shows by itself
 BOOT_S = 20.0
 POLL_S = 0.05
-
-
-class Dead(Exception):
-    """A board does not leave the factory; why, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +39,16 @@ class Station:
 
     Args:
         folder: emulated boards live below it, each in a folder of its serial number.
-        firmwares: of emulated boards, by name. image, files: what boards at a port are flashed with, if anything.
+        firmwares: of emulated boards, by name.
+        image: what boards at a port are flashed with, if anything. wanted: what they are brought, by board; those that
+        are none of it (emulated ones) are only tested. A row's own settings go before.
     """
 
     folder: Path
     firmwares: dict[str, Firmware]
     progress: Progress
     image: Path | None = None
-    files: Path | None = None
+    wanted: Mapping[str, Wanted] = field(default_factory=dict)
 
     def take(self, row: Row) -> Tested:
         """Test one board.
@@ -65,11 +57,19 @@ class Station:
             Dead: it does not answer, is another board, or a part of it does not work.
         """
         try:
-            return self._at_port(row) if row.port else self._emulated(row)
+            firmware, version, shown = self._at_port(row) if row.port else self._emulated(row)
         except (CommandError, ConsoleError, EmulatorError, BoardError, OSError) as error:
             raise Dead(str(error)) from error
+        if row.device and row.device.lower() != f"0x{shown.device.hex()}":
+            what = "it is another board, or was erased: mend the list, or leave `device` out and label it anew"
+            raise Dead(f"device: got 0x{shown.device.hex()}, wanted the one of its label; {what}")
+        if shown.owner:
+            what = f"run: tinyren settings {row.port or 'PORT'} --forget-owner, then the same command again"
+            raise Dead(f"owner: got a board that is 0x{shown.owner.hex()}'s, wanted nobody's; {what}")
+        return Tested(shown.device, firmware, version)
 
-    def _emulated(self, row: Row) -> Tested:
+    def _emulated(self, row: Row) -> tuple[bytes, str, Shown]:
+        """(SHA-256 and version of its firmware, what it showed)."""
         firmware = self.firmwares[row.board]
         emulator = Emulator(load_board(row.board), firmware.elf, self.folder / row.serial)
         console = self.folder / row.serial / "logs" / "repl.log"
@@ -82,43 +82,26 @@ class Station:
             if has_sensors:
                 emulator.set_sample(SAMPLE)
             assert emulator.pty
-            test = _ask(emulator.pty, row)
+            with open_console(emulator.pty) as repl:
+                test = run_selftest(repl)
             if has_sensors and test.values != SAMPLE:
                 raise Dead(f"sensors: got {test.values}, wanted {SAMPLE}, which they were set to")
-        return Tested(_verify(test, row), hashlib.sha256(firmware.elf.read_bytes()).digest(), firmware.version)
+        digest = hashlib.sha256(firmware.elf.read_bytes()).digest()
+        return digest, firmware.version, verify(test, row.board)
 
-    def _at_port(self, row: Row) -> Tested:
-        digest = b""
-        if self.image or self.files:
-            done = flash(Request(row.board, row.port, self.image, self.files), self.progress)
-            digest = bytes.fromhex(done.sha256)
-        check_port(row.port)
-        test = _ask(row.port, row)
-        return Tested(_verify(test, row), digest, _announced(test)[2])
-
-
-def _ask(port: str, row: Row) -> SelfTest:
-    with open_console(port) as repl:
-        who = identify(repl)
-        if who.board != row.board:
-            raise Dead(f"board: got {who.board or who.machine}, wanted {row.board}: another board is at this place")
-        return run_selftest(repl)
-
-
-def _announced(test: SelfTest) -> tuple[str, int, str, str, bytes, bytes, str]:
-    return wire.decode_announce(wire.open_sign1(test.announce, wire.ANNOUNCE_MAX_BYTES)[1])
-
-
-def _verify(test: SelfTest, row: Row) -> bytes:
-    """The device id of an announce that its key signed."""
-    try:
-        device, _, signature, digest = wire.open_sign1(test.announce, wire.ANNOUNCE_MAX_BYTES)
-        board, *_, public_key, _ = _announced(test)
-    except WireError as error:
-        raise Dead(f"announce: {error}") from error
-    if board != row.board or curve.recover(signature, digest, device) != public_key:
-        raise Dead(f"announce: got one of {board} that its key did not sign; do not use this board")
-    return device
+    def _at_port(self, row: Row) -> tuple[bytes, str, Shown]:
+        """(SHA-256 of the firmware that was written, b"" for none, version of what runs, what it showed)."""
+        port, digest = row.port, b""
+        if self.image:
+            done = flash(Request(row.board, row.port, self.image, is_alone=True), self.progress)
+            port, digest = done.port, bytes.fromhex(done.sha256)
+            if not port:
+                raise Dead("its firmware is written, but it shows no port: name that in the list, leave --firmware out")
+        wanted = self.wanted.get(row.board, Wanted(row.board))
+        self.progress.say(f"{row.serial}: at {port}, to have {len(wanted.files)} files")
+        wanted = replace(wanted, settings={**wanted.settings, **row.settings})
+        shown = bring(port, wanted, lambda *_: None).shown
+        return digest, shown.version, shown
 
 
 def _wait(is_so: Callable[[], bool], else_: str) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from coincurve import PrivateKey
 
+from gateway.chain import abi, answers
 from gateway.chain.chain import Chain, ChainError, Contract
 from gateway.poai import jobs
 from gateway.settlement.allowance import send_taking
@@ -175,6 +176,15 @@ class Escrow:
     def delivered(self, job: int, deed: int) -> int:
         """The units that `deed` was paid for."""
         return int(self.chain.call(self.contract, "delivered", job, deed))
+
+    def are_delivered(self, job: int, works: Iterable[tuple[int, int]]) -> bool:
+        """Whether all of these works, (deed, units), were paid for."""
+        return all(self.delivered(job, deed) >= units for deed, units in works)
+
+    def pays_many(self) -> bool:
+        """Whether it has claimMany: escrows of before do not."""
+        selector = abi.encode_call("Escrow", "claimMany", (0, [], [], []))[:4]
+        return selector in self.chain.request("eth_getCode", [self.address, "latest"], answers.raw)
 
     def claim(self, job: int, deed: int, units: int, proof: Sequence[bytes], key: PrivateKey) -> Paid | None:
         """Have `deed`'s owner paid for all `units` under the newest root; None if that much is paid already.

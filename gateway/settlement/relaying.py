@@ -8,9 +8,11 @@ keep the others from being sent.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from eth_utils.address import to_checksum_address
 
+from gateway.chain import answers
 from gateway.chain.chain import ChainError
 from gateway.settlement.accounts import Accounts
 from gateway.settlement.escrow import Escrow
@@ -80,7 +82,7 @@ def work_claims(escrow: Escrow, first: int = 0, last: int | None = None) -> list
 
 def gas_price(settlement: Settlement) -> int:
     """Wei a unit of gas costs now."""
-    return int(settlement.chain.request("eth_gasPrice", []), 16)
+    return int(settlement.chain.request("eth_gasPrice", [], answers.number))
 
 
 def relay(settlement: Settlement, plan: Plan, trees: Trees) -> Relayed:
@@ -109,12 +111,12 @@ def _claim(settlement: Settlement, batch: Batch, trees: Trees) -> list[Claim]:
 
 
 def _claim_work(settlement: Settlement, batch: Batch, trees: Trees) -> list[Claim]:
-    escrow, (deed,) = Escrow(settlement.chain, settlement.contracts.escrow), batch.deeds
-    units, proof = trees.work(bytes.fromhex(escrow.address[2:]), batch.job, deed)
-    receipt = settlement.once(
-        lambda: escrow.delivered(batch.job, deed) >= units,
-        *(escrow.contract, "claim", batch.job, deed, units, proof),
-    )
-    if receipt is None:
-        return []
-    return [claim for claim in work_claims(escrow, receipt.block, receipt.block) if claim.tx == receipt.tx]
+    escrow, job = Escrow(settlement.chain, settlement.contracts.escrow), batch.job
+    raw, claims = bytes.fromhex(escrow.address[2:]), list[Claim]()
+    for deeds in [batch.deeds] if escrow.pays_many() else [(deed,) for deed in batch.deeds]:
+        works, proof, flags = trees.works(raw, job, deeds)
+        call = ("claim", job, *works[0], proof) if len(works) == 1 else ("claimMany", job, works, proof, flags)
+        if receipt := settlement.once(partial(escrow.are_delivered, job, works), escrow.contract, *call):
+            paid = work_claims(escrow, receipt.block, receipt.block)
+            claims += [claim for claim in paid if claim.tx == receipt.tx]
+    return claims

@@ -9,10 +9,10 @@ Rules:
 3. What cannot be done now (no quorum yet, chain away) is tried again every RETRY_S; an epoch is never passed over.
 4. Every LOOK_S the chain is asked whether it still has the last root. What a reorg took is posted again with the
    signatures that were kept (signed_roots.py), and its claims are paid again if they are gone too.
-5. Owners are paid by the root in force, for deeds, accounts and work, where it is worth its gas (sponsoring.py). A
-   claim that the contracts refuse is told and holds up nothing.
+5. Owners are paid by the root in force, where it is worth its gas (sponsoring.py); a refused claim holds up nothing.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -21,13 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from coincurve import PrivateKey
-from eth_abi.abi import decode as decode_abi
 from eth_utils.address import to_checksum_address
 
 from gateway.chain.chain import ChainError
 from gateway.intake import evidence
 from gateway.oracle import bundles, messages
 from gateway.oracle import epoch as epochs
+from gateway.oracle.availability import EvidenceError
 from gateway.oracle.epoch import Verdict
 from gateway.oracle.quorum import Quorum, Settle
 from gateway.oracle.statements import Close, Decision, Message, Root, Signature
@@ -44,8 +44,7 @@ from gateway.storage.errors import StoreError
 
 RETRY_S = 2.0
 LOOK_S = 10.0
-MAX_WAITING = 4096
-POST = ["uint256", "bytes32", "uint256", "bytes32", "bytes[]"]
+MAX_WAITING = 256
 
 
 class Disagreement(Exception):
@@ -82,7 +81,7 @@ class Settler:
         self.failure: Exception | None = None
         self._oracles, self._threshold, self._key = oracles, threshold, key
         self._publish, self._say, self._on_settled, self._add = publish, say, on_settled, add
-        contract = _raw(settlement.contracts.settlement)
+        contract = bytes.fromhex(settlement.contracts.settlement[2:])
         self._place = messages.Site(settlement.chain.chain_id, contract)
         self._ledger = folder / "settlement"
         self._closed = evidence.last_closed(folder / "evidence")
@@ -97,7 +96,7 @@ class Settler:
     def closed(self, epoch: int) -> None:
         """An epoch was closed; it is in the evidence."""
         self._closed = epoch
-        self._inbox.put(b"")
+        self._take(b"")
 
     def state(self, message: Message) -> None:
         """State to the oracles what the evidence is, and to further gateways what was opened."""
@@ -109,13 +108,18 @@ class Settler:
 
         What oracles say to each other before they sign is none of the gateway's business, and not looked at.
         """
-        if any(kind in payload for kind in self._wanted) and not self._inbox.full():
-            self._inbox.put(payload)
+        if any(kind in payload for kind in self._wanted):
+            self._take(payload)
 
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping.set()
-        self._inbox.put(b"")
+        self._take(b"")
+
+    def _take(self, payload: bytes) -> None:
+        """Never waits: who hears the devices may call it, and a full inbox wakes `run` by itself."""
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait(payload)
 
     def run(self) -> None:
         """Settle until `stop`; `failure` says why it ended otherwise."""
@@ -152,7 +156,7 @@ class Settler:
         """Complete the ledger up to the last epoch that the chain has settled, and have its claims paid; before `run`.
 
         Raises:
-            Disagreement, EvidenceError, EvidenceDamaged: the evidence does not give the root that the chain has.
+            Disagreement: the evidence is damaged, or does not give the root that the chain has.
         """
         settled = self.settlement.epoch()
         if settled > self._closed:
@@ -184,15 +188,12 @@ class Settler:
         if self._agreeing and quorum.root.evidence != verdict.evidence:
             verdict = self._judge(number, previous, quorum.root.evidence)
         root = verdict.attested()
-        if quorum.root == root:
-            signed_roots.write(self._ledger, quorum)
-        else:
+        if quorum.root != root:
             theirs, ours = quorum.root.root.hex(), root.root.hex()
-            what = f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}"
-            next_ = (
-                f"wanted the same version of tinyren everywhere, and epoch-{number}.* in its evidence as it was closed"
-            )
-            raise Disagreement(f"{what}; nothing was posted; {next_}: `tinyren gateway doctor` checks the files")
+            what = f"epoch {number}: the oracles signed root 0x{theirs}, ours is 0x{ours}; nothing was posted"
+            next_ = f"wanted one version of tinyren everywhere, and epoch-{number}.* in its evidence as it was closed"
+            raise Disagreement(f"{what}; {next_}: `tinyren gateway doctor` checks the files")
+        signed_roots.write(self._ledger, quorum)
         signatures: dict[str, bytes] = {
             to_checksum_address(oracle): signature for oracle, signature in quorum.signatures
         }
@@ -208,9 +209,13 @@ class Settler:
         """The verdict on the evidence that the root names, or that is known to be agreed on."""
         folder = self.folder / "evidence"
         attested = attested or agreed.attested(folder, number)
-        sources = agreed.sources(folder, number, attested)
-        leaves = previous.leaves if previous else Leaves()
-        return epochs.verdict_of(sources, number, attested, SettlementChain(self.settlement), leaves, models.shipped)
+        leaves, chain = previous.leaves if previous else Leaves(), SettlementChain(self.settlement)
+        try:
+            sources = agreed.sources(folder, number, attested)
+            return epochs.verdict_of(sources, number, attested, chain, leaves, models.shipped)
+        except (EvidenceError, evidence.EvidenceDamaged, FileNotFoundError) as error:
+            next_ = f"`tinyren verify {self.folder} --epoch {number}` says what differs; a backup may have it whole"
+            raise Disagreement(f"epoch {number} cannot be judged: {error}; {next_}") from error
 
     def _collect(self, verdict: Verdict) -> Settle | None:
         """Ask the oracles until enough have signed one root for this epoch; None: asked to stop."""
@@ -268,8 +273,7 @@ class Settler:
 
     def _signers(self, verdict: Verdict, tx: str) -> tuple[str, ...]:
         """Who signed the root, from the transaction that posted it."""
-        data = bytes.fromhex(self.settlement.chain.request("eth_getTransactionByHash", [tx])["input"][2:])
-        *_, signatures = decode_abi(POST, data[4:])
+        signatures = signed_roots.of_post(self.settlement.chain, tx)
         signers = (self._signer_of(verdict.attested(), signature) for signature in signatures)
         return tuple(to_checksum_address(signer) for signer in signers if signer)
 
@@ -293,7 +297,3 @@ class Settler:
         if text != self._said:
             self._said = text
             self._say(text)
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

@@ -9,6 +9,8 @@ import json
 import os
 from pathlib import Path
 
+from gateway.chain import abi
+from gateway.chain.chain import Chain, ChainError
 from gateway.oracle.quorum import Settle
 from gateway.oracle.statements import Root, Signature
 
@@ -43,6 +45,25 @@ def read(folder: Path, wanted: Root) -> list[tuple[bytes, Signature]]:
         return [(bytes.fromhex(oracle), Signature(wanted, bytes.fromhex(signed))) for oracle, signed in pairs]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return []
+
+
+def of_post(chain: Chain, tx: str) -> tuple[bytes, ...]:
+    """The signatures in the transaction that posted a root.
+
+    Raises:
+        ChainError: the chain does not show it, as a node behind others may for a while.
+    """
+    found: tuple[bytes, ...] = chain.request("eth_getTransactionByHash", [tx], _signatures)
+    if not found:
+        raise ChainError(f"transaction {tx}, which posted a root, is not there")
+    return found
+
+
+def _signatures(transaction: dict[str, str] | None) -> tuple[bytes, ...]:
+    """None where there is no transaction."""
+    if transaction is None:
+        return ()
+    return tuple(abi.decode_call("Settlement", "post", bytes.fromhex(transaction["input"][2:]))["signatures"])
 
 
 def _path(folder: Path, epoch: int) -> Path:

@@ -91,13 +91,19 @@ def decode_leaves(fields: Mapping[str, Any]) -> Leaves:
     Raises:
         ValueError, KeyError, TypeError, AttributeError, OverflowError: they are none.
     """
+    accounts, work = fields.get("accounts", ()), fields.get("work", ())
     return Leaves(
-        tuple(sorted((int(deed), int(wei)) for deed, wei in fields["leaves"])),
-        tuple(sorted((decode_address(owner), int(wei)) for owner, wei in fields.get("accounts", ()))),
-        tuple(
-            sorted(((decode_address(at), int(job), int(deed)), int(n)) for at, job, deed, n in fields.get("work", ()))
-        ),
+        tuple(sorted((_u256(deed), _u256(wei)) for deed, wei in fields["leaves"])),
+        tuple(sorted((decode_address(owner), _u256(wei)) for owner, wei in accounts)),
+        tuple(sorted(((decode_address(at), _u256(job), _u256(deed)), _u256(n)) for at, job, deed, n in work)),
     )
+
+
+def _u256(value: Any) -> int:
+    found = int(value)
+    if not 0 <= found < 1 << 256:
+        raise ValueError(f"amount or number {str(value)[:80]}: wanted 0 to 2^256 - 1")
+    return found
 
 
 def decode_address(text: str) -> bytes:
@@ -136,9 +142,8 @@ class Trees:
             ValueError: no deed, or one of them twice.
         """
         indices = sorted(self._deed_places[deed] for deed in deeds)
-        siblings, flags = self._deeds.multiproof(indices)
-        above = self._above(self._deeds)
-        return [self.leaves.deeds[index] for index in indices], siblings + above, flags + [False] * len(above)
+        proof, flags = self._proof_of_many(self._deeds, indices)
+        return [self.leaves.deeds[index] for index in indices], proof, flags
 
     def account(self, owner: bytes) -> tuple[int, list[bytes]]:
         """(cumulative wei, proof) for Settlement.claimAccount."""
@@ -149,6 +154,23 @@ class Trees:
         """(units, proof) for Escrow.claim."""
         index = self._work_places[escrow, job, deed]
         return self.leaves.work[index][1], [*self._work.proof(index), *self._above(self._work)]
+
+    def works(
+        self, escrow: bytes, job: int, deeds: Sequence[int]
+    ) -> tuple[list[tuple[int, int]], list[bytes], list[bool]]:
+        """(works of (deed, units), proof, flags) for Escrow.claimMany.
+
+        Raises:
+            ValueError: no deed, or one of them twice.
+        """
+        indices = sorted(self._work_places[escrow, job, deed] for deed in deeds)
+        proof, flags = self._proof_of_many(self._work, indices)
+        return [(self.leaves.work[index][0][2], self.leaves.work[index][1]) for index in indices], proof, flags
+
+    def _proof_of_many(self, tree: Tree, indices: Sequence[int]) -> tuple[list[bytes], list[bool]]:
+        siblings, flags = tree.multiproof(indices)
+        above = self._above(tree)
+        return siblings + above, flags + [False] * len(above)
 
     @cached_property
     def _deeds(self) -> Tree:

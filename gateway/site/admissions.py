@@ -6,6 +6,7 @@ Only who holds the site's folder writes site.toml, so nothing that either knows 
 finds the file again and takes it once more, which changes nothing. What cannot be taken is removed too, and told.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -80,16 +81,19 @@ class Admissions:
         return [self._take(path) for path in asking if path.suffix != ".part"]
 
     def _take(self, path: Path) -> str:
-        address, known = path.name, dict(self._site.gateways)
+        address, site = path.name, dataclasses.replace(self._site, gateways=dict(self._site.gateways))
         try:
             site_file.address_bytes(address)
             with path.open("rb") as file:
-                add(self._site, address, file.read(MAX_URL_BYTES).decode())
+                add(site, address, file.read(MAX_URL_BYTES).decode())
+            is_new = site.gateways != self._site.gateways
+            if is_new:
+                site_file.write(self._folder, site)
         except (CommandError, OSError, ValueError) as error:
             path.unlink(missing_ok=True)
             return f"{address} is no further gateway of this site: {error}"
-        if self._site.gateways != known:
-            site_file.write(self._folder, self._site)
+        self._site.gateways.update(site.gateways)
+        if is_new:
             self._let_in(address)
         path.unlink(missing_ok=True)
         return f"{address} is a further gateway of this site now, at {self._site.gateways[address]}"

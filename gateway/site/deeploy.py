@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from boards.board import agent_board_names
+from boards.package import package_boards
 from gateway import curve, keys
 from gateway.deeploy.compose import CPYTHON
 from gateway.deeploy.desired import DesiredStore
@@ -52,7 +52,7 @@ def make_deeploy(
         registry.devices,
         registry.progress,
         lambda: _deeds(dauth),
-        [*agent_board_names(), CPYTHON],
+        [*package_boards(), CPYTHON],
         WorkloadJobs(folder / "workloads", stores.r1fs, say),
         publish,
         clock,

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from device.agent.eip712 import board_word
+from device.agent.errors import LocalError
 from gateway.commands.label import draw, label_for, layouts_of, page_of
 from gateway.errors import CommandError
 from gateway.intake.registry import Device
@@ -41,6 +43,11 @@ class Actions:
     def labels(self, devices: Sequence[bytes], may_replace: bool) -> bytes:
         """A PDF of A4 sheets with a new label for each. Raises Refused."""
         boards = [device.board for device in self._check(devices)]
+        for board in boards:
+            try:
+                board_word(board)
+            except LocalError as error:
+                raise Refused(f"{error}; a device that calls itself so cannot be bound") from error
         with self._lock:
             codes = Codes(self._folder)
             try:
@@ -52,8 +59,8 @@ class Actions:
                     )
                 labels = [label_for(device, board) for device, board in zip(devices, boards, strict=True)]
                 drawn = draw(layouts_of(labels, boards, page_of(self._folder)), "pdf", True)
-                for label, board in zip(labels, boards, strict=True):
-                    codes.keep(label.device, board, label.code)
+                codes.keep_all([(label.device, board, label.code)
+                                for label, board in zip(labels, boards, strict=True)])  # fmt: skip
                 return drawn
             except (CommandError, CodesFull) as error:
                 raise Refused(str(error)) from error

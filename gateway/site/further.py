@@ -32,6 +32,7 @@ from gateway.intake.intake import Intake
 from gateway.intake.registry import Registry
 from gateway.oracle import bundles, messages, rpc
 from gateway.oracle import epoch as epochs
+from gateway.oracle.availability import EvidenceError
 from gateway.oracle.messages import TOPICS
 from gateway.oracle.statements import Close, Message, Opened
 from gateway.ratio1 import MessageRefused
@@ -41,6 +42,7 @@ from gateway.site.site_file import Site
 from gateway.site.threads import Threads
 from gateway.site.work import make_challenger, read_later
 from gateway.storage.embedded import Embedded
+from gateway.storage.errors import StoreError
 
 REPEAT_S = 2.0
 OPENED = TOPICS + "opened"
@@ -173,8 +175,11 @@ class Further:
         self._closes = {number: close for number, close in self._closes.items() if number > settled}
         for number in range(settled + 1, self._closed + 1):
             if evidence.windows_path(folder, number).exists():
-                if number not in self._closes:
-                    self._closes[number] = self._pack(folder, number)
+                try:
+                    self._closes[number] = self._closes.get(number) or self._pack(folder, number)
+                except (StoreError, EvidenceError, evidence.EvidenceDamaged, OSError) as error:
+                    self._say(f"epoch {number} cannot be lent: {error}; trying again")
+                    continue
                 self._state(self._closes[number])
 
     def _pack(self, folder: Path, number: int) -> Close:

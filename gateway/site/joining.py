@@ -89,6 +89,9 @@ def accept(folder: Path, invitation: Invitation, port: int) -> None:
                and not invitation[name]]  # fmt: skip
     if missing:
         raise CommandError(f"invitation: {', '.join(missing)}: missing; ask the site for a new one", Exit.USAGE)
+    unread = [name for name in FIELDS if not invitation[name].isprintable()]
+    if unread:
+        raise CommandError(f"invitation: {', '.join(unread)}: wanted one line of text; ask for a new one", Exit.USAGE)
     wrong = [name for name in ADDRESSES if not re.fullmatch("0x[0-9a-fA-F]{40}", invitation[name])]
     if wrong:
         raise CommandError(f"invitation: {', '.join(wrong)}: wanted 0x and 40 hex digits", Exit.USAGE)

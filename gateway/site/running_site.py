@@ -3,6 +3,7 @@
 A page is believed to be a site's only if it names that site's folder: another site may have taken the port.
 """
 
+import http.client
 import json
 import os
 import subprocess
@@ -38,7 +39,7 @@ def state_of(folder: Path) -> tuple[str, dict[str, Any]]:
     try:
         with opener.open(f"{url}/state.json", timeout=TIMEOUT_S) as answer:
             state = json.loads(answer.read(MAX_STATE_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         what = f"{folder}: got no answer at {url} ({error}); start the site: tinyren up --site {folder}"
         raise CommandError(what, Exit.TIMEOUT) from error
     if not isinstance(state, dict) or Path(str(state.get("site"))).resolve() != folder.resolve():

@@ -26,7 +26,7 @@ def make_settler(
     on_settled: Callable[[Settled, list[Claim]], None],
     r1_wei: int,
 ) -> Settler:
-    """The settler, its ledger complete. Raises Disagreement, EvidenceError and EvidenceDamaged, as its catch_up."""
+    """The settler, its ledger complete. Raises Disagreement, as its catch_up."""
     oracles = [bytes.fromhex(oracle[2:]) for oracle in site.oracles]
     tellers = publish, notice, on_settled
     settler = Settler(folder, settlement, oracles, site.threshold, key, *tellers, get=stores.bundle, r1_wei=r1_wei)

@@ -26,6 +26,7 @@ from gateway.audit import evidence as audit_evidence
 from gateway.commands.cstore_open import parse_address, site_engine
 from gateway.errors import CommandError
 from gateway.oracle import bundles
+from gateway.oracle.availability import EvidenceError
 from gateway.storage import api_v0, cstore_backup, gateway_http
 from gateway.storage.cstore import Cstore
 from gateway.storage.cstore_record import CstoreError
@@ -148,7 +149,7 @@ class Stores:
                 self._keep_backup(epoch)
             else:
                 self._keep_evidence(epoch)
-        except (CstoreError, StoreError, OSError, sqlite3.OperationalError) as error:
+        except (CstoreError, StoreError, EvidenceError, OSError, sqlite3.OperationalError) as error:
             thing = "the backup of CSTORE" if what == "closed" else "the evidence"
             self._notice(f"epoch {epoch}: {thing} is not in R1FS: {error}; tried again with the next epoch")
 

@@ -14,6 +14,7 @@ from gateway.storage.cid import MAX_BLOCK_BYTES, encode_text
 from gateway.storage.errors import Refused, StoreError
 
 TIMEOUT_S = 20.0
+WANTED = "http://HOST:PORT or https://HOST:PORT"
 RAW_TYPE = "application/vnd.ipld.raw"
 CAR_TYPE = "application/vnd.ipld.car"
 T = TypeVar("T")
@@ -24,13 +25,15 @@ class HttpPeer:
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         """Refused: no URL of http or https with a host."""
-        parts = urlsplit(url)
         try:
-            host, port = parts.hostname, parts.port
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+            host.encode("idna")  # as the socket will
         except ValueError:
-            host, port = None, None
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-            raise Refused(f"peer: got {url!r}, wanted http://HOST:PORT or https://HOST:PORT")
+            raise Refused(f"peer: got {url!r}, wanted {WANTED}") from None
+        is_text = url.isascii() and url.isprintable() and " " not in url
+        if not is_text or parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+            raise Refused(f"peer: got {url!r}, wanted {WANTED}")
         kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
         if parts.scheme == "https":
             kind = http.client.HTTPSConnection

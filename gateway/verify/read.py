@@ -100,8 +100,10 @@ class Windows:
     block: int | None = None  # where bindings are read; None while the epoch is not closed
 
 
-def read_windows(path: Path, epoch: int, chain: ChainReader, findings: Findings) -> Windows:
-    """The windows of an epoch that were opened with a beacon from the chain."""
+def read_windows(
+    path: Path, epoch: int, chain: ChainReader, findings: Findings, counts: Callable[[int], bool]
+) -> Windows:
+    """The windows of an epoch that were opened with a beacon from the chain; those that do not count, with any."""
     windows = Windows()
     items = read_sequence(path, findings)
     match next(items, None):
@@ -120,14 +122,19 @@ def read_windows(path: Path, epoch: int, chain: ChainReader, findings: Findings)
             case {"closed_ms": int(), "block": int(block)} if block >= 0:
                 windows.block = block
             case [int(window), int(opened_ms), int(block), bytes(block_hash), bytes(beacon)]:
-                _open_window(windows, (epoch, window, opened_ms, block, block_hash, beacon), chain, findings)
+                told = epoch, window, opened_ms, block, block_hash, beacon
+                _open_window(windows, told, chain, findings, is_checked=counts(window))
             case _:
                 findings.add(f"epoch {epoch}: its windows file holds an item that is neither a window nor the close")
     return windows
 
 
 def _open_window(
-    windows: Windows, item: tuple[int, int, int, int, bytes, bytes], chain: ChainReader, findings: Findings
+    windows: Windows,
+    item: tuple[int, int, int, int, bytes, bytes],
+    chain: ChainReader,
+    findings: Findings,
+    is_checked: bool,
 ) -> None:
     epoch, window, opened_ms, block, block_hash, beacon = item
     if not 0 <= window < windows.total:
@@ -136,7 +143,7 @@ def _open_window(
         fault = "it was opened before"
     elif beacon != _beacon(epoch, window, block_hash):
         fault = "its beacon does not follow from its block hash"
-    elif block < 0 or chain.block_hash(block) != block_hash:
+    elif block < 0 or is_checked and chain.block_hash(block) != block_hash:
         fault = f"the chain's block {block} has another hash"
     else:
         windows.opened[window] = Window(beacon, opened_ms, block)

@@ -7,6 +7,7 @@ damaged or hostile file never stops it: what cannot be read counts for nobody an
 Rules (DESIGN.md D6, D8, D9; device/agent/WIRE.md):
 1. The beacon of a window is epoch u32 | window u16 | the first 8 bytes of SHA-256("tinyren beacon" | block hash |
    epoch | window). A window whose block hash is not the chain's, or whose beacon is not this one, counts for nobody.
+   One that does not count by the set of evidence may have any hash: a reorg may have taken its block.
 2. A heartbeat is a deterministic COSE_Sign1 with a low-S ES256K signature from which its kid is recovered. It counts
    for the window of its beacon when opened_ms <= receipt < opened_ms + window_ms, its device is bound at the close
    block, and its (boot, sequence) is greater than that of the device's last good signature in file order.
@@ -141,7 +142,7 @@ def verify_epoch(site: Path, epoch: int, chain: ChainReader, *, from_settlement:
 
 def _score(site: Path, epoch: int, before: Leaves, chain: ChainReader, findings: Findings) -> _Score:
     sources, evidence = find_sources(site, epoch, chain.evidence(epoch), findings)
-    opened = [read_windows(source.windows, epoch, chain, findings) for source in sources]
+    opened = [read_windows(source.windows, epoch, chain, findings, source.counts) for source in sources]
     windows = sorted(opened, key=lambda each: each.block or 0)[len(opened) // 2]
     score = _Score(windows, before, evidence=evidence)
     if windows.block is None or any(each.block is None for each in opened):
@@ -217,7 +218,7 @@ def _answers(
                 continue
             window = _find_window(heartbeat, epoch, windows)
             if not source.counts(window):
-                raise Refused(f"window {window} was not committed in time")
+                raise Refused(f"window {window} was not committed in time, or a reorg took its block")
             answers.setdefault(device, {})[position] = (heartbeat.content, window)
             work.take_heartbeat(heartbeat, window)
             score.counted += 1

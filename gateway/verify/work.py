@@ -69,7 +69,7 @@ class WorkCheck:
         self._last: dict[bytes, Heartbeat] = {}
         self._beats: list[tuple[Heartbeat, int]] = []
         self._answers: list[Reveal | Sealed] = []
-        self._openings: list[Opening] = []
+        self._openings: dict[bytes, list[Opening]] = {}
 
     def take_heartbeat(self, beat: Heartbeat, window: int) -> None:
         """One that answered a window, in file order."""
@@ -112,7 +112,7 @@ class WorkCheck:
     def take_answer(self, answer: Reveal | Sealed | Opening) -> None:
         """One that was signed; of anybody."""
         if isinstance(answer, Opening):
-            self._openings.append(answer)
+            self._openings.setdefault(answer.digest, []).append(answer)
         else:
             self._answers.append(answer)
 
@@ -162,7 +162,7 @@ class WorkCheck:
         """Whether nothing is known to be wrong with an answer."""
         if isinstance(answer, Reveal):
             return self._is_sound(drawn, answer)
-        for opening in self._openings:
+        for opening in self._openings.get(answer.digest, ()):
             if is_opened(answer, opening):
                 reveal = uncovered(answer, opening.shared)
                 return reveal is not None and self._is_sound(drawn, reveal)
@@ -190,10 +190,17 @@ def share_out(
     units: Mapping[tuple[bytes, int], int], jobs: Iterable[Job], before: Mapping[Work, int]
 ) -> dict[Work, int]:
     """Further units of each (escrow, job, deed); units: of each (model, deed), before: of all epochs so far."""
-    left, found = Counter(units), dict[Work, int]()
+    left, found, taken_before = Counter(units), dict[Work, int](), Counter[tuple[bytes, int]]()
+    for (escrow, number, _), count in before.items():
+        taken_before[escrow, number] += count
+    deeds: dict[bytes, list[int]] = {}
+    for model, deed in sorted(units):
+        deeds.setdefault(model, []).append(deed)
     for job in sorted(jobs, key=lambda each: (-each.price, each.escrow, each.number)):
-        room = job.most_units - sum(count for key, count in before.items() if key[:2] == (job.escrow, job.number))
-        for deed in sorted(deed for model, deed in units if model == job.model):
+        room = job.most_units - taken_before[job.escrow, job.number]
+        for deed in deeds.get(job.model, ()):
+            if room <= 0:
+                break
             taken = min(room, left[job.model, deed]) if job.workers is None or deed in job.workers else 0
             if taken > 0:
                 found[job.escrow, job.number, deed] = taken

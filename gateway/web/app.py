@@ -38,6 +38,7 @@ from gateway.web.guard import Guard
 from gateway.web.rpc import answer
 
 HERE = Path(__file__).parent
+UNBUFFERED = {"X-Accel-Buffering": "no"}  # nginx then passes each event on as it comes
 
 
 class Source(Protocol):
@@ -61,6 +62,7 @@ def app(
     more: Sequence[BaseRoute] = (),
     names: Sequence[str] = (),
     is_signed_in: Callable[[str], bool] = lambda _: False,
+    public_url: str = "",
 ) -> Starlette:
     """The pages over a source, and further routes. Its lifespan runs the task that waits for changes."""
     feed = Feed(source.snapshot, source.changed)
@@ -74,7 +76,7 @@ def app(
             return PlainTextResponse(f"{MAX_CLIENTS} pages are open already, close one.\n", 503, wait)
         seen = request.query_params.get("after", "")
         number = int(seen) if re.fullmatch("[0-9]{1,15}", seen) else -1
-        return StreamingResponse(feed.events(number), media_type="text/event-stream")
+        return StreamingResponse(feed.events(number), media_type="text/event-stream", headers=UNBUFFERED)
 
     async def rpc(request: Request) -> Response:
         return await answer(request, source.rpc)
@@ -94,7 +96,7 @@ def app(
         Mount("/static", StaticFiles(directory=HERE / "static")),
         *more,
     ]
-    middleware = [Middleware(Guard, names, is_signed_in), Middleware(GZipMiddleware, compresslevel=6)]
+    middleware = [Middleware(Guard, names, is_signed_in, public_url), Middleware(GZipMiddleware, compresslevel=6)]
     application = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
     application.state.feed = feed
     return application

@@ -1,12 +1,12 @@
 """One JSON-RPC 2.0 call over HTTP POST, passed to the chain; refuses batches, bodies over 64 KB, other than JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 BODY_LIMIT_BYTES = 64 * 1024
 MOST_BRACKETS = 1_000  # py-evm raises Python's recursion limit so far that a deeper nesting would end the process
@@ -37,7 +37,7 @@ async def answer(request: Request, call: Callable[[str, Any], Any]) -> Response:
         result = await to_thread.run_sync(call, message["method"], message.get("params", []))
         if "id" not in message:
             return Response(status_code=204)
-        return JSONResponse({"jsonrpc": "2.0", "id": identity, "result": result})
+        return _json({"jsonrpc": "2.0", "id": identity, "result": result})
     except RpcError as error:
         return _error(identity, error)
     except Exception as error:
@@ -68,4 +68,9 @@ def _error(identity: str | int | None, error: RpcError, status: int = 200) -> Re
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data
-    return JSONResponse({"jsonrpc": "2.0", "id": identity, "error": body}, status)
+    return _json({"jsonrpc": "2.0", "id": identity, "error": body}, status)
+
+
+def _json(body: Mapping[str, Any], status: int = 200) -> Response:
+    """In ASCII, for what a caller sent may be half of a surrogate pair, which no other encoding has."""
+    return Response(json.dumps(body), status, media_type="application/json")

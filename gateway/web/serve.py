@@ -10,9 +10,14 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from gateway.web.connections import Connection
+from gateway.web.guard import passed_on
 
 HOST = "127.0.0.1"
 Listening = tuple[uvicorn.Server, list[socket.socket]]
@@ -53,6 +58,7 @@ def serve(
     must_have_port: bool = True,
     host: str = HOST,
     tls: tuple[str, int, ssl.SSLContext] | None = None,
+    proxy: tuple[str, int] | None = None,
 ) -> Server:
     """Listen and return once the page answers; the URL is that on loopback.
 
@@ -60,7 +66,7 @@ def serve(
         port: 0 for a free one.
         must_have_port: else, where the port is taken, a free one will do.
         host: also listen on this address.
-        tls: (address, port, context) where it listens by TLS too.
+        tls: (address, port, context) where it listens by TLS too. proxy: (address, port) where a reverse proxy asks.
     Raises:
         PortInUse: another program has the port. RuntimeError: the server ended at once.
     """
@@ -70,13 +76,15 @@ def serve(
         if must_have_port:
             raise
         listeners = listen(0, host)
-    running: list[Listening] = [(_server(app, None), listeners)]
-    if tls:
-        try:
-            running.append((_server(app, tls[2]), [_bind(tls[0], tls[1])]))
-        except PortInUse:
-            _close(listeners)
-            raise
+    running: list[Listening] = [(_server(app), listeners)]
+    try:
+        if tls:
+            running.append((_server(app, tls[2], "off"), [_bind(tls[0], tls[1])]))
+        if proxy:
+            running.append((_server(passed_on(app), None, "off"), [_bind(*proxy)]))
+    except PortInUse:
+        _close([listener for _, bound in running for listener in bound])
+        raise
     servers = [server for server, _ in running]
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop, running), name="page", daemon=True)
@@ -116,7 +124,7 @@ def _bind(address: str, port: int) -> socket.socket:
         listener.close()
         advice = "stop that program or choose another port"
         if error.errno == errno.EADDRNOTAVAIL:
-            advice = "this machine has no such address; see page.listen and page.tls_listen"
+            advice = "this machine has no such address; see page.listen, page.tls_listen and page.proxy_listen"
         raise PortInUse(f"port {port} of {address}: {error.strerror}; {advice}") from error
     return listener
 
@@ -126,17 +134,19 @@ def _close(listeners: Sequence[socket.socket]) -> None:
         listener.close()
 
 
-def _server(app: Starlette, context: ssl.SSLContext | None) -> uvicorn.Server:
-    """One of an app's servers; that without TLS runs the app's lifespan."""
+def _server(app: ASGIApp, tls: ssl.SSLContext | None = None, lifespan: Literal["on", "off"] = "on") -> uvicorn.Server:
+    """One of an app's servers, of which one runs the app's lifespan."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,
             log_level="critical",
             access_log=False,
-            lifespan="off" if context else "on",
+            lifespan=lifespan,
             ws="none",
-            ssl_context_factory=(lambda *_: context) if context else None,
+            http=Connection,
+            proxy_headers=False,  # what a request says of where it came from is not believed
+            ssl_context_factory=(lambda *_: tls) if tls else None,
         )
     )
 

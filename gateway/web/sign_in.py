@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -21,6 +21,7 @@ _STATUS = {"tries": 429}
 def routes(admin: Admin) -> Sequence[BaseRoute]:
     """The routes; what they answer is {"error", "message"}, or nothing once the cookie is set."""
     environment = render.templates()
+    one_at_a_time = CapacityLimiter(1)  # many who try share one core, and none of the threads that make pages
 
     async def page(request: Request) -> Response:
         return render.page(request, environment, "admin.html")
@@ -30,7 +31,8 @@ def routes(admin: Admin) -> Sequence[BaseRoute]:
             code = (await read_object(request, BODY_LIMIT_BYTES)).get("code")
             if not isinstance(code, str):
                 raise BadRequest("code: wanted text")
-            token = await to_thread.run_sync(admin.sign_in, code)
+            address = request.client.host if request.client else ""
+            token = await to_thread.run_sync(admin.sign_in, code, address, limiter=one_at_a_time)
         except BadRequest as error:
             return JSONResponse({"error": "malformed", "message": str(error)}, 400)
         except Refused as error:

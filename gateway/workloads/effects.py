@@ -4,28 +4,24 @@ What takes long (fetching content, loading images) is prepared in threads; an ac
 decided again at the next look.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.storage.errors import Refused as StoreRefused
-from gateway.storage.errors import StoreError
 from gateway.storage.r1fs import R1FS
 from gateway.workloads import logs
 from gateway.workloads.containers import Containers
-from gateway.workloads.errors import Refused, Unavailable
+from gateway.workloads.errors import Refused
 from gateway.workloads.jobs import Job, Jobs
 from gateway.workloads.keep import Keep
 from gateway.workloads.reconcile import BEGIN, CREATE, DISCARD, FINISH, START, STOP, Action
 from gateway.workloads.restart import is_hasty
 from gateway.workloads.runs import CannotStart, Engine, Place, Result, Run, Seen
+from gateway.workloads.sources import MAX_MODULE_BYTES, check_module, fetch
 from gateway.workloads.volumes import Volumes
 
 THREADS = 2
 KEPT_LOGS = 3
-MAX_MODULE_BYTES = 64 << 20
-_MODULE = b"\0asm\x01\0\0\0"
 
 
 class Effects:
@@ -103,32 +99,16 @@ class Effects:
         path = self._modules / cid
         if not path.exists():
             fetched = self._fetched(cid, MAX_MODULE_BYTES)
-            with fetched.open("rb") as file:
-                head = file.read(len(_MODULE))
-            if head != _MODULE:
+            try:
+                check_module(cid, fetched)
+            except CannotStart:
                 fetched.unlink()
-                raise CannotStart(f"module {cid}: got bytes that begin with {head.hex()}, wanted a WebAssembly module")
+                raise
             fetched.replace(path)
         return path
 
     def _fetched(self, cid: str, most_bytes: int) -> Path:
-        """A file with the bytes of a CID, the caller's to remove."""
-        size = 0
-        try:
-            with tempfile.NamedTemporaryFile(dir=self._modules, prefix=".", delete=False) as file:
-                for chunk in self._r1fs.read(cid):
-                    size += len(chunk)
-                    if size > most_bytes:
-                        raise CannotStart(f"{cid}: got more than {most_bytes} bytes")
-                    file.write(chunk)
-        except BaseException as error:
-            Path(file.name).unlink(missing_ok=True)
-            if isinstance(error, StoreRefused):
-                raise CannotStart(f"{cid}: {error}") from error
-            if isinstance(error, StoreError | OSError):
-                raise Unavailable(f"{cid}: {error}") from error
-            raise
-        return Path(file.name)
+        return fetch(self._r1fs, cid, most_bytes, self._modules)
 
     def _finish(self, job: Job, seen: Seen, engine: Engine) -> None:
         """Keep what a run came to; only then may it be discarded."""

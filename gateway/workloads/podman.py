@@ -48,17 +48,21 @@ class WontDo(WorkloadError):
     """podman answered that it cannot do this; the message is its own."""
 
 
+def missing() -> str:
+    """What containers need and this machine has not, with what to do; empty: nothing."""
+    names = " and ".join(name for name in ("podman", "runc") if not shutil.which(name))
+    return (
+        f"{names} not installed: container jobs need `apt-get install podman runc`; [wasm] jobs do not" if names else ""
+    )
+
+
 class Podman:
     """podman with its own storage in a folder. Start it and stop it in one thread (gateway.children)."""
 
     def __init__(self, folder: Path) -> None:
         """Raises Unavailable: podman is not installed, or the folder's path is too long for a socket."""
-        missing = [name for name in ("podman", "runc") if not shutil.which(name)]
-        if missing:
-            names = " and ".join(missing)
-            raise Unavailable(
-                f"{names} not installed: container jobs need `apt-get install podman runc`; [wasm] jobs do not"
-            )
+        if absent := missing():
+            raise Unavailable(absent)
         self.folder = folder
         self._socket = folder / "podman.sock"
         if len(os.fsencode(self._socket)) > SOCKET_BYTES:

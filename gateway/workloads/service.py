@@ -25,26 +25,30 @@ from gateway.workloads.canary import Finding
 from gateway.workloads.containers import Containers
 from gateway.workloads.effects import Effects
 from gateway.workloads.errors import Refused, Unavailable
+from gateway.workloads.health import HEALTHY
 from gateway.workloads.jobs import Job, Jobs
 from gateway.workloads.keep import Keep, SqliteKeep
 from gateway.workloads.limits import CONTAINER, PROVEN, WASM
 from gateway.workloads.looks import Looks
 from gateway.workloads.podman import Podman
-from gateway.workloads.restart import next_start
-from gateway.workloads.runs import Engine, Result, Run
+from gateway.workloads.restart import STEADY_MS, next_start
+from gateway.workloads.runs import ENDED, Engine, Result, Run
 from gateway.workloads.wasm_runs import WasmRuns
 from gateway.workloads.watching import Watching
-from gateway.workloads.workload import Workload, check_job
+from gateway.workloads.workload import Workload, check_job, needed
 
 TICK_S = 0.5
 """How often it is looked, besides at once after `apply` and `remove`."""
+NAMES = {ENDED: "ending"}
+"""What an engine's state of a run is to a job, whose run has ended when its result is kept."""
 
 
 @dataclass(frozen=True)
 class Observed:
     """A job as it is. health: health.Checked's, or empty. pid: of its first process, or 0.
 
-    state: waiting (for its image or its pause), held (no run may begin), created, running, ended, or removed.
+    state: waiting (for its image or its pause), held (no run may begin), created, running, ending (its result is not
+    kept yet), ended (well), failed (and is not started again), or removed. finished: whether it is known how it goes.
     """
 
     job: str
@@ -52,6 +56,7 @@ class Observed:
     wanted: bool
     run: int
     state: str
+    finished: bool
     reason: str
     health: str
     since_ms: int
@@ -147,11 +152,8 @@ class Workloads:
 
     def unenforced(self, workload: Workload) -> list[str]:
         """The limits that a workload needs and that do not hold here, each with what was seen."""
-        needed = [*PROVEN[workload.kind], *(["scratch"] if any(v.size_bytes for v in workload.volumes) else [])]
-        if workload.limits.network != "none":
-            needed.remove("network")
         found = self._limits[workload.kind]
-        rows = [(name, found.get(name, Finding(False, "not tried yet"))) for name in needed]
+        rows = [(name, found.get(name, Finding(False, "not tried yet"))) for name in needed(workload)]
         return [f"{name} ({finding.found})" for name, finding in rows if not finding.enforced]
 
     def _new_podman(self) -> tuple[Podman | None, Containers | None, str]:
@@ -211,16 +213,19 @@ class Workloads:
         seen, used = self._looks.seen.get(run), self._looks.used.get(run)
         checked = self._watching.of(run) if self._watching and seen else None
         is_there = seen is not None and (job.last is None or job.last.run < run.number)
-        state, reason = (seen.state, seen.reason) if seen and is_there else self._idle(job)
+        state, reason = (NAMES.get(seen.state, seen.state), seen.reason) if seen and is_there else self._idle(job)
         trouble = self._looks.trouble(run.name) or self._looks.trouble(job.workload.kind)
+        health = checked.state if checked else ""
+        up_ms = int(1000 * self._clock()) - seen.started_ms if seen and job.begun > job.base else 0
         return Observed(
             job=job.name,
             kind=job.workload.kind,
             wanted=job.wanted,
             run=job.begun,
             state=state,
+            finished=is_finished(job.workload, state, health, up_ms),
             reason=trouble or (checked.reason if checked else "") or reason,
-            health=checked.state if checked else "",
+            health=health,
             since_ms=seen.started_ms if seen else 0,
             pid=seen.pid if seen else 0,
             cpu_s=used.cpu_s if used else 0.0,
@@ -241,7 +246,20 @@ class Workloads:
         if ended is None:
             return "waiting", "is prepared"
         due = next_start(job.workload.restart, ended)
-        return "ended" if due.at_ms is None else "waiting", f"{last}; {due.reason}"
+        over = "ended" if ended.ok else "failed"
+        return over if due.at_ms is None else "waiting", f"{last}; {due.reason}"
+
+
+def is_finished(workload: Workload, state: str, health: str, up_ms: int) -> bool:
+    """Whether it is known how a job goes: it is over, or may not begin, or serves: healthy, or up for STEADY_MS.
+
+    A job that is never restarted does not serve: it is a task, whose end counts.
+    """
+    if state in ("ended", "failed", "held", "removed"):
+        return True
+    if state != "running" or workload.restart.policy == "never":
+        return False
+    return health == HEALTHY if workload.health else up_ms >= STEADY_MS
 
 
 def _paid(missing: list[str]) -> str:

@@ -51,7 +51,8 @@ class Volumes:
             try:
                 folders.save(self._r1fs, cid, path, limits=MAX_CONTENT)
             except Refused as error:
-                raise CannotStart(f"{cid}: {error}") from error
+                if not path.exists():  # else another run has brought it meanwhile
+                    raise CannotStart(f"{cid}: {error}") from error
             except (StoreError, OSError) as error:
                 raise Unavailable(f"{cid}: {error}") from error
         return path

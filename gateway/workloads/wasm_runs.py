@@ -21,6 +21,7 @@ import psutil
 from gateway.storage.errors import StoreError
 from gateway.workloads.errors import Unavailable
 from gateway.workloads.runs import CREATED, ENDED, RUNNING, CannotStart, Place, Run, Seen, Usage, parse_run, write_json
+from gateway.workloads.sources import check_folder
 from gateway.workloads.workload import Workload
 
 STOP_S = 5.0
@@ -56,8 +57,7 @@ class WasmRuns:
             "log_bytes": limits.log_bytes,
         }
         for path, at, _ in place.volumes:
-            if not path.is_dir():
-                raise CannotStart(f"volume {at}: got a file, wanted a folder; a [wasm] job has no others")
+            check_folder(at, path.is_dir())
         try:
             folder.mkdir(exist_ok=True)
             write_json(folder / "run.json", asked)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.storage.dag import parse as parse_cid
 from gateway.storage.errors import StoreError
 from gateway.workloads.errors import Invalid
-from gateway.workloads.limits import CONTAINER, WASM, Limits, parse_limits, whole
+from gateway.workloads.limits import CONTAINER, PROVEN, WASM, Limits, parse_limits, whole
 from gateway.workloads.restart import POLICIES, Restart
 
 JOB = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
@@ -108,6 +108,12 @@ def parse(table: Mapping[str, object]) -> Workload:
     if workload.escrow and kind == CONTAINER and not workload.is_by_cid and not workload.digest:
         raise Invalid("container.digest: got none, wanted the image's digest: paid work says what runs, not a name")
     return workload
+
+
+def needed(workload: Workload) -> list[str]:
+    """The limits that have to hold before a paid workload may begin."""
+    names = [*PROVEN[workload.kind], *(["scratch"] if any(volume.size_bytes for volume in workload.volumes) else [])]
+    return [name for name in names if name != "network" or workload.limits.network == "none"]
 
 
 def check_job(name: str) -> str:

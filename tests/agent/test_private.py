@@ -47,7 +47,7 @@ class Sealing(Bench):
         memories = [Eeprom(Power(), size) for size in (4096, 8192, 8192, 8192, 8192)]
         parameters = suit.encode_parameters(OFFSETS, SHIFTS, SAMPLE_MS, reader=reader)
         banks = Banks(memories[0], memories[1:3], memories[3:])
-        banks.bank(1, 1).begin(manifest(ARTIFACT, 1, parameters=parameters), len(ARTIFACT), False)
+        banks.bank(1, 1).begin(manifest(ARTIFACT, 1, parameters=parameters), False)
         banks.bank(1, 1).write(0, ARTIFACT)
         banks.units[1].bank = banks.units[1].sequence = 1
         banks.keep()

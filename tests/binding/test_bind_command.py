@@ -141,6 +141,10 @@ def test_a_gateway_that_wants_something_else_signed_gets_no_signature(page, monk
         {"json": {"label": "x" * 257, "token": "ä", "deed": 1, "signature": "00"}},
         {"json": {"label": "", "token": "x", "deed": True, "signature": "zz"}},
         {"json": {"x": "y" * (17 << 10)}},
+        {
+            "content": rb'{"label": "\ud800", "token": "a", "deed": "\ud800", "signature": "\ud800"}',
+            "headers": {"Content-Type": "application/json"},
+        },
     ],
 )
 def test_another_body_is_a_bad_request(page, path, options):

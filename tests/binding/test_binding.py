@@ -115,6 +115,9 @@ def test_the_pause_never_exceeds_an_hour():
     counted.check(b"device", tries.LONGEST_S + 1)
     counted.check(b"other", 0.0)
     refused("tries", counted.check, b"device", tries.LONGEST_S - 1)
+    for number in range(tries.MOST):
+        counted.failed(bytes([number >> 8, number & 255]), 0.0)
+    counted.check(b"device", 1.0)  # too many others were counted since
 
 
 @pytest.mark.parametrize(
@@ -215,7 +218,7 @@ def test_answers_that_nobody_waits_for_change_nothing(place):
 
 def test_an_answer_counts_for_the_nonce_it_was_asked_for_and_after_the_owner_signed():
     pending = PendingBindings()
-    pending.open("token", BINDING.device, 0.0)
+    pending.open("token", BINDING.device, b"salt", 0.0)
     pending.ask("token", BINDING, 0.0)
     assert not pending.answer(BINDING.device, BINDING.nonce, bytes(65))
     pending.sign("token", bytes(65), 0.0)
@@ -229,7 +232,7 @@ def test_an_answer_counts_for_the_nonce_it_was_asked_for_and_after_the_owner_sig
 def test_of_too_many_bindings_the_oldest_is_forgotten():
     pending = PendingBindings()
     for number in range(MOST + 1):
-        pending.open(str(number), BINDING.device, float(number))
+        pending.open(str(number), BINDING.device, b"salt", float(number))
     refused("expired", pending.get, "0", 65.0)
     assert pending.get("1", 65.0).device == BINDING.device
 

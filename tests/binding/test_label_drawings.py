@@ -65,6 +65,15 @@ def test_another_library_reads_the_label_off_each_drawing(kind):
     assert set().union(*map(found, pictures(kind, draw(drawn, kind, False)))) == texts
 
 
+@pytest.mark.parametrize("kind", ["svg", "zpl", "text"])
+def test_a_boards_name_that_a_terminal_or_a_printer_would_obey_is_drawn_as_text(kind):
+    board = "a\x1b[2J^XZ\n<b>"
+    made = Label(DEVICES[0], payload.board_digest(board), 1)
+    drawn = draw([lay_out(made, board)], kind, False).decode()
+    shown = {"svg": "a?[2J^XZ?&lt;b&gt;", "zpl": "a_3F_5B2J_5EXZ_3F_3Cb_3E", "text": "a?[2J^XZ?<b>"}
+    assert shown[kind] in drawn and "\x1b" not in drawn
+
+
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf", "text"])
 @pytest.mark.parametrize(("host", "modules"), [(24, 33), (25, 37), (56, 37)])  # versions 4 and 5
 def test_a_label_with_a_url_is_read_off_each_drawing_and_no_larger_than_it_must_be(kind, host, modules):
@@ -145,7 +154,9 @@ def test_a_url_that_is_given_or_configured_is_in_the_label(capsys, site, tmp_pat
     def printed(*words):
         path = tmp_path / "label.zpl"
         options = ["--replace", "--format", "zpl", "--out", path, *words]
-        assert run(capsys, site, DEVICES[0].hex(), *options)[0] == Exit.OK
+        code, _, err = run(capsys, site, DEVICES[0].hex(), *options)
+        is_told = "these labels lead to HTTP" in err and "page.public_url, which is HTTPS://GW.LOCAL:8443" in err
+        assert code == Exit.OK and is_told == bool(words and words[-1])
         return re.search(r"MM,A(.+?)\^FS", path.read_text())[1]
 
     assert printed().startswith("TR:")
@@ -154,6 +165,8 @@ def test_a_url_that_is_given_or_configured_is_in_the_label(capsys, site, tmp_pat
     text = printed("--url", "http://10.0.0.1:8420/")
     assert text.startswith("HTTP://10.0.0.1:8420/B/") and payload.decode(text).device == DEVICES[0]
     assert printed("--url", "").startswith("TR:")
+    same = ["--replace", "--url", "https://GW.local:8443/"]
+    assert "lead to" not in run(capsys, site, DEVICES[0].hex(), *same)[2]
 
 
 def test_a_second_label_is_refused_until_it_is_to_replace_the_first(capsys, site):
@@ -175,6 +188,7 @@ def test_a_second_label_is_refused_until_it_is_to_replace_the_first(capsys, site
         ([DEVICES[1].hex(), "--board", "ä"], "board: got 2 bytes"),
         ([DEVICES[0].hex(), "--sheet"], "wanted --format pdf"),
         ([DEVICES[0].hex(), "--format", "zpl", "--out", "nowhere/label"], "nowhere"),
+        ([DEVICES[0].hex(), "--format", "zpl", "--out", "site"], "--out: got the folder site, wanted the name of a"),
         ([DEVICES[0].hex(), "--url", "https://gw/path"], "--url: got 'https://gw/path', wanted https://HOST"),
         ([DEVICES[0].hex(), "--format", "gif"], "invalid choice: 'gif'"),
     ],
@@ -197,16 +211,15 @@ def test_a_package_that_is_missing_is_named_and_no_code_is_made(kind, package, c
     assert (code, out) == (Exit.USAGE, "") and "pip install 'tinyren[labels]'" in err and kept(site) == []
 
 
-def test_a_full_disk_keeps_the_label_before(capsys, site, tmp_path):
-    run(capsys, site, DEVICES[0].hex())
-    before, store = kept(site), Codes(site)
-    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
-    store._database.execute(f"PRAGMA max_page_count = {pages}")
+def test_a_full_disk_keeps_the_labels_before_of_all(site):
+    store = Codes(site)
+    store.keep_all([(device, BOARD, 1) for device in DEVICES])
+    before = kept(site)
+    store._database.execute(f"PRAGMA max_page_count = {store._database.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(codes.CodesFull):
-        for device in DEVICES[1:] * 10:
-            store.keep(device, BOARD * 40, 1)
+        store.keep_all([(device, BOARD * 40, 2) for device in [*DEVICES, bytes(20)]])
     store.close()
-    assert before[0] in kept(site)
+    assert kept(site) == before
 
 
 def test_a_burned_code_opens_nothing_and_stays_burned(site):

@@ -1,27 +1,41 @@
 """Twenty emulated boards through the factory: three duplicates, one dead, one killed batch; and what the site knows."""
 
 import csv
+import io
 import json
 import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from boards.board import load_board
 from boards.build import build
+from boards.console import open_console
 from boards.emulator import Emulator
 from gateway.errors import Exit
 from gateway.labels import codes, payload
+from gateway.progress import Progress
 from gateway.provisioning import manifest
+from gateway.provisioning.batch import Row
 from gateway.provisioning.journal import NAME
+from gateway.provisioning.shown import Dead
+from gateway.provisioning.station import Station
 from tests.up_site import COMMAND, ROOT, WAIT_S, tinyren
 
 pytest.importorskip("serial", reason="boards are asked by the extra `flash`")
 BOARD = "qemu_mps2_an385"
 HEADING = "serial,board,port,name\n"
+BIND = """
+import core
+from agent.store import Store
+store = Store(core.open_regions()["store"])
+store.open(None)
+store.bind(bytes([7]) * 20)
+"""
 
 
 @pytest.fixture
@@ -69,7 +83,8 @@ def test_twenty_boards_with_three_duplicates_and_a_dead_one_survive_kill_9(place
     result = json.loads(ended.stdout)
     assert [row["row"] for row in result["refused"]] == [17, 19]
     failed = {row["serial"]: row["result"] for row in result["failed"]}
-    assert set(failed) == {"S19", "S20"} and "left as serial S01 before" in failed["S20"]
+    assert set(failed) == {"S19", "S20"}, failed
+    assert "left as serial S01 before" in failed["S20"]
     good = result["done"] + result["before"]
     assert len(good) == 16 and len(result["before"]) >= 5 and len({row["device"] for row in good}) == 16
     assert ended.stderr.splitlines()[-1].startswith("RESULT: PARTLY done=")
@@ -130,7 +145,30 @@ def test_a_board_that_is_another_than_its_row_says_and_a_port_that_is_gone_are_t
     assert not codes.Codes(places[1]).devices()
 
 
-@pytest.mark.parametrize("batch", ["0", "list.csv", "-1"])
+def test_a_board_with_another_key_than_its_label_says_or_with_an_owner_does_not_leave(tmp_path):
+    name = "qemu_virt_rv32"
+    with Emulator(load_board(name), build(load_board(name), lambda *_: None).elf, tmp_path / "usb") as usb:
+        station, row = Station(tmp_path, {}, Progress(io.StringIO())), Row(2, "A1", name, usb.pty)
+        device = station.take(row).device
+        assert station.take(replace(row, device="0x" + device.hex().upper())).device == device
+        with pytest.raises(Dead, match=f"device: got 0x{device.hex()}, wanted the one of its label; it is another"):
+            station.take(replace(row, device="0x" + "5a" * 20))
+        with open_console(usb.pty) as repl:
+            repl.exec(BIND)
+        with pytest.raises(Dead, match=f"owner: got a board that is 0x{'07' * 20}'s.*{usb.pty} --forget-owner"):
+            station.take(row)
+
+
+def test_setup_builds_what_a_factory_brings_before_it_has_a_board():
+    command = [*COMMAND, "setup", "--agent", "rpi_pico_w", "--json"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3 * WAIT_S)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["agents"] == ["rpi_pico_w"] and "agent of rpi_pico_w: " in made.stderr
+    refused = tinyren("setup", "--agent", "acorn")
+    assert refused.returncode == Exit.USAGE and "--agent: got acorn, wanted one of esp32_c3" in refused.stderr
+
+
+@pytest.mark.parametrize("batch", ["0", "list.csv", "-1", ["1", "--set", "ssid=x"], ["1", "--set", "password=short"]])
 def test_a_batch_that_is_none_is_refused_before_anything_is_made(batch, places, tmp_path):
-    ended = tinyren("provision", "--batch", batch, *places[2])
+    ended = tinyren("provision", "--batch", *([batch] if isinstance(batch, str) else batch), *places[2])
     assert ended.returncode == Exit.USAGE and not places[0].exists() and not places[1].exists()

@@ -38,6 +38,10 @@ def test_a_list_is_read_with_its_rows_as_a_spreadsheet_counts_them():
     text = "\ufeffserial , board,port,name\r\nA1,pico,/dev/ttyACM0,hall\r\n\r\nA2, pico,/dev/ttyACM1,\r\n"
     assert read_list(text) == [ROW, Row(3, "A2", "pico", "/dev/ttyACM1")]
     assert read_list("board,serial\npico,A1\n") == [Row(2, "A1", "pico")]
+    assert read_list("serial,board,ssid,sensors\nA1,pico,Wörkshop,tmp105\n")[0].settings == {
+        "ssid": "Wörkshop",
+        "sensors": "tmp105",
+    }
     assert numbered(2, "pico") == [Row(2, "0001", "pico"), Row(3, "0002", "pico")]
 
 
@@ -55,6 +59,9 @@ def test_a_list_is_read_with_its_rows_as_a_spreadsheet_counts_them():
         (f"serial,board\n{'A' * 33},pico\n", "row 2: serial"),
         ("serial,board,port\nA1,pico,a b\n", "row 2: port"),
         ("serial,board,name\nA1,pico,=cmd()\n", "row 2: name: got '=cmd()'"),
+        ("serial,board,gateways\nA1,pico,gw.local\n", "row 2: gateways: got 'gw.local', wanted 1 to 4 of HOST:PORT"),
+        ("serial,board,password\nA1,pico,keep-me-out\n", "row 1: got a column for a password, wanted none"),
+        ("serial,board,device\nA1,pico,0x12\n", "row 2: device: got '0x12', wanted a device's id"),
         ('serial,board\nA1,"pico\n', "no CSV"),
         ("serial,board\n" + "A,b\n" * 10_001, "got 10001 boards, wanted 1 to 10000"),
     ],
@@ -62,7 +69,7 @@ def test_a_list_is_read_with_its_rows_as_a_spreadsheet_counts_them():
 def test_a_list_that_is_none_is_refused_by_row_and_field(text, said):
     with pytest.raises(ListError) as caught:
         read_list(text)
-    assert said in str(caught.value)
+    assert said in str(caught.value) and "keep-me-out" not in str(caught.value)
 
 
 @settings(derandomize=True, max_examples=150, deadline=None)
@@ -84,14 +91,19 @@ def test_duplicates_and_unknown_boards_are_refused_by_row_and_the_rest_goes_on()
         Row(7, "A7", "qemu"),
         Row(8, "A8", "qemu", "", "new name"),
         Row(9, "A9", "qemu"),
+        Row(10, "A10", "pico", "by-id/p1"),
+        Row(11, "A11", "qemu", ssid="workshop"),
+        Row(12, "A12", "pico", "p12", ssid="workshop"),
     ]
     done = {"A8": Row(8, "A8", "qemu", "", "old name"), "A9": Row(2, "A9", "qemu")}
-    to_do, before, refused = plan(rows, {"qemu"}, {"pico"}, done)
+    done["A12"] = Row(12, "A12", "pico", "p12", ssid="store")
+    to_do, before, refused = plan(rows, {"qemu"}, {"pico"}, done, {"by-id/p1": "p1"})
     assert [row.serial for row in to_do] == ["A1", "A7"] and [row.serial for row in before] == ["A9"]
     told = {one.row.number: one.reason for one in refused}
-    assert list(told) == [3, 4, 5, 6, 8]
+    assert list(told) == [3, 4, 5, 6, 8, 10, 11, 12]
     for number, said in ((3, "serial A1 is that of row 2"), (4, "port p1 is that of row 2"), (5, "there is none"),
-                         (6, "port: got none"), (8, "was provisioned before")):  # fmt: skip
+                         (6, "port: got none"), (8, "was provisioned before"), (10, "is that of row 2 too"),
+                         (11, "ssid: got one, but"), (12, "was provisioned before")):  # fmt: skip
         assert said in told[number]
 
 

@@ -71,6 +71,20 @@ def test_the_chain_is_first_and_the_device_is_asked_nothing_before(scene):
     assert len(scene.asked_release) == 1 and scene.contracts.deed_of(name(DEVICE)) == 0
 
 
+def test_who_asks_twice_at_once_is_told_to_wait_and_the_first_is_answered(scene):
+    scene.free()
+    publish, told = scene._publish, []
+
+    def ask_again(topic, frame):
+        scene.service.releasing._publish = publish
+        told.append(refused(scene.sign, "tries"))
+        publish(topic, frame)
+
+    scene.service.releasing._publish = ask_again
+    assert scene.sign() == {"device": name(DEVICE), "boot": 1}
+    assert "wait a minute and look again" in told[0] and len(scene.asked_release) == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [({"key": OTHER}, "signature"), ({"whose": OTHER}, "signature"), ({"boot": 2}, "expired")],

@@ -57,6 +57,8 @@ def test_this_process_is_no_holder_and_what_is_not_readable_is_left_out(tmp_path
     (tmp_path / str(os.getpid()) / "fd").mkdir(parents=True)
     (tmp_path / str(os.getpid()) / "fd" / "5").symlink_to("/dev/ttyX")
     assert holders("/dev/ttyX", tmp_path) == ("screen (process 7)", "minicom (process 30)")
+    (tmp_path / "7" / "comm").write_bytes(b"\xff\n")
+    assert holders("/dev/ttyX", tmp_path)[0] == "\ufffd (process 7)"
 
 
 def test_a_port_that_is_not_there_says_where_to_look(tmp_path):
@@ -94,6 +96,28 @@ def test_the_command_lists_the_same_as_json_and_says_when_there_is_nothing(capsy
     assert "/dev/ttyACM0  serial  2e8a:0005  micropython  rpi_pico_w  cat (process 1)" in capsys.readouterr().out
     assert cli.main(["devices", "--json"]) == Exit.OK
     assert '"held_by": [\n      "cat (process 1)"' in capsys.readouterr().out
+
+
+def test_what_a_process_calls_itself_is_shown_as_text(capsys, monkeypatch):
+    row = Plugged("serial", "/dev/ttyACM0", "", "", (), "", ("\x1b[2Jcat (process 1)",))
+    monkeypatch.setattr("boards.ports.find_plugged", lambda: [row])
+    assert cli.main(["devices"]) == Exit.OK and "?[2Jcat (process 1)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown"),
+    [(True, "boot ?]0;owned? grün\nred\n"), (False, "boot \x1b]0;owned\x07 grün\r\n\x1b[0;31mred\x1b[0m\r\n")],
+)
+def test_what_a_board_prints_is_text_to_a_terminal_and_itself_to_a_file(
+    is_terminal, shown, capsysbinary, monkeypatch, tmp_path
+):
+    printed = "boot \x1b]0;owned\x07 grün\r\n\x1b[0;31mred\x1b[0m\r\n".encode()
+    parts = [printed[:18], printed[18:21], printed[21:]]  # cut within a letter, and before a line feed
+    monkeypatch.setattr("boards.console.read_port", lambda _: iter(parts))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    (tmp_path / "port").touch()
+    assert cli.main(["logs", str(tmp_path / "port")]) == Exit.OK
+    assert capsysbinary.readouterr().out == shown.encode()
 
 
 def test_the_table_of_boards_is_a_command(capsys, tmp_path):

@@ -18,6 +18,7 @@ from boards.files_image import files_region, make_image
 from boards.hardware import load_hardware
 from boards.improv_port import ask, join
 from boards.standin import CORES, build_standin
+from tests.standin_stack import SPARE_BYTES, stack_left
 from tests.up_site import WAIT_S
 
 HEAP_BYTES = 190 * 1024
@@ -48,6 +49,7 @@ def test_a_new_board_boots_the_agent_from_its_image_and_answers_improv(pico):
     assert about is not None and about.firmware == "tinyren" and about.name == "rpi_pico_w"
     with pytest.raises(ConsoleError, match="could not join 'Werk 7', its settings are as before"):
         join(pico.pty, "Werk 7", "long-enough")  # the stand-in has no radio
+    assert stack_left(pico, "rpi_pico_w") >= SPARE_BYTES
     with open_console(pico.pty) as repl:
         assert json.loads(repl.exec("print(open('settings.json').read())")) == SETTINGS
         assert "tinyren.key" in repl.exec("import os\nprint(os.listdir())")

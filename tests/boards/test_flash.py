@@ -15,6 +15,7 @@ from boards.images import ImageError, check_image, cut_esp, read_hex
 from boards.ports import Plugged
 from gateway.errors import CommandError, Exit
 from gateway.flashing.flash import Request, flash
+from gateway.flashing.places import ports_back
 from gateway.flashing.tools import find_tool
 from gateway.progress import Progress
 
@@ -124,6 +125,40 @@ def test_a_tools_own_parser_takes_the_command_and_misses_only_the_board(command,
     assert done.returncode and said in done.stdout + done.stderr and "sage:" not in done.stderr
 
 
+@pytest.mark.parametrize("serial", ["x; exec touch {}", "[exec touch {}]", "$::env(HOME)[exec touch {}]"])
+def test_what_a_probe_calls_itself_is_not_run_as_a_program(serial, tmp_path):
+    try:
+        tool = find_tool("openocd")
+    except CommandError as error:
+        pytest.skip(str(error))
+    [[_, *words]] = openocd_commands(NUCLEO.flash[0], "IMAGE", serial.format(tmp_path / "mark"), False)
+    subprocess.run([tool, *words], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("serial", ["}; exec true; {", "a\\", "a\nb", "\x1b[2J"])
+def test_a_probe_that_no_command_can_name_is_refused(serial, tmp_path):
+    (tmp_path / "image").write_bytes(hex_image(0x20080000, 0x08000000))
+    probe = Plugged("usb", "/sys/x", "0483:374b", serial, (NUCLEO.name,), "probe", ())
+    with pytest.raises(CommandError, match="wanted it without braces and backslashes.*; nothing was written") as caught:
+        flash(Request(NUCLEO.name, firmware=tmp_path / "image"), Progress(), lambda: [probe])
+    assert caught.value.code == Exit.REFUSED and "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["esp32_s3", "/dev/none"])
+def test_who_asks_to_erase_is_not_left_with_a_board_that_kept_all(target):
+    with pytest.raises(CommandError, match="--erase: wanted --firmware FILE with it.*; nothing was done") as caught:
+        flash(Request(target, port="/dev/none", erase=True), Progress(), list)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_a_folder_that_holds_more_than_any_board_is_refused(tmp_path):
+    with open(tmp_path / "disk.img", "wb") as file:
+        file.truncate(65 << 20)
+    with pytest.raises(CommandError, match="disk.img: got more than 67108864 bytes, wanted .* to hold 64 MiB at most"):
+        flash(Request("esp32_s3", "/dev/none", files=tmp_path), Progress(), list)
+
+
 def plugged(*places, boards=("esp32_s3",)):
     return lambda: [Plugged("serial", place, "303a:4001", "", boards, "micropython", ()) for place in places]
 
@@ -196,3 +231,21 @@ def test_a_drive_is_written_and_a_drive_of_another_board_is_not(tmp_path):
     (drive / "INFO_UF2.TXT").write_text("Board-ID: RPI-RP2\n")
     assert flash(Request("rpi_pico_w", str(drive), image), Progress(), list, back_s=0).written
     assert (drive / "TINYREN.UF2").read_bytes() == image.read_bytes()
+
+
+PICO = Plugged("serial", "/dev/a", "2e8a:0005", "", ("rpi_pico_w",), "micropython", ())
+OTHER = Plugged("serial", "/dev/b", "2e8a:0005", "", ("rpi_pico_w",), "micropython", ())
+
+
+@pytest.mark.parametrize(
+    ("port", "before", "now", "found"),
+    [
+        ("/media/drive", [OTHER], [OTHER], []),  # it is not back yet: the other one is not it
+        ("/media/drive", [OTHER], [OTHER, PICO], ["/dev/a"]),
+        ("/media/drive", [], [OTHER, PICO], ["/dev/b", "/dev/a"]),
+        ("/dev/a", [], [OTHER, PICO], ["/dev/a"]),
+        ("/dev/c", [], [PICO], ["/dev/a"]),
+    ],
+)
+def test_a_board_that_is_back_is_not_taken_for_another_of_its_kind(port, before, now, found):
+    assert ports_back("rpi_pico_w", port, before, now) == found

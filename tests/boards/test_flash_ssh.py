@@ -12,7 +12,8 @@ from boards import computer, on_computer
 from boards.hardware import hardware_names, load_hardware
 from gateway import cli
 from gateway.errors import CommandError, Exit
-from gateway.flashing.computer import Place, refuse_another, settings_of
+from gateway.flashing.computer import Place, read_answer, refuse_another, settings_of
+from gateway.lan.certificates import authority_of, new_key
 from gateway.progress import Progress
 from tests.ssh_server import Computer, cut_after, keygen, missing
 
@@ -75,22 +76,23 @@ def test_a_dry_run_asks_and_leaves_nothing(there, flash):
 
 
 def test_an_update_replaces_the_agent_and_one_that_does_not_begin_gives_way_to_the_one_before(
-    there, flash, monkeypatch
+    there, flash, monkeypatch, tmp_path
 ):
-    _, first, _ = flash(*NOWHERE)
+    authorities = [tmp_path / f"{name}.pem" for name in ("one", "other")]
+    for path in authorities:
+        path.write_bytes(authority_of(new_key(), path.stem).chain_pem())
+    _, first, _ = flash(*NOWHERE, "--ca", authorities[0])
     monkeypatch.setattr(computer, "MODELS", (*computer.MODELS, "models/host/card.md"))
     code, second, _ = flash()
     assert (code, second["identity"]["id"], second["identity"]["boot"]) == (Exit.OK, first["identity"]["id"], 2)
     runs = os.readlink(there.home / "tinyren" / "current")
 
     monkeypatch.setattr(computer, "MODELS", ("models/host/host.json",))
-    code, _, said = flash("--source", "waves")
+    code, _, said = flash("--source", "waves", "--ca", authorities[1])
+    assert (there.home / "tinyren" / "ca.pem").read_text() == authorities[0].read_text()
     assert code == Exit.ROLLED_BACK and "did not begin: " in said and "the one before runs again" in said
-    assert os.readlink(there.home / "tinyren" / "current") == runs and command_of(there)[-3:] == [
-        "load",
-        "--board",
-        BOARD,
-    ]
+    told = ["load", "--ca", str(there.home / "tinyren" / "ca.pem"), "--board", BOARD]
+    assert os.readlink(there.home / "tinyren" / "current") == runs and command_of(there)[-5:] == told
     assert len(list((there.home / "tinyren").glob("agent-*"))) == 3  # this one, the one before, the one that failed
 
 
@@ -204,6 +206,20 @@ def test_a_computer_of_another_architecture_is_refused_with_the_board_that_it_is
     code, _, said = flash(*NOWHERE, board="rpi_aarch64")
     wanted = "got programs for x86_64-linux-gnu, wanted aarch64-linux-gnu (rpi_aarch64); run: tinyren flash linux_x64"
     assert (code, files(there)) == (Exit.REFUSED, {}) and wanted in said
+
+
+GOOD = {"id": "0x1", "boot": 1, "service": "process", "lingers": False}
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [b"", b"5", b"[" * 9999, b"[1]", b"\xff", b"{}", json.dumps(GOOD | {"boot": "1"}).encode(), b'{"id": null}\nbye'],
+)
+def test_a_computer_that_answers_something_else_is_told_and_not_believed(printed):
+    assert read_answer("pi@a", "begin", b"hello\n" + json.dumps(GOOD).encode()) == GOOD
+    with pytest.raises(CommandError, match="does its login print something. Look by: ssh pi@a true") as caught:
+        read_answer("pi@a", "begin", printed)
+    assert caught.value.code == Exit.TRUST
 
 
 @pytest.mark.parametrize("port", ["", "-oProxyCommand=x", "pi@a b"])

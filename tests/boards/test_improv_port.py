@@ -146,13 +146,13 @@ def test_a_board_that_refuses_or_falls_silent_is_told_with_what_to_do(error, sai
 
     def answer(octets):
         if bytes((improv.COMMAND, 2, improv.ASK_INFO)) in octets:
-            return info("a", "b", "c", "d\x1b[31m" + "e" * 99)
+            return info("a", "b", "c", "d\x1b[31m" + "e" * 199)
         return b"" if error is None else improv.encode(improv.ERROR, bytes((error,)))
 
     with answering(answer) as port:
         with pytest.raises(ConsoleError, match=said):
             join(port, "Werk 7", PASSWORD)
-        assert ask(port) == About("a", "b", "c", "d?[31m" + "e" * 58)
+        assert ask(port) == About("a", "b", "c", "d?[31m" + "e" * 194)
 
 
 def test_a_board_that_vanishes_while_it_is_asked_is_told():

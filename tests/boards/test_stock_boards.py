@@ -1,13 +1,14 @@
 """Boards of silicon, each as its stand-in on an emulated core: what `tinyren flash` brings boots, is bound and paid.
 
-The heap is a Pico W's, the smallest; the link is the console, through the site's serial bridge. Radio, USB and speed of
-the chips are not here.
+The heap is a Pico W's, the smallest, the stack the board's own; the link is the console, through the site's serial
+bridge. Radio, USB and speed of the chips are not here.
 """
 
 import io
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -22,7 +23,9 @@ from gateway.errors import Exit
 from gateway.flashing.flash import Request
 from gateway.flashing.flash import flash as flash_board
 from gateway.progress import Progress
-from tests.up_site import WAIT_S, Up, tinyren
+from gateway.provisioning.at_port import Wanted, bring
+from tests.standin_stack import SPARE_BYTES, stack_left
+from tests.up_site import COMMAND, ROOT, WAIT_S, Up, tinyren
 
 pytest.importorskip("serial", reason="boards are asked by the extra `flash`")
 HEAP_BYTES = 190 * 1024
@@ -66,34 +69,44 @@ def wait_said(emulator, boots):
         time.sleep(0.1)
 
 
-def test_a_bare_board_is_flashed_boots_the_agent_is_bound_and_earns(board, tmp_path):
+def test_one_command_brings_a_bare_board_the_agent_has_it_bound_and_it_earns(board, tmp_path):
     name, emulator = board
     wanted = agent_files(load_hardware(name), lambda *_: None)
-    told = flash(emulator)
-    assert (told.board, told.files_sent) == (name, sorted(wanted))
-    wait_said(emulator, 1)
-    assert flash(emulator).files_sent == []  # it runs the agent by now: that rests, and what is there stays
-
-    site = tmp_path / "site"
+    site, cable = tmp_path / "site", tmp_path / "cable"  # which is in the site's port once the board was flashed
     site.mkdir()
-    (site / "config.toml").write_text(CONFIG.format(emulator.pty))
+    (site / "config.toml").write_text(CONFIG.format(cable))
     up = Up(site)
     try:
         up.wait_line("waiting for devices")
-        ran = tinyren("run", "--board", name, "--site", str(site), "--json")
-        assert ran.returncode == 0, (ran.stderr, up.lines)
-        done = json.loads(ran.stdout)
+        command = [*COMMAND, "run", "--board", name, "--port", emulator.pty, "--site", str(site), "--json"]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            lines = []
+            for line in run.stderr:
+                lines.append(line)
+                if "flash: agent" in line:
+                    cable.symlink_to(emulator.pty)
+            output = run.stdout.read()
+        assert run.returncode == 0, (lines, up.lines)
+        done = json.loads(output)
         (row,) = up.state()["devices"]
+        refused = tinyren("run", "--board", name, "--port", emulator.pty, "--site", str(site))
     finally:
         code, _ = up.end()
     assert code == 0 and int(done["claimed_wei"]) > 0
+    assert re.fullmatch(rf"agent \S+, {len(wanted)} files brought", done["stages"][0]["said"])
+    assert refused.returncode == Exit.PORT and "leave --port out" in refused.stderr
     assert (row["board"], row["source"], row["heartbeats"] > 0) == (name, "waves, computed", True)
     assert {device.decode() for device in said(emulator)} == {done["id"][2:].lower()}
+    assert stack_left(emulator, name) >= SPARE_BYTES
 
     with open_console(emulator.pty) as repl:
         free, boot, there = repl.exec(ASK).strip().split("|")
     assert int(free) >= FREE_BYTES and int(boot) >= 2
-    assert {"main.py", "lib", "tinyren.key", "tinyren.late", "tinyren.state"} <= set(eval(there))
+    assert {"main.py", "lib", "tinyren.flashed", "tinyren.key", "tinyren.state"} <= set(eval(there))
+
+    again = bring(emulator.pty, Wanted(name, wanted), lambda *_: None)  # the agent that runs rests, what is there stays
+    assert (again.sent, again.has_settings, again.had_agent) == ([], False, True)
+    assert f"0x{again.shown.device.hex()}" == done["id"].lower() and again.shown.owner
 
 
 @pytest.fixture

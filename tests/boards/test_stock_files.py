@@ -126,6 +126,61 @@ for number in range(40):
 print(held > 40, sorted(os.listdir("late")) == ["0"])
 """
 )
+BANK = (
+    FLASH
+    + """
+import hashlib
+from agent.banks import Bank
+def new_bank():
+    return Bank(FilePages("bank", 4, PAGE_BYTES))
+def fill(bank, frame, content):
+    bank.begin(frame, False)
+    for at in range(0, len(content), 480):
+        bank.write(at, content[at : at + 480])
+old, new = bytes(range(251)) * 40, bytes(range(241)) * 30
+flash = mount()
+bank = new_bank()
+fill(bank, b"old", old)
+room = os.statvfs("/flash")[3]
+bank.begin(b"again", True)
+assert bank.digest(len(old)) == hashlib.sha256(old).digest() and os.statvfs("/flash")[3] == room
+fill(bank, b"old", old)
+image, cuts, is_over, seen = leave(flash), 0, False, set()
+while not is_over:
+    flash = mount(image, cuts)
+    try:
+        fill(new_bank(), b"new", new)
+        is_over = True
+    except OSError:
+        pass
+    flash = mount(leave(flash))
+    bank = new_bank()
+    frame = bank.frame()
+    assert frame != b"old" or bank.digest(len(old)) == hashlib.sha256(old).digest(), cuts
+    assert not is_over or frame == b"new" and bank.digest(len(new)) == hashlib.sha256(new).digest()
+    seen.add(frame)
+    leave(flash)
+    cuts += 1
+print(cuts > 30, seen == {b"old", None, b"new"}, bank.size)
+"""
+)
+FULL = (
+    FLASH
+    + """
+from agent.banks import Bank
+flash = mount()
+bank = Bank(FilePages("bank", 200, PAGE_BYTES))
+bank.begin(b"large", False)
+try:
+    for at in range(0, 190 * 4096, 480):
+        bank.write(at, bytes(480))
+except OSError as error:
+    print(error.args[0])
+bank.begin(b"small", False)
+bank.write(0, bytes(480))
+print(bank.frame(), sorted(os.listdir("bank"))[:2])
+"""
+)
 SIZES = (
     FLASH
     + """
@@ -140,7 +195,7 @@ FileMemory("key", 1024).read(1000, buffer)
 print(bytes(buffer), os.stat("key")[6])
 pages = FilePages("late", 3)
 pages.read(2 * PAGE_BYTES, buffer)
-print(bytes(buffer), os.listdir("late"))
+print(bytes(buffer), os.listdir())
 pages.write(PAGE_BYTES + 7, b"abc")
 pages.read(PAGE_BYTES + 7, buffer)
 print(bytes(buffer), os.listdir("late"), pages.size)
@@ -167,11 +222,19 @@ def test_a_late_record_that_was_kept_outlives_every_cut_after_it(run):
     assert run(RING) == ["True True"]
 
 
+def test_a_bank_that_is_cut_anywhere_holds_what_its_header_says_or_no_header(run):
+    assert run(BANK) == ["True True 12288"]
+
+
+def test_a_bank_for_which_there_is_no_room_says_so_and_takes_what_fits(run):
+    assert run(FULL) == ["28", "b'small' ['0', '1']"]
+
+
 def test_a_file_of_another_size_is_refused_and_untouched_and_pages_are_made_when_they_are_written(run):
     assert run(SIZES) == [
         "key: got 1024 bytes, wanted 2048; what it keeps is not touched",
         "b'end' 1024",
-        r"b'\xff\xff\xff' []",
+        r"b'\xff\xff\xff' ['key']",
         "b'abc' ['1'] 12288",
         "b'ne' b'' b'' ['key', 'late']",
     ]

@@ -111,6 +111,18 @@ def turn(data=b""):
     link.wait(5)
     return sent
 """
+SCAN = """
+import network, sys
+class _tinyren:
+    pass
+sys.modules["_tinyren"] = _tinyren
+from agent import improv
+from stock.improv import new_setup
+network.WLAN.scan = lambda self: [(b"hall", 0, 1, -60, 4, 0), (b"\\xff\\xfe", 0, 1, -50, 4, 0), (b"", 0, 1, -40, 0, 1),
+                                  (b"open", 0, 1, -71, 0, 0)]
+out = new_setup("board", "1", "core").receive(improv.encode_command(improv.SCAN), 0)
+print([improv.split_texts(out[at + 9:at + 9 + out[at + 8]]) for at in range(len(out)) if out[at:at + 6] == b"IMPROV"])
+"""
 IN_TURN = (
     LINK
     + """
@@ -188,6 +200,10 @@ def test_a_network_that_refuses_is_named_once_asked_ever_more_seldom_and_joined_
 
 def test_a_network_that_never_answers_is_left_after_its_time_and_asked_again(run):
     assert run(SILENT, network=NETWORK) == ["wifi: no answer from the network", "[] 4"]
+
+
+def test_a_neighbours_network_whose_name_is_no_text_hides_none_of_the_others(run):
+    assert run(SCAN, network=NETWORK)[-1] == "[['hall', '-60', 'YES'], ['open', '-71', 'NO'], []]"
 
 
 def test_gateways_are_tried_in_turn_until_one_answers_and_a_lost_network_ends_the_connection(run):

@@ -67,6 +67,16 @@ def test_one_file_for_boards_of_several_families_gives_each_its_own():
     assert len({uf2.digest(image) for image in images}) == len(FAMILIES)
 
 
+def test_a_small_file_cannot_ask_for_much_memory():
+    pair = changed(uf2.write(bytes(512), 0, 1), 1, address=(60 << 20) - 256)
+    assert len(uf2.read(pair)[0].content) == 60 << 20
+    bomb = b"".join(changed(changed(pair, 0, family=number), 1, family=number) for number in range(100))
+    with pytest.raises(
+        Uf2Error, match="family 0x1: got addresses 0x0 to 0x3c00000, wanted 64 MiB of them at most in one"
+    ):
+        uf2.read(bomb)
+
+
 def test_two_images_of_one_family_or_of_none_are_not_joined():
     nameless = b"".join(changed(FILE[at * 512 : at * 512 + 512], 0, flags=0) for at in range(3))
     for files in ((FILE, FILE), (nameless,), (FILE, nameless)):

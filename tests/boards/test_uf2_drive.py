@@ -57,10 +57,10 @@ def test_a_drive_is_known_by_its_information_file(mounted, tmp_path):
 
 
 def test_drives_are_found_among_the_mounts_of_fat_alone(mounted, tmp_path):
-    other = tmp_path / "other disk"
+    other = tmp_path / "other\\ disk of Zoë"
     other.mkdir()
     (other / INFO).write_text(TEXT.replace("RPI-RP2", "RP2350"))
-    escaped = str(other).replace(" ", "\\040")
+    escaped = str(other).replace("\\", "\\134").replace(" ", "\\040")
     mounts = f"/dev/sda1 {tmp_path} ext4 rw 0 0\n/dev/sdb1 {escaped} vfat rw 0 0\n/dev/sdc1 /nothing vfat rw 0 0\n\nx\n"
     assert [item.board_id for item in find_drives(mounts)] == ["RP2350"]
     assert isinstance(find_drives(), list)

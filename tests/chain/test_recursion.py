@@ -20,9 +20,18 @@ thread.join()
 """
 
 
-@pytest.mark.parametrize("module", ["gateway.chain.chain", "gateway.chain.embedded", "gateway.site.site"])
-def test_json_of_a_million_brackets_is_an_exception_and_not_the_end_of_the_process(module):
+SIGNER = """
+from coincurve import PrivateKey
+from gateway.chain import chain
+chain._account(PrivateKey.from_int(1))
+"""
+
+
+@pytest.mark.parametrize(
+    "imports", [SIGNER, *(f"import gateway.{name}" for name in ("chain.node", "chain.embedded", "site.site"))]
+)
+def test_json_of_a_million_brackets_is_an_exception_and_not_the_end_of_the_process(imports):
     done = subprocess.run(
-        [sys.executable, "-c", DECODE.format(imports=f"import {module}")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", DECODE.format(imports=imports)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "refused\nrefused\n")

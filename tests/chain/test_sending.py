@@ -27,6 +27,7 @@ class Pool:
     def __init__(self, chain):
         self.chain, self.least, self.offers, self.waiting = chain, 0, [], {}
         self.is_closed, self.mines_first, self.outbid, self.known = False, False, 0, False
+        self.lock = threading.Lock()
 
     def request(self, method, params):
         if method in ("eth_gasPrice", "eth_maxPriorityFeePerGas"):
@@ -37,18 +38,26 @@ class Pool:
             raise RpcError(error.code, error.reason, error.data) from error
 
     def offer(self, raw):
-        fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-        fee, nonce = fields["maxFeePerGas"], fields["nonce"]
-        self.offers.append((nonce, fee, fields["maxPriorityFeePerGas"]))
-        if fee < self.outbid:
-            raise RpcError(-32000, "replacement transaction underpriced")
-        tx = "0x" + self.hash(raw).hex()
-        self.waiting.setdefault(nonce, []).append(raw)
-        if fee >= self.least and not self.is_closed:
-            self.chain.request("eth_sendRawTransaction", [self.waiting[nonce][0 if self.mines_first else -1]])
-        if self.known:
-            raise RpcError(-32000, "already known")
-        return tx
+        with self.lock:
+            fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+            fee, nonce = fields["maxFeePerGas"], fields["nonce"]
+            self.offers.append((nonce, fee, fields["maxPriorityFeePerGas"]))
+            if fee < self.outbid:
+                raise RpcError(-32000, "replacement transaction underpriced")
+            tx = "0x" + self.hash(raw).hex()
+            self.waiting.setdefault(nonce, []).append(raw)
+            if fee >= self.least and not self.is_closed:
+                self.chain.request("eth_sendRawTransaction", [self.waiting[nonce][0 if self.mines_first else -1]])
+            if self.known:
+                raise RpcError(-32000, "already known")
+            return tx
+
+    def open(self):
+        """Take what waits, and whatever comes."""
+        with self.lock:
+            self.is_closed = False
+            for _, versions in sorted(self.waiting.items()):
+                self.chain.request("eth_sendRawTransaction", [versions[-1]])
 
     @staticmethod
     def hash(raw):
@@ -150,7 +159,7 @@ def test_threads_of_one_key_wait_for_nonces_of_their_own(pool, deeds):
         thread.start()
     while {nonce for nonce, _, _ in list(pool.offers)} != {1, 2, 3}:
         threads[0].join(0.01)
-    pool.is_closed = False
+    pool.open()
     for thread in threads:
         thread.join(60)
     assert set(done) == {2, 3, 4}

@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import threading
 
 import pytest
 
@@ -12,7 +11,7 @@ from gateway.deeploy.client import SiteClient
 from gateway.errors import CommandError, Exit
 from gateway.site import site_file
 from gateway.site.site_file import Site
-from tests.deeploy_site import FAILED, ROOT, FakeDevice, open_gateway, serving
+from tests.deeploy_site import FAILED, ROOT, FakeDevice, open_gateway, serving, turning
 
 
 @pytest.fixture
@@ -24,15 +23,7 @@ def gateway(tmp_path):
 @pytest.fixture
 def job(gateway, capsys):
     """job(arguments...) -> (exit code, JSON or None, stderr), while a thread has gateway and devices talk."""
-    stopping = threading.Event()
-
-    def talk():
-        while not stopping.wait(0.02):
-            gateway.turn()
-
-    thread = threading.Thread(target=talk)
-    with serving(gateway) as run:
-        thread.start()
+    with serving(gateway) as run, turning(gateway):
 
         def job(*arguments):
             capsys.readouterr()
@@ -41,8 +32,6 @@ def job(gateway, capsys):
             return code, json.loads(said.out) if said.out else None, said.err
 
         yield job
-        stopping.set()
-        thread.join()
 
 
 def fail_all(gateway, count):

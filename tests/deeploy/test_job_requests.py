@@ -148,6 +148,7 @@ JOBS = {
     "name = 'a'": "wanted [model] or [agent] or both",
     "nonsense": "job.toml:",
     "name = 'A'\n[model]\nfile = 'x'": "name: got 'A'",
+    "name = 'a'\n[edil]\nkind = 1\n[model]\nfile = 'x'": "edil: a job signs neither enrolments nor rounds",
     "name = 'a'\n[modell]\nfile = 'x'": "modell: unknown; wanted name",
     "name = 'a'\n[model]\nfile = 'x'\nsample = 5": "model.sample: unknown",
     "name = 'a'\n[model]\nfile = 5": "model.file: got 5, wanted text",

@@ -1,10 +1,13 @@
 """Jobs that the gateway itself runs, from job.toml through a signed request to a WebAssembly module and back."""
 
+import json
+
 import pytest
 
 from gateway.deeploy import compose
 from gateway.deeploy.requests import Refused
-from tests.deeploy_site import UPDATE, address, open_gateway
+from gateway.errors import Exit
+from tests.deeploy_site import UPDATE, address, open_gateway, serving, turning
 
 pytest.importorskip("wasmtime", reason="wasmtime is not installed")
 
@@ -42,7 +45,7 @@ def apply(gateway, data, name):
 
 def ended(gateway, name):
     """The job's status once its module has ended."""
-    until(lambda: (gateway.deeploy.job(name)["workload"] or {}).get("state") == "ended")
+    until(lambda: gateway.deeploy.job(name)["workload"]["state"] == "ended")
     return gateway.deeploy.job(name)
 
 
@@ -67,6 +70,43 @@ def test_a_rollback_runs_the_module_before_and_a_pause_ends_it(gateway):
     gateway.deeploy.turn()
     until(lambda: gateway.deeploy.job("back")["workload"]["state"] == "removed")
     assert not gateway.deeploy.job("back")["workload"]["wanted"]
+
+
+WAITED = {"well": (Exit.OK, "ended", ""), "fails": (Exit.FAILED, "failed", "exit code 3; done: it is never restarted")}
+
+
+@pytest.mark.parametrize("program, told", WAITED.items(), ids=WAITED)
+def test_the_exit_code_of_wait_says_whether_a_module_ended_well(gateway, capsys, program, told):
+    code, state, why = told
+    with serving(gateway) as run, turning(gateway):
+        found = run("apply", job_file(gateway, module(program), f"wait-{program}"), "--wait", "--timeout", 30, "--json")
+    said = capsys.readouterr()
+    seen = json.loads(said.out)["workload"]
+    assert (found, seen["state"]) == (code, state) and why in seen["reason"] and why in said.err
+    assert not said.err or f"`tinyren job logs wait-{program}`" in said.err
+
+
+def test_a_container_where_there_is_no_podman_ends_the_wait_with_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gateway.workloads.podman.shutil.which", lambda name: None)
+    (tmp_path / "job.toml").write_text('name = "box"\n[container]\nimage = "alpine"\n')
+    with open_gateway(tmp_path) as gateway, serving(gateway) as run, turning(gateway):
+        found = run("apply", tmp_path / "job.toml", "--wait", "--timeout", 30, "--json")
+        gateway.deeploy.stop()
+    said = capsys.readouterr()
+    status = json.loads(said.out)
+    assert (found, status["state"], status["workload"]["kind"]) == (Exit.REFUSED, "halted", "container")
+    assert "apt-get install podman" in said.err and "then `tinyren job resume box` goes on" in said.err
+
+
+def test_wait_waits_for_the_job_that_was_applied_and_not_for_the_one_before(gateway):
+    for program, state in (("fails", "failed"), ("well", "ended")):
+        apply(gateway, module(program), "anew")
+        until(lambda: gateway.deeploy.job("anew")["finished"])
+        assert gateway.deeploy.job("anew")["workload"]["state"] == state
+        cid = gateway.compose(job_file(gateway, module("loop"), "anew")).cid
+        gateway.deeploy.request(gateway.request(cid))
+        seen = gateway.deeploy.job("anew")
+        assert not seen["finished"] and seen["workload"]["state"] == "waiting"
 
 
 WRONG = {

@@ -148,7 +148,7 @@ def test_a_failing_job_is_restarted_and_given_up(site, busybox):
     site.workloads.apply("again", shell(cid, "exit 1", restart={"policy": "on-failure", "most": 1}))
     first, second = site.until_result("again", 2)
     assert (first.run, second.run, first.hasty, second.hasty) == (1, 2, 1, 2)
-    assert "given up: 2 runs" in site.until_state("again", "ended").reason
+    assert "given up: 2 runs" in site.until_state("again", "failed").reason
 
 
 SERVES, WAITS = "busybox httpd -f -p 8080 -h /bin & wait", "sleep 60 & wait"

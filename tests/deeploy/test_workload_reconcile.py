@@ -18,6 +18,8 @@ from gateway.workloads.reconcile import (
 )
 from gateway.workloads.restart import LONGEST_PAUSE_MS, STEADY_MS, Ended, Restart, is_hasty, next_start
 from gateway.workloads.runs import CREATED, ENDED, RUNNING, Run, Seen
+from gateway.workloads.service import is_finished
+from gateway.workloads.workload import parse
 
 NOW_MS = 1_000_000
 WELL = Ended(True, NOW_MS - 10_000, 0)
@@ -153,3 +155,26 @@ def test_a_run_that_goes_on_is_left_alone_at_every_later_look():
 def test_a_reason_goes_with_a_stop():
     (action,) = reconcile([job(1, wanted=False)], [there(1, RUNNING)], [], NOW_MS)
     assert action == Action(STOP, Run("j", 1), "removed")
+
+
+TASK, SERVICE = {"restart": {"policy": "never"}}, {}
+CHECKED = {"health": {"tcp": 80}}
+FINISHED = [
+    (SERVICE, "waiting", "", 0, False),
+    (SERVICE, "held", "", 0, True),
+    (SERVICE, "ended", "", 0, True),
+    (SERVICE, "failed", "", 0, True),
+    (SERVICE, "running", "", STEADY_MS - 1, False),
+    (SERVICE, "running", "", STEADY_MS, True),
+    (SERVICE, "ending", "", STEADY_MS, False),
+    (TASK, "running", "", STEADY_MS, False),
+    (TASK, "ended", "", 0, True),
+    (CHECKED, "running", "starting", STEADY_MS, False),
+    (CHECKED, "running", "healthy", 0, True),
+    (CHECKED, "running", "unhealthy", STEADY_MS, False),
+]
+
+
+@pytest.mark.parametrize("fields, state, health, up_ms, finished", FINISHED)
+def test_a_job_is_waited_for_until_it_is_over_or_serves(fields, state, health, up_ms, finished):
+    assert is_finished(parse({"container": {"image": "alpine", **fields}}), state, health, up_ms) is finished

@@ -94,6 +94,18 @@ def test_how_a_module_ends_is_told(ends, number):
     assert (result.ok, result.exit_code) == (False, code) and result.reason.startswith(reason), result
 
 
+def test_how_a_run_went_is_not_told_before_its_result_is_kept(site, monkeypatch):
+    def full(result):
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(site.workloads._jobs, "finish", full)
+    site.workloads.apply("late", wasm(site.r1fs, "fails", restart={"policy": "never"}))
+    row = site.until_state("late", "ending")
+    assert not row.finished and row.reason.endswith("the disk is full")
+    monkeypatch.undo()
+    assert site.until_state("late", "failed").finished
+
+
 def test_memory_grows_to_its_limit_and_no_further(site):
     result = apply(site, "grows", module("grows"), limits={"memory_bytes": 16 << 20})
     assert result.ok and result.peak_memory_bytes == (1 + 15 * 16) * 65536  # it asks for 16 pages each time
@@ -182,7 +194,7 @@ def test_a_killed_process_is_told_and_its_job_restarted(site):
     for count in (1, 2):
         os.kill(site.pid("killed", count), signal.SIGKILL)
         assert site.until_result("killed", count)[-1].reason == LOST
-    assert "given up: 2 runs" in site.until_state("killed", "ended").reason
+    assert "given up: 2 runs" in site.until_state("killed", "failed").reason
     assert [result.wall_s for result in site.results("killed")] == [0, 0]  # nobody saw how long
 
 

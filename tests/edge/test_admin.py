@@ -99,6 +99,36 @@ def test_wrong_codes_are_slowed_down_and_burn_nothing(admin):
     assert Admin(admin_folder(admin)).sign_in(code)  # a restart forgets the pause and knows the code
 
 
+def test_a_stranger_who_tries_codes_keeps_nobody_else_out(admin):
+    code = admin.new_code()
+    with pytest.raises(Refused, match="too many wrong codes"):
+        while True:
+            try:
+                admin.sign_in("0000-0000-0000", "10.0.0.66")
+            except Refused as error:
+                if error.reason != "code":
+                    raise
+    assert admin.sign_in(code, "10.0.0.7")
+
+
+def test_a_code_that_two_use_at_once_lets_in_one_and_sessions_are_read_meanwhile(admin, monkeypatch):
+    code, real = admin.new_code(), admins._hash
+    other = Admin(admin_folder(admin))
+    held = []
+
+    def hash_slowly(text, salt):
+        held.append(admin._lock.locked())  # nobody's request waits for it
+        if len(held) == 1:
+            assert other.sign_in(code)
+        return real(text, salt)
+
+    monkeypatch.setattr(admins, "_hash", hash_slowly)
+    with pytest.raises(Refused, match="or it was used"):
+        admin.sign_in(code)
+    assert held == [False, False]
+    other.close()
+
+
 def admin_folder(admin):
     return Path(admin._database.execute("PRAGMA database_list").fetchone()[2]).parent
 
@@ -129,8 +159,8 @@ def test_the_file_is_its_users_alone_and_holds_no_code_and_no_token(admin, tmp_p
 
 def test_a_code_is_told_only_where_others_can_reach_the_page_and_nobody_has_a_way_in(tmp_path):
     said = []
-    for listen_on, count in (("127.0.0.1", 0), ("0.0.0.0", 1), ("0.0.0.0", 1)):
-        open_admin(tmp_path, listen_on, said.append).close()
+    for is_reached, count in ((False, 0), (True, 1), (True, 1)):
+        open_admin(tmp_path, is_reached, said.append).close()
         assert len(said) == count
     assert said[0].startswith("admin code, shown once: ")
 
@@ -153,7 +183,7 @@ def test_this_computer_needs_no_session_and_others_do(page, admin):
 def test_a_browser_is_led_to_the_page_that_asks_for_the_code(page):
     far = own_address()
     answer = get(far, page, "/", accept="text/html")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin?to=/")
     label = get(far, page, "/B/A.B-9", accept="text/html")
     assert (label.status_code, label.headers["location"]) == (303, "/admin?to=/B/A.B-9")
     asked = get(far, page, "/admin")

@@ -13,7 +13,7 @@ from coincurve import PrivateKey
 from gateway import cli
 from gateway.chain import chain as chains
 from gateway.configuration.settings import SETTINGS
-from gateway.edge import backup, checks_chain, checks_machine, checks_site, doctor, running
+from gateway.edge import backup, checks_chain, checks_machine, checks_page, checks_site, doctor, running
 from gateway.edge.admin import Admin
 from gateway.edge.checks import FAIL, OK, WARN, Gateway
 from gateway.errors import Exit
@@ -253,12 +253,12 @@ def test_a_gateway_that_has_something_to_lose_wants_a_backup(site):
 
 
 def test_a_page_for_others_into_which_nobody_can_get_warns(site):
-    assert only(checks_site.sign_in, site)[0] == OK
+    assert only(checks_page.sign_in, site)[0] == OK
     for values in ({"page.listen": "0.0.0.0"}, {"page.tls_listen": "0.0.0.0:8443"}):
-        assert only(checks_site.sign_in, site, values)[::2] == (WARN, "tinyren gateway admin-code")
+        assert only(checks_page.sign_in, site, values)[::2] == (WARN, "tinyren gateway admin-code")
     with closing(Admin(site)) as admin:
         admin.new_code()
-    assert only(checks_site.sign_in, site, values)[0] == OK
+    assert only(checks_page.sign_in, site, values)[0] == OK
 
 
 def test_a_check_that_breaks_is_a_failed_check_and_the_others_go_on(site, monkeypatch):

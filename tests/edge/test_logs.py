@@ -55,6 +55,12 @@ def test_a_password_in_an_address_is_never_written(style):
     assert "hunter2" not in stream.getvalue() and "mqtts://***@host:8883" in stream.getvalue()
 
 
+def test_what_a_terminal_would_obey_is_shown_as_text():
+    made, stream = progress(logs.TEXT)
+    made.say("the board says \x1b[2J\x9b1m\u202egnp\r, on\tand\non")
+    assert stream.getvalue().endswith("s  the board says ?[2J?1m?gnp?, on\tand\non\n")
+
+
 def test_json_has_no_bar_even_on_a_terminal():
     made, stream = progress(logs.JSON, is_terminal=True)
     for share in (0.05, 0.1, 0.15, 1):

@@ -171,7 +171,7 @@ def test_the_last_closed_epoch_is_known_before_a_torn_end_is_cut(tmp_path):
 
 
 def test_more_damage_than_a_crash_can_do_is_reported_and_nothing_is_cut(tmp_path):
-    batch = [(T0, bytes(4000))] * 200
+    batch = [(T0, bytes(4000))] * (MAX_BATCH_BYTES // 5000)
     site(tmp_path, FIRST, batch, batch).release()
     path = heartbeats_path(tmp_path, 1)
     content = bytearray(path.read_bytes())

@@ -132,6 +132,16 @@ def test_who_roams_is_paid_in_full_and_nobody_moves_anothers_windows(tmp_path, o
     assert list(verify_epoch(tmp_path, 1, ChainOfSets(attested)).availability.values()) == [wanted]
 
 
+def test_a_window_that_the_set_leaves_out_may_hide_a_block_that_the_chain_no_longer_has(tmp_path):
+    gaps = ((2, 2),), ((2, 2),)
+    attested = agree(tmp_path, beats(0, 2), beats(1), gaps)
+    chain = ChainOfSets(attested)
+    chain.hashes = HASHES | {12: b"?" * 32}
+    found = verify_epoch(tmp_path, 1, chain)
+    assert found.root == "0x" + judge(tmp_path, attested).root.hex() and found.availability.popitem()[1] == 127
+    assert found.windows_opened == 4 and not any("another hash" in text for text in found.findings)
+
+
 def test_bindings_are_read_at_the_later_close_of_two(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(Chain, "at_close", lambda self, windows: asked.append(windows.block) or AtClose(DEEDS))
@@ -190,6 +200,25 @@ def test_an_oracle_holds_no_further_evidence_that_would_keep_the_epoch_from_a_ve
             thread.join(30)
     assert list(fetching.done()) == ([] if words else [(1, bundle)])
     assert len(said) == bool(words) and all(words in text for text in said)
+
+
+@pytest.mark.parametrize("damage", [b"", b"torn"], ids=["emptied", "torn"])
+def test_a_bundle_that_a_power_cut_damaged_on_the_oracles_disk_is_fetched_again(tmp_path, damage):
+    bundle, data = packed(tmp_path / "there", beats(0))
+    (tmp_path / "site").mkdir()
+    with contextlib.closing(Embedded(tmp_path / "site" / "r1fs")) as store:
+        bundle = replace(bundle, cid=store.add([data]).cid)
+    said = []
+    fetching = Fetching(tmp_path / "site", tmp_path / "oracle", SITE, Chain(HASHES), (4, 1000), [], None, said.append)
+    for path in (evidence.windows_path, evidence.heartbeats_path):
+        folder = fetching.folder_of(bundle)
+        folder.mkdir(parents=True, exist_ok=True)
+        path(folder, 1).write_bytes(damage)
+        fetching.start(Fetch(1, bundle))
+        for thread in threading.enumerate():
+            if thread.name == "fetch":
+                thread.join(30)
+        assert (list(fetching.done()), said) == ([(1, bundle)], [])
 
 
 def test_a_gateway_that_withholds_is_asked_on_a_thread_of_its_own(tmp_path):

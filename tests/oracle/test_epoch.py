@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 from coincurve import PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from device.agent import cbor, wire
 from gateway import curve
@@ -168,9 +170,12 @@ class Chain:
 
 def test_a_bundle_is_what_was_announced_and_every_window_hides_a_block_of_the_chain(tmp_path):
     bundle = Bundle(b"g" * 20, write(tmp_path, []), CLOSE_BLOCK)
-    assert verify_bundle(tmp_path, 1, bundle, Chain(HASHES).block_hash).block == CLOSE_BLOCK
-    with pytest.raises(EvidenceError, match="window 2"):
-        verify_bundle(tmp_path, 1, bundle, Chain(HASHES | {12: b"?" * 32}).block_hash)
+    windows, lost = verify_bundle(tmp_path, 1, bundle, Chain(HASHES).block_hash)
+    assert (windows.block, lost) == (CLOSE_BLOCK, ())
+    reorged = {number: b"?" * 32 for number in HASHES}
+    assert verify_bundle(tmp_path, 1, bundle, Chain(HASHES | {12: reorged[12]}).block_hash) == (windows, (2,))
+    with pytest.raises(EvidenceError, match="window 0 and all others"):
+        verify_bundle(tmp_path, 1, bundle, Chain(reorged).block_hash)
     with pytest.raises(ChainAway):
         verify_bundle(tmp_path, 1, bundle, Chain({10: HASHES[10]}).block_hash)
     with pytest.raises(ChainAway, match="block 20"):
@@ -273,3 +278,21 @@ def test_leaves_that_the_chain_does_not_confirm_are_refused(tmp_path, fields, er
     path.write_text(json.dumps(fields))
     with pytest.raises(error):
         read_leaves(tmp_path, Chain({}, SETTLED), 3)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["leaves", "accounts", "work"]),
+        st.lists(st.lists(st.integers() | st.text(max_size=5) | st.just("0x" + "11" * 20), max_size=4), max_size=3)
+        | st.none(),
+        max_size=3,
+    ),
+    text=st.none() | st.text(max_size=20) | st.just("[" * 100_000),
+)
+def test_any_file_of_leaves_is_refused_by_name(tmp_path_factory, fields, text):
+    path = tmp_path_factory.mktemp("site") / "settlement" / "epoch-3.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(fields) if text is None else text)
+    with pytest.raises((EvidenceError, ValueError)):
+        read_leaves(path.parents[1], Chain({}, SETTLED), 3)

@@ -37,7 +37,7 @@ def test_a_bundle_goes_through_r1fs_and_gives_the_same_verdict(tmp_path):
     store = Embedded(tmp_path / "r1fs")
     cid = store.add([data]).cid
     bundles.unpack(b"".join(store.read(cid)), dataclasses.replace(bundle, cid=cid), 1, SITE, tmp_path / "oracle")
-    assert bundles.verify_bundle(tmp_path / "oracle", 1, bundle, HASHES.get).block == CLOSE_BLOCK
+    assert bundles.verify_bundle(tmp_path / "oracle", 1, bundle, HASHES.get)[0].block == CLOSE_BLOCK
     chain = Chain(HASHES)
     verdicts = [
         epoch.verdict(tmp_path / place, 1, bundle.digest, chain, Leaves(), models.shipped)
@@ -129,7 +129,7 @@ def record(folder, late=()):
 
 def test_what_a_gateway_states_is_a_prefix_of_what_it_bundles(tmp_path):
     digest, said = record(tmp_path)
-    windows = bundles.verify_bundle(tmp_path, 1, Bundle(ME, digest, CLOSE_BLOCK), HASHES.get)
+    windows, _ = bundles.verify_bundle(tmp_path, 1, Bundle(ME, digest, CLOSE_BLOCK), HASHES.get)
     assert bundles.missing_of(tmp_path, windows, said) == ()
     forged = [dataclasses.replace(said[0], commitment=dataclasses.replace(said[0].commitment, digest=bytes(32)))]
     beyond = [
@@ -140,7 +140,7 @@ def test_what_a_gateway_states_is_a_prefix_of_what_it_bundles(tmp_path):
 
 def test_a_gateway_that_adds_a_heartbeat_later_loses_the_window_and_no_other(tmp_path):
     digest, said = record(tmp_path, [(OPENED_MS + WINDOW_MS + 100, heartbeat(1, 9))])
-    windows = bundles.verify_bundle(tmp_path, 1, Bundle(ME, digest, CLOSE_BLOCK), HASHES.get)
+    windows, _ = bundles.verify_bundle(tmp_path, 1, Bundle(ME, digest, CLOSE_BLOCK), HASHES.get)
     missing = bundles.missing_of(tmp_path, windows, said)
     assert missing == ((1, 1),)
     source = epoch.Source(tmp_path, digest, missing)

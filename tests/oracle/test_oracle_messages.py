@@ -65,6 +65,16 @@ def test_a_message_is_read_back_as_it_was_said(message):
         assert [inner.sender for inner in got.message.held] == [curve.address_of(key.secret) for key in (KEY, OTHER)]
 
 
+def test_what_a_stranger_puts_into_a_message_costs_nobody_a_signature(monkeypatch):
+    payload, checked, verify = messages.seal(PROPOSAL, SITE, KEY.secret).payload, [], ratio1.verify
+    monkeypatch.setattr(ratio1, "verify", lambda fields: checked.append(fields) or verify(fields))
+    me, other = (curve.address_of(key.secret) for key in (KEY, OTHER))
+    assert messages.open_sealed(payload, SITE, holders={me}).message == PROPOSAL and len(checked) == 5
+    with pytest.raises(MessageRefused):
+        messages.open_sealed(payload, SITE, holders={other})
+    assert len(checked) == 6
+
+
 def sealed(fields):
     return json.dumps(ratio1.sign(fields, KEY.secret)).encode()
 
@@ -230,3 +240,19 @@ def test_an_answer_of_the_chain_that_is_no_list_of_deeds_or_oracles_is_refused(n
         for decode in (decode_deeds, decode_oracles):
             with contextlib.suppress(ChainAway):
                 decode(answer)
+
+
+def words(*values):
+    return b"".join(value.to_bytes(32, "big") for value in values)
+
+
+def test_a_chain_that_names_more_deeds_or_devices_than_there_may_be_is_refused_at_once():
+    deed, devices = words(1, 9, 2, 128), words(2, 5, 6)
+    assert decode_deeds(words(32, 1, 32) + deed + devices)[1].devices == tuple(words(each)[12:] for each in (5, 6))
+    for answer in (
+        words(32, 101) + words(32) * 101 + deed + devices,
+        words(32, 1, 32) + words(1, 9, 1, 128) + devices,
+        words(32, 1, 32) + words(1, 9, 1 << 16, 128, 0),
+    ):
+        with pytest.raises(ChainAway, match="wanted at most"):
+            decode_deeds(answer)

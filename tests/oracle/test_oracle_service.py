@@ -12,7 +12,8 @@ from gateway import curve
 from gateway.chain.chain import Contract, address_of
 from gateway.oracle import bundles, epoch, messages, rewards
 from gateway.oracle.rpc import ChainReader
-from gateway.oracle.statements import Bundle, Held, Signature
+from gateway.oracle.statements import Bundle, Decision, Held, Signature
+from gateway.settlement.agreed import Agreeing
 from gateway.storage.embedded import Embedded
 from gateway.verify.site import verify_site
 from tests.oracle_site import DEVICES, FOUR, GATEWAY, ORACLES, ROOT, SERVICE, WAIT_S, Site, address
@@ -114,6 +115,28 @@ def test_of_four_oracles_one_may_be_away_and_windows_not_committed_count_for_nob
         assert len(roots) == 1 and roots.pop().evidence == digest
     finally:
         site.stop()
+
+
+def test_a_window_whose_block_a_reorg_took_counts_for_nobody_and_its_epoch_is_settled(site):
+    site.start(1, 2, 3)
+    close = site.record(1, {DEVICES[0]: range(4), DEVICES[2]: [1]}, lost=[1])
+    site.say(close)
+    decision = next(said for _, said in site.wait(lambda heard: any(isinstance(said, Decision) for _, said in heard))
+                    if isinstance(said, Decision))  # fmt: skip
+    agreeing = Agreeing(site.evidence.folder, list(map(address, ORACLES)), site.place, {}.__getitem__)
+    agreeing.take(1, decision)
+    says = {said.root.evidence for _, said in site.wait(lambda heard: signatures(heard)) if isinstance(said, Signature)}
+    (attested,) = says
+    assert attested != close.evidence and agreeing.is_here(1, attested)
+    verdict = site.verdict(close, attested=attested)
+    assert [verdict.availability[address(key)] for key in DEVICES] == [255 * 3 // 4, 0, 0]
+    site.settle(verdict)
+    result = verify_site(site.folder, 1, site.rpc.url)
+    assert result.ok and result.root == "0x" + verdict.root.hex()
+
+
+def signatures(heard):
+    return [said for _, said in heard if isinstance(said, Signature)]
 
 
 def rotate(site, keys, threshold):

@@ -8,7 +8,7 @@ from gateway import curve
 from gateway.oracle import messages
 from gateway.oracle.commitments import Seen
 from gateway.oracle.statements import Close, Commitment
-from gateway.oracle.witness import Witness
+from gateway.oracle.witness import MAX_EPOCHS, Witness
 
 KEY, OTHER = (PrivateKey(bytes([number]) * 32) for number in (1, 2))
 SITE = messages.Site(1331, b"s" * 20)
@@ -42,6 +42,8 @@ def test_lines_that_are_torn_altered_or_anothers_are_passed_over(tmp_path):
     others = [json.dumps({"block": 1, "payload": said.payload.decode()}) for said in foreign]
     torn = ["", "{", "7", "null", '{"block": "x", "payload": ""}', '{"payload": 7}', line[:-9]]
     path.write_text(line + "\n".join([altered.strip(), *others, *torn]) + "\n")
+    with path.open("ab") as file:
+        file.write(b'\xff\x00 what a power cut left \n{"block": ' + b"[" * 100_000 + b"\n")
     assert witness.seen(GATEWAY, 3) == [Seen(SAID[0].message, 7)]
 
 
@@ -51,6 +53,26 @@ def test_settled_epochs_are_forgotten_and_later_ones_kept(tmp_path):
         witness.note(messages.seal(Commitment(epoch, 0, 0, 0, b"d" * 32), SITE, KEY.secret), 1)
     witness.forget(2)
     assert [witness.seen(GATEWAY, epoch) != [] for epoch in (1, 2, 11)] == [False, False, True]
+
+
+def test_a_gateway_that_lies_fills_no_disk_and_takes_no_place_of_anothers(tmp_path, monkeypatch):
+    witness = Witness(tmp_path, SITE)
+    witness.forget(2)
+
+    def note(epoch, key=KEY):
+        witness.note(messages.seal(Commitment(epoch, 0, 0, 0, b"d" * 32), SITE, key.secret), 1)
+
+    for epoch in (1, 2, 3 + MAX_EPOCHS, (1 << 32) - 1):
+        note(epoch)
+    assert list(tmp_path.iterdir()) == []
+    note(2 + MAX_EPOCHS)
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr("gateway.oracle.witness.MAX_BYTES", 2 * path.stat().st_size)
+    for epoch in range(3, 9):
+        note(epoch)
+    assert [bool(witness.seen(GATEWAY, epoch)) for epoch in range(3, 9)] == [True] * 2 + [False] * 4
+    note(3, OTHER)
+    assert witness.seen(curve.address_of(OTHER.secret), 3)
 
 
 def test_what_is_no_commitment_is_not_noted(tmp_path):

@@ -1,9 +1,12 @@
 """The second scorer's check of work, on epochs that are played by hand: as the first finds, cheat by cheat."""
 
+from dataclasses import replace
+
 import pytest
 
 from device.agent import reveal, wire
 from gateway.poai.simulated import OPENED_MS, WINDOW_MS, Device, Epoch, block_hash
+from gateway.verify.report import report
 from gateway.verify.verify import verify_epoch
 from tests.scorer_epochs import write
 from tests.verify_site import OWNER, FixedChain
@@ -93,3 +96,12 @@ def test_an_answer_that_comes_twice_or_again_later_changes_nothing(tmp_path):
     assert second(tmp_path, epoch) == before
     epoch.items = [item for item in epoch.items if item[0] > OPENED_MS + COUNT * WINDOW_MS or len(item[1]) <= 192]
     assert second(tmp_path, epoch) == (0, 0)
+
+
+def test_a_report_tells_each_fraud_and_each_finding(tmp_path):
+    epoch = Epoch([Device(1, share=0.5, is_liar=True)], COUNT).play()
+    write(tmp_path, 1, windows_of(epoch), epoch.items)
+    result = verify_epoch(tmp_path, 1, SimulatedChain(epoch))
+    told = report(replace(result, findings=("one thing", "another"), findings_left_off=0))
+    assert f"FRAUD {result.frauds[0]} signed what is not so" in told
+    assert "findings: 2\n- one thing\n- another\n" in told

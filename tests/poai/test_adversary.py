@@ -18,6 +18,7 @@ EARNED = {
     "cloned key": (0, UNITS),
     "lying gateway: beacons": (0, 0),
     "lying gateway: receipt times": (0, 0),
+    "lying gateway: with its device": (ND_REWARD_WEI, UNITS),
     "withholding gateway: answers": (ND_REWARD_WEI, 0),
     "withholding gateway: its bundle": (epoch_reward(127, 1), WINDOWS // 2 * KEPT),
     "equivocating oracle": (0, 0),

@@ -87,6 +87,26 @@ def test_a_proof_that_was_changed_proves_nothing(run, tmp_path):
         assert (code, out) == (Exit.TRUST, "") and "it proves nothing" in err
 
 
+def test_a_right_answer_and_its_opening_prove_nothing(run, tmp_path):
+    right = SealedSite(tmp_path).play(3).audited()[0]
+    frames = [*(frame for _, frame in right.signed), opening(right.sealed)]
+    (tmp_path / "right.json").write_text(json.dumps({"frames": [frame.hex() for frame in frames]}))
+    code, out, err = run("check", tmp_path / "right.json")
+    assert (code, out) == (Exit.TRUST, "") and "it proves nothing" in err
+
+
+def test_a_proof_that_was_written_stays_as_it_is_and_what_was_told_is_not_told_again(run, tmp_path):
+    site = SealedSite(tmp_path, is_liar=True).play(4)
+    (tmp_path / "buyer.key").write_text(READER.to_hex().rjust(64, "0"))
+    for lie in site.audited():
+        site.readers.take(opening(lie.sealed))
+    audit(run, tmp_path, "--out", tmp_path / "proofs")
+    before = {file: file.read_bytes() for file in (tmp_path / "proofs").iterdir()}
+    code, out, _ = audit(run, tmp_path, "--out", tmp_path / "proofs", "--publish")
+    assert code == Exit.TRUST and "told to the gateway" not in out
+    assert before == {file: file.read_bytes() for file in (tmp_path / "proofs").iterdir()} and before
+
+
 def found(site):
     """A sealed answer of another site, whose opening does not fit."""
     return replace(site.audited()[0].sealed, digest=bytes(32))

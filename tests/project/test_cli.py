@@ -67,10 +67,13 @@ def test_each_command_stands_in_one_group_of_the_help_and_in_the_document_of_all
     assert (ROOT / "docs" / "commands.md").read_text() == reference.markdown(cli.parser())
 
 
-@pytest.mark.parametrize("name", verbs())
+VERBS = verbs()
+
+
+@pytest.mark.parametrize("name", VERBS)
 def test_every_option_says_what_it_is_for_within_80_columns(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    parser = verbs()[name]
+    parser = VERBS[name]
     assert {action.dest for action in parser._actions if not action.help} <= {argparse.SUPPRESS}
     assert max(map(len, parser.format_help().splitlines())) <= 80
 

@@ -10,6 +10,7 @@ from tests.up_site import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [path.name for path in DOCUMENTS]
+PARSER = cli.parser()
 COMMAND = re.compile(r"(?:^|[\s`(;&])(?:sudo -u tinyren |\.venv/bin/)?tinyren +([a-z][^`#\n;&>]*)")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -23,7 +24,7 @@ def printed(text):
 
 def wrong(command):
     """What of a command is none, "" if all of it is one; `a|b` are alternatives."""
-    parsers = [cli.parser()]
+    parsers = [PARSER]
     for word in command.replace("\\|", "|").split():
         option = re.match(r"\[?(--[a-z0-9-]+)", word)
         if option and not any(option[1] in parser._option_string_actions for parser in parsers):

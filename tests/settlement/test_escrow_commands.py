@@ -6,7 +6,7 @@ from gateway.errors import Exit
 from gateway.poai.private import sealed_model
 from gateway.storage.cid import decode_any, encode_text
 from tests.agent.test_private import KEY
-from tests.contract_scene import A, B
+from tests.contract_scene import OWNERS, A, B
 from tests.contract_site import R1, Site
 
 MODEL = "vibration"
@@ -50,14 +50,27 @@ def test_a_deposit_pays_for_attested_work_and_its_rest_comes_back(site):
 
 
 def test_a_job_that_has_not_begun_is_cancelled_whole_and_only_by_its_buyer(site):
-    code, out, _ = site.run(*OPEN, "--deed", "2", "--model", OTHER, key="a")
-    assert code == 0 and "note: oracles of this version count runs of its shipped models only" in out
+    code, out, _ = site.run(*OPEN, "--deed", "2", "--model", OTHER, "--anyway", key="a")
+    assert code == 0 and "note: nobody is paid for this model yet; tinyren escrow cancel 1" in out
     code, _, err = site.run("escrow", "cancel", "1", key="b")
     assert code == Exit.REFUSED and "only who opened the job ends it" in err
     code, out, _ = site.run("escrow", "cancel", "1", key="a")
     assert code == 0 and "10 R1 went back to the buyer" in out and site.scene.settlement.balance(A) == 100 * R1
     rows = site.json("escrow", "show")["jobs"]
     assert [(row["state"], row["kind"], row["is_for_any"]) for row in rows] == [("closed", "verified", False)]
+
+
+def test_a_deposit_of_which_nothing_is_delivered_comes_back_whole(site):
+    site.json(*OPEN, "--model", OTHER, "--anyway", key="a")
+    site.escrow.open(bytes(range(32)), R1 // 2, 10 * R1, 2, [], OWNERS[0], is_measured=True)
+    assert site.scene.settlement.balance(A) == 80 * R1
+    out = site.run("escrow", "show")[1]
+    assert out.count("nobody attests what gateways measure, so it pays nobody") == 1
+    for _ in range(5):
+        site.work({})
+    for job in ("1", "2"):
+        assert "10 R1 went back to the buyer" in site.run("escrow", "refund", job, key="anyone")[1]
+    assert site.scene.settlement.balance(A) == 100 * R1 and "pays nobody" not in site.run("escrow", "show")[1]
 
 
 def test_a_job_for_one_reader_names_the_model_that_only_its_work_has(site):
@@ -89,6 +102,7 @@ def test_what_cannot_be_is_refused_in_words_and_moves_nothing(site):
     table = (
         ((*OPEN[:7], "999", *OPEN[8:]), "a", Exit.REFUSED, "--deposit: 0x"),
         ((*OPEN[:5], "11", *OPEN[6:]), "a", Exit.REFUSED, "wanted a deposit of at least one run's price"),
+        ((*OPEN, "--model", OTHER), "a", Exit.REFUSED, "host, motion, vibration only, so nobody would be paid"),
         ((*OPEN[:9], "10001"), "a", Exit.REFUSED, "1 to 10,000 epochs"),
         ((*OPEN[:5], "0." + "0" * 18 + "1", *OPEN[6:]), "a", Exit.USAGE, "at most 18 digits behind the point"),
         ((*OPEN, "--deed", "9" * 80), "a", Exit.USAGE, "name a smaller number"),

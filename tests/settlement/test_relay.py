@@ -6,6 +6,7 @@ import pytest
 
 from gateway.chain.chain import ChainError, Contract
 from gateway.errors import CommandError, Exit
+from gateway.settlement.escrow import Escrow
 from gateway.settlement.leaves_in_force import read_trees
 from gateway.settlement.relaying import all_claims, find_dues, relay
 from gateway.settlement.settlement import Claim, Contracts, Settlement
@@ -94,6 +95,30 @@ def test_what_is_reckoned_for_work_is_what_the_escrow_pays(site):
         units, proof = site.trees().work(raw, 1, 2)
         paid = site.escrow.claim(1, 2, units, proof, ANYONE)
         assert site.escrow.job(1).split(before, units) == (paid.amount, paid.burned)
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["at once", "by an escrow of before, one by one"])
+def test_an_owners_work_for_a_job_is_paid_at_once_and_not_twice(site, is_old, monkeypatch):
+    site.work({(1, 1): 2, (1, 3): 3})  # deeds of A; deed 2 worked before
+    if is_old:
+        monkeypatch.setattr("gateway.settlement.relaying.Escrow.pays_many", lambda escrow: False)
+    dues, trees = site.dues()
+    (batch,) = (batch for batch in plan(dues, FREE).send if batch.kind == WORK and batch.owner == A)
+    before, blocks = site.scene.settlement.balance(A), site.scene.chain.block_number()
+    site.escrow.claim(1, 3, *trees.work(bytes.fromhex(site.escrow.address[2:]), 1, 3), ANYONE)  # somebody was first
+    done = relay(site.settlement, Plan((batch,), ()), trees)
+    assert batch.deeds == (1, 3) and batch.what == "deeds 1, 3, job 1"
+    assert {(claim.what, claim.amount_wei) for claim in done.claims} == {
+        ("deed 1, work for job 1", site.escrow.job(1).split(0, 2)[0])
+    }
+    owed = sum(site.escrow.job(1).split(0, units)[0] for units in (2, 3))
+    assert site.scene.settlement.balance(A) - before == owed == batch.wei
+    assert relay(site.settlement, Plan((batch,), ()), trees).claims == ()
+    assert site.scene.chain.block_number() == blocks + 2
+
+
+def test_an_escrow_tells_whether_it_pays_many(site):
+    assert site.escrow.pays_many() and not Escrow(site.scene.chain, site.settlement.contracts.r1).pays_many()
 
 
 def test_a_claim_that_fails_does_not_keep_the_others(site, monkeypatch):

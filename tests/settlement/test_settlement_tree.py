@@ -111,6 +111,17 @@ def test_a_multiproof_leads_to_the_root_by_the_contracts_own_steps(count, data):
     assert root_by_flags([merkle.leaf(*leaf) for leaf in proved], proof, flags) == trees.root
 
 
+@settings(max_examples=80, derandomize=True, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 2), st.data())
+def test_works_of_one_job_lead_to_the_root_together(count, job, data):
+    chosen = data.draw(st.permutations(sorted(data.draw(st.sets(st.integers(1, count), min_size=1)))))
+    work = tuple(((ESCROW, each, deed), 7 * each + deed) for each in (1, 2) for deed in range(1, count + 1))
+    trees = Trees(Leaves(deeds=((1, 5),) if data.draw(st.booleans()) else (), work=work))
+    works, proof, flags = trees.works(ESCROW, job, chosen)
+    assert works == [(deed, 7 * job + deed) for deed in sorted(chosen)]
+    assert root_by_flags([merkle.work_leaf(ESCROW, job, *each) for each in works], proof, flags) == trees.root
+
+
 def root_by_flags(hashes, proof, flags):
     """OpenZeppelin's MerkleProof.processMultiProof."""
     assert len(hashes) + len(proof) == len(flags) + 1

@@ -160,7 +160,7 @@ def test_signatures_of_strangers_and_twice_the_same_oracle_are_no_quorum(site):
         assert stand.settled == [] and chain_state(site) == ([], [], 0)
 
 
-@pytest.mark.parametrize("damage", ["missing", "junk", "other leaves"])
+@pytest.mark.parametrize("damage", ["missing", "junk", "other leaves", "no amount"])
 def test_a_ledger_that_is_not_the_chains_is_made_again_from_the_evidence(site, damage):
     site.record(1, ALL)
     ((settled, _),) = Stand(site).settle(1)
@@ -169,7 +169,8 @@ def test_a_ledger_that_is_not_the_chains_is_made_again_from_the_evidence(site, d
     if damage == "missing":
         shutil.rmtree(path.parent)
     else:
-        path.write_text("[]" if damage == "junk" else json.dumps({**fields, "leaves": [[1, "5"], [2, "6"]]}))
+        leaves = [[1, "5"], [2, "6"]] if damage == "other leaves" else [[1, "-5"]]
+        path.write_text("[]" if damage == "junk" else json.dumps({**fields, "leaves": leaves}))
     with Stand(site).running():
         assert ledger.read(path.parent, 1) == settled
     assert chain_state(site) == before
@@ -198,10 +199,40 @@ def test_evidence_that_does_not_give_the_root_on_the_chain_is_refused(site):
     path = site.folder / "evidence" / "epoch-1.cborseq"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 6])
-    with pytest.raises(Exception, match="epoch 1|evidence|offset"):
-        Stand(site).settler.catch_up()
+    for damaged in (True, False):
+        with pytest.raises(Disagreement, match="epoch 1 cannot be judged: .*`tinyren verify .* --epoch 1`"):
+            Stand(site).settler.catch_up()
+        if damaged:
+            path.unlink()
     shutil.rmtree(site.folder / "evidence")
     older = "the chain has settled epoch 1, but the evidence ends with 0; is this an older backup"
     with pytest.raises(Disagreement, match=older):
         Stand(site).settler.catch_up()
     assert chain_state(site) == before
+
+
+def test_a_full_inbox_holds_up_nobody_and_is_read_when_there_is_something_to_settle(site):
+    stand = Stand(site)
+    for _ in range(settler.MAX_WAITING + 9):
+        stand.settler.receive(b'{"type":"signature"}')
+    site.record(1, ALL)
+    stand.settler.closed(1)  # hangs for ever if it waits
+    assert [found.epoch for found, _ in stand.settle(1)] == [1]
+    for _ in range(settler.MAX_WAITING + 9):
+        stand.settler.receive(b'{"type":"signature"}')
+    stand.settler.stop()
+
+
+def test_a_node_that_does_not_show_the_post_yet_is_asked_again(site, monkeypatch):
+    site.record(1, ALL)
+    chain, asked = site.contracts.chain, []
+
+    def request(method, params, true=chain._request):
+        if method == "eth_getTransactionByHash" and len(asked) < 2:
+            return asked.append(params)
+        return true(method, params)
+
+    monkeypatch.setattr(chain, "_request", request)
+    stand = Stand(site)
+    assert [found.epoch for found, _ in stand.settle(1)] == [1]
+    assert len(asked) == 2 and any("is not there; trying again" in said for said in stand.said)

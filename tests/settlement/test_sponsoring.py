@@ -74,15 +74,16 @@ def test_what_is_sent_and_why_the_others_wait(dues, changed, sent, waiting):
     assert all(batch.why.startswith(why) for batch, (_, why) in zip(found.waiting, waiting, strict=True))
 
 
-def test_accounts_and_work_are_claimed_one_by_one_and_what_nobody_can_claim_is_told():
+def test_an_owners_work_goes_job_by_job_and_what_nobody_can_claim_is_told():
     dues = [due("a", 1, 5), account("a", 5), work("a", 1, 5, 3), work("a", 2, 5, 3), work("a", 1, 5, 4, "is closed")]
-    found = plan([*dues, due("a", 2, 5)], Terms(0, 0, 0))
+    found = plan([*dues, due("a", 2, 5), work("a", 2, 5, 5), work("b", 4, 5, 3)], Terms(0, 0, 0))
     decided = [(batch.kind, batch.job, batch.deeds, batch.what) for batch in found.send]
     assert decided == [
         (ACCOUNT, 0, (), "account of a"),
         (DEED, 0, (1, 2), "deeds 1, 2"),
-        (WORK, 3, (1,), "deed 1, job 3"),
-        (WORK, 3, (2,), "deed 2, job 3"),
+        (WORK, 3, (1, 2), "deeds 1, 2, job 3"),
+        (WORK, 5, (2,), "deed 2, job 5"),
+        (WORK, 3, (4,), "deed 4, job 3"),
     ]
     assert [(batch.what, batch.why) for batch in found.waiting] == [("deed 1, job 4", "is closed")]
 
@@ -95,6 +96,7 @@ def test_what_is_reckoned_is_never_below_what_was_measured():
         ("claim of an account for 10,000 deeds, 1,000,000 leaves", gas_of(1, 0, ACCOUNT)),
         ("claim of 10 deeds at once, 1,000,000 leaves", gas_of(10, 0)),
         ("claim of work, 1,000,000 leaves", gas_of(1, 0, WORK)),
+        ("claim of work of 10 deeds at once, 1,000,000 leaves", gas_of(10, 0, WORK)),
     ):
         assert measured[name] <= reckoned, name
 

@@ -1,6 +1,7 @@
 """A site that runs takes a further gateway: noted once, known to the broker at once, and no asker breaks it."""
 
 import contextlib
+import errno
 import threading
 
 import pytest
@@ -99,6 +100,21 @@ def test_what_is_no_further_gateway_is_told_and_changes_nothing(running, name, c
     assert len(running.said) == 1 and f"{name} is no further gateway of this site: " in running.said[0]
     assert (running.folder / site_file.NAME).read_bytes() == kept
     assert running.let_in == [] and running.asking() == []
+
+
+def test_on_a_full_disk_nobody_is_admitted_and_the_site_goes_on(running, monkeypatch):
+    def full(folder, site):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    running.ask(ADDRESS, URL.encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(site_file, "write", full)
+        running.turn()
+    assert "No space left" in running.said[0] and running.let_in == [] and running.asking() == []
+    assert site_file.read(running.folder).gateways == {} == running.admissions._site.gateways
+    running.ask(ADDRESS, URL.encode())
+    running.turn()
+    assert running.let_in == [ADDRESS] and site_file.read(running.folder).gateways == {ADDRESS: URL}
 
 
 def test_the_last_place_is_given_once_and_who_has_none_is_told(running, monkeypatch):

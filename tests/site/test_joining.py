@@ -4,6 +4,8 @@ import json
 import stat
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway import cli
 from gateway.broker import broker_url
@@ -13,6 +15,7 @@ from gateway.site.site_file import Site
 
 CONTRACTS = {name: "0x" + digit * 40 for name, digit in (("settlement", "1"), ("devices", "2"), ("r1", "3"))}
 URL = "http://10.0.0.2:8421"
+INVITATION = "mqtt://a@127.0.0.1:1", "secret", URL, *("0x" + digit * 40 for digit in "123")
 
 
 @pytest.fixture
@@ -134,3 +137,21 @@ def test_a_site_of_its_own_or_a_paper_that_is_no_invitation_makes_no_further_gat
     with pytest.raises(CommandError, match="--mqtt"):
         joining.accept(further, invitation | {"home": "ftp://x"}, 8421)
     assert tree(further) == kept
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(joining.FIELDS),
+        st.text(max_size=20) | st.just("\ud800") | st.integers() | st.none() | st.lists(st.none()),
+        max_size=6,
+    )
+)
+def test_any_invitation_is_taken_or_refused_and_what_is_refused_leaves_nothing(tmp_path_factory, fields):
+    folder, kept = tmp_path_factory.mktemp("further") / "further", dict(zip(joining.FIELDS, INVITATION, strict=True))
+    try:
+        joining.accept(folder, kept | fields, 8421)
+    except CommandError:
+        assert not folder.exists()
+    else:
+        assert site_file.read(folder).home == (kept | fields)["home"]

@@ -104,6 +104,9 @@ def test_a_board_that_is_none_of_the_sites_joins_it_and_is_paid(up, tmp_path):
         (["--board", "acorn"], Exit.USAGE, "--board: got 'acorn', wanted one of qemu_"),
         (["--board", "qemu_microbit"], Exit.USAGE, "--board: got 'qemu_microbit'"),
         (["--board", BOARD, "--port", "/dev/ttyACM0"], Exit.USAGE, "is emulated: leave it out"),
+        (["--board", BOARD, "--set", "ssid=x"], Exit.USAGE, "is emulated: leave it out"),
+        (["--board", "rpi_pico2_w", "--set", "ssid=x"], Exit.USAGE, "wanted --port and one of esp32_c3"),
+        (["--board", "rpi_pico_w", "--port", "/dev/ttyNOT"], Exit.PORT, "flash: /dev/ttyNOT: got no such port; run: "),
         (["--board", "rpi_pico2_w"], Exit.USAGE, "site: SITE: no site runs here; start one: tinyren up --site SITE"),
     ],
 )

@@ -2,11 +2,13 @@
 
 import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.commands.r1fs_serve import listen, server
 from gateway.storage.car import write_car
@@ -211,10 +213,22 @@ def test_a_fetch_ends_at_its_limit(origin, tmp_path):
         assert store.pins() == []
 
 
-@pytest.mark.parametrize("url", ["", "x", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h/?a=b"])
+NO_URLS = ["", "x", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h/?a=b", "http://[::1", "http://[x]"]
+NO_URLS += ["http://a b:1", "http://a\0", "http://a:1/\r\nX: y", f"http://{'a' * 70}", "http://a..b", "http://\u00fc"]
+
+
+@pytest.mark.parametrize("url", NO_URLS)
 def test_what_is_no_url_of_a_peer_is_refused(url):
     with pytest.raises(Refused, match="peer: got"):
         HttpPeer(url)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(text=st.text(max_size=40), at=st.integers(0, 40))
+def test_any_text_is_a_peer_or_refused(text, at):
+    for url in (text, "http://127.0.0.1:1"[:at] + text, f"http://{text}", f"http://h:1/{text}"):
+        with suppress(Refused):
+            HttpPeer(url)
 
 
 def test_the_gateway_gives_a_block_or_a_graph_and_nothing_else(origin):

@@ -115,7 +115,7 @@ def test_of_two_that_are_ready_one_goes_on_trial():
 @pytest.mark.parametrize("frame", [manifest(OLD, 9), manifest(OLD, 1, AGENT)])
 def test_a_bank_with_another_manifest_than_the_one_that_was_confirmed_does_not_run(frame):
     device = device_of()
-    device.boot.banks.bank(MODEL, 1).begin(frame, len(OLD), True)
+    device.boot.banks.bank(MODEL, 1).begin(frame, True)
 
     device.begin()
 

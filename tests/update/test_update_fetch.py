@@ -90,7 +90,7 @@ def test_bytes_that_are_not_the_manifests_are_refused_and_fetched_again_only_aft
 
 def test_a_fetch_whose_bank_is_no_longer_its_own_is_forgotten(device):
     device.receive("manifest", manifest(NEW, 4))
-    device.boot.banks.idle(MODEL).begin(manifest(NEW, 9), len(NEW), False)
+    device.boot.banks.idle(MODEL).begin(manifest(NEW, 9), False)
 
     device.begin()
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent.phases import FETCHING, NOTHING
+from device.agent.version import CORE_ABI
 from tests.update_bench import (
     AGENT,
     KEY,
@@ -19,6 +20,7 @@ from tests.update_bench import (
     trust,
 )  # fmt: skip
 
+NEWER = CORE_ABI + 1
 OLD, NEW = b"old!" + bytes(range(256)) * 4, b"new!" + bytes(range(255)) * 17
 HOUR_MS = 3600 * 1000
 NEXT = Party(b"\x0e" * 32)
@@ -46,7 +48,7 @@ REFUSALS = {
     "another format": (manifest(NEW, 4, abi="ren2"), "abi: got ren2, wanted ren3"),
     "an agent for another interpreter": (manifest(NEW, 4, AGENT, abi="mpy6.3"), "abi: got mpy6.3, wanted python3"),
     "a newer agent wanted": (manifest(NEW, 4, needs=3), "needs: got 3, wanted at most 2"),
-    "a newer core wanted": (manifest(NEW, 4, AGENT, needs=2), "needs: got 2, wanted at most 1"),
+    "a newer core wanted": (manifest(NEW, 4, AGENT, needs=NEWER), f"needs: got {NEWER}, wanted at most {CORE_ABI}"),
     "more than a bank holds": (manifest(NEW, 4, size=7681), "size: got 7681, wanted at most 7680"),
     "a lower sequence": (manifest(NEW, 2), "sequence: got 2, wanted above 3"),
 }

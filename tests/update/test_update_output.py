@@ -2,7 +2,7 @@
 
 import pytest
 
-from device.agent import run, suit
+from device.agent import loop, run, suit
 from device.agent.banks import Banks
 from device.agent.boot import Boot
 from device.native.shared import Model
@@ -20,7 +20,7 @@ class Reporting(Bench):
         self.parameters = suit.encode_parameters((12800, 1024, 1024, 1024), (6, 3, 3, 3), sample_ms, report)
         frame = manifest(ARTIFACT, 1, parameters=self.parameters)
         banks = Banks(memories[0], memories[1:3], memories[3:])
-        banks.bank(1, 1).begin(frame, len(ARTIFACT), False)
+        banks.bank(1, 1).begin(frame, False)
         banks.bank(1, 1).write(0, ARTIFACT)
         banks.units[1].bank = banks.units[1].sequence = 1
         banks.keep()
@@ -109,6 +109,6 @@ def test_the_loop_ends_when_a_reset_is_wanted_and_never_sleeps_longer_than_a_wat
         bench.boot.wants_reset = len(slept) == 50
 
     bench.port.idle, bench.port.link_read, bench.port.link_write = idle, lambda buffer: 0, lambda data: 0
-    run.run(bench.agent, bench.port, bench.boot, feed=lambda: fed.append(None))
+    loop.run(bench.agent, bench.port, run.step, bench.boot, lambda: fed.append(None))
 
     assert len(slept) == len(fed) == 50 and max(slept) <= 5000

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boards.board import BoardError
+from boards.package import abi_of, package_boards
 from device.agent import host, loader, package
 from device.agent.banks import Banks
 from device.agent.errors import WireError
@@ -107,7 +109,7 @@ def test_a_file_of_banks_is_made_when_it_is_first_written_and_holds_what_was(tmp
     banks = Banks(*host.open_banks(path))
     assert not banks.is_used and banks.bank(1, 1).frame() is None and not path.exists()
 
-    banks.bank(2, 2).begin(b"frame", 3, False)
+    banks.bank(2, 2).begin(b"frame", False)
     banks.bank(2, 2).write(0, b"abc")
     banks.number, banks.key = 3, b"\x01" * 20
     banks.keep()
@@ -148,3 +150,12 @@ def test_a_process_that_hangs_begins_anew_and_knows_why():
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30)
 
     assert (done.stdout.split(), done.returncode, done.stderr) == (["power", "watchdog", "asked"], 0, "")
+
+
+def test_packages_are_made_for_every_board_that_runs_an_agent_and_for_no_other():
+    abis = {board: abi_of(board) for board in package_boards()}
+    assert abis["rpi_pico_w"] == abis["esp32_c3"] == abis["qemu_mps2_an385"] == "mpy6.3"
+    assert abis["linux_x64"] == package.abi() and "microbit_v1" not in abis
+    for board, reason in (("esp32_s3", "runs the kernels alone"), ("nowhere", "got 'nowhere'")):
+        with pytest.raises(BoardError, match=reason):
+            abi_of(board)

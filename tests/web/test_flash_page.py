@@ -15,6 +15,7 @@ from boards.flashing import esptool_commands
 from boards.hardware import Hardware, load_hardware
 from boards.images import cut_esp
 from boards.uf2 import FAMILIES
+from gateway.flashing.offers import offer_all
 from gateway.web import app as web
 from gateway.web import flash_http
 from gateway.web.serve import serve
@@ -163,6 +164,19 @@ def test_the_newest_release_counts_and_one_that_was_replaced_is_no_longer_served
     assert told["version"] == "1.26.1" and len(written(client, told["builds"][0])[-1][1]) == 0x20000
     gone = client.get(build["parts"][-1]["path"])
     assert gone.status_code == 404 and "Reload the page" in gone.text
+
+
+def test_images_are_made_anew_only_when_a_file_changed(
+    client: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+    made = []
+    monkeypatch.setattr(flash_http, "offer_all", lambda *given: (made.append(offer_all(*given)), made[-1])[1])
+    before = client.get("/flash/new.json").json()
+    assert client.get("/flash/new.json").json() == before and len(made) == 1
+    path = folder / C3.name / next(iter(FILES))
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert client.get("/flash/new.json").json() != before and len(made) == 2
 
 
 def test_a_file_that_is_no_firmwares_size_or_not_readable_is_not_read(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What the fleet's page does: names that are kept, labels that are drawn once; what is refused changes nothing."""
 
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -65,6 +66,18 @@ def test_what_cannot_be_a_name_is_refused_and_nothing_changes(actions, engine, d
     with pytest.raises(Refused, match=why):
         actions.rename(devices, name)
     assert names(engine) == ["before", ""]
+
+
+def test_a_device_that_calls_its_board_what_no_contract_takes_gets_no_label(tmp_path, engine):
+    named = replace(device(A), board="böard")
+    made = Actions(tmp_path, {A: named, B: device(B)}, Names(Cstore(engine, OWNER)))
+    with pytest.raises(
+        Refused, match="board: got 6 bytes, wanted 1..32 of ASCII; a device that calls itself so cannot"
+    ):
+        made.labels([B, A], False)
+    codes = Codes(tmp_path)
+    assert codes.devices() == []
+    codes.close()
 
 
 def test_a_gateway_that_may_not_write_names_says_so_and_reads_them(actions, engine, tmp_path):

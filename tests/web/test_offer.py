@@ -1,11 +1,14 @@
 """`tinyren offer`: what it puts into a site is what the page offers; what is refused changes nothing there."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from boards.hardware import load_hardware
 from gateway import cli
+from gateway.commands import offer
 from gateway.errors import Exit
 from gateway.flashing.offers import FOLDER, offer_all
 from gateway.web.flash_http import read_folder, read_tree
@@ -85,6 +88,69 @@ def test_what_is_refused_leaves_the_site_as_it_was(
     (tmp_path / name).write_bytes(content)
     ended, out, said = run(capsys, site, inputs[PICO.name], tmp_path / name, "--files", files, *options)
     assert (ended, out) == (code, "") and message in said and tree(site) == before
+
+
+def test_a_release_that_is_named_twice_and_a_file_without_end_are_refused(site, inputs, tmp_path, capsys):
+    again = tmp_path / "again" / inputs[C3.name].name
+    again.parent.mkdir()
+    again.write_bytes(esp_image(5))
+    code, _, said = run(capsys, site, inputs[C3.name], again)
+    assert code == Exit.USAGE and "got two of one name" in said and tree(site) == {}
+    code, _, said = run(capsys, site, "/dev/zero")
+    assert code == Exit.REFUSED and "wanted a firmware file of 64 MiB at most; name another" in said
+    assert tree(site) == {}
+
+
+def test_who_offers_an_older_release_is_told_that_the_page_offers_the_newer(site, inputs, files, tmp_path, capsys):
+    newest = tmp_path / inputs[PICO.name].name.replace("2025", "2026")
+    newest.write_bytes(IMAGES[PICO.flash[0].file])
+    assert "still" not in run(capsys, site, newest, "--files", files)[2]
+    code, _, said = run(capsys, site, inputs[PICO.name], inputs[C3.name], "--files", files)
+    remove = f"rm {site / FOLDER / newest.name}"
+    told = f"the page offers {newest.name} still, which is newer; to offer what you named: {remove}"
+    assert code == Exit.OK and [line for line in said.splitlines() if "still" in line] == [told]
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_crash_while_a_boards_files_are_replaced_mixes_none(cut, tmp_path, monkeypatch):
+    old, new = ({f"lib/{number}": text for number in range(3)} for text in (b"old", b"new"))
+    offer._replace(tmp_path / "board", old)
+    remove, left = shutil.rmtree, [cut]
+
+    def crash(folder, ignore_errors=False):
+        left[0] -= 1
+        for path in sorted(folder.rglob("*"))[1:2]:
+            path.unlink()
+        if not left[0]:
+            raise SystemExit
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", crash)
+    if cut:
+        with pytest.raises(SystemExit):
+            offer._replace(tmp_path / "board", new)
+    else:
+        offer._replace(tmp_path / "board", new)
+    assert read_tree(tmp_path / "board") in (old, new)
+    monkeypatch.undo()
+    offer._replace(tmp_path / "board", new)
+    assert read_tree(tmp_path / "board") == new and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["lib/{}", "other/{}"])
+def test_the_page_reads_a_boards_files_of_one_moment_while_they_are_replaced(name, tmp_path, monkeypatch):
+    old, new = {f"lib/{number}": b"old" for number in range(3)}, {name.format(number): b"new" for number in range(3)}
+    offer._replace(tmp_path / "board", old)
+    read, waiting = Path.read_bytes, [new]
+
+    def read_and_replace(path):
+        content = read(path)
+        if waiting:
+            offer._replace(tmp_path / "board", waiting.pop())
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    assert read_tree(tmp_path / "board") == new and not waiting
 
 
 def test_files_that_do_not_fit_a_board_are_refused_before_anything_is_written(site, inputs, files, capsys):

@@ -200,6 +200,12 @@ RPC_FAULTS = [
 ]  # fmt: skip
 
 
+def test_half_a_surrogate_pair_is_told_back_as_it_came(client: httpx.Client) -> None:
+    answer = call(client, rb'{"jsonrpc": "2.0", "id": "\ud800", "method": "echo", "params": ["\udfff"]}')
+    assert answer.json() == {"jsonrpc": "2.0", "id": "\ud800", "result": ["\udfff"]}
+    assert call(client, rb'{"jsonrpc": "2.0", "id": 1, "method": "\ud800"}').json()["error"]["code"] == -32601
+
+
 @pytest.mark.parametrize(("code", "bodies"), RPC_FAULTS)
 def test_a_faulty_call_gets_its_json_rpc_error(client: httpx.Client, code: int, bodies: list[object]) -> None:
     for body in bodies:

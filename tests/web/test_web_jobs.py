@@ -25,6 +25,10 @@ def test_a_job_without_devices_says_so():
     assert "no device follows it" in words(page({**JOB, "counts": {}}))
 
 
+def test_a_device_that_did_not_answer_is_shown_as_bad():
+    assert 'class="bad"' in page({**JOB, "counts": {"no answer": 1}})
+
+
 def test_foreign_text_is_escaped():
     assert "<script>" not in page({**JOB, "name": "<script>", "why": "<script>"})
 
@@ -33,3 +37,5 @@ def test_a_job_of_the_gateway_shows_how_its_workload_is_and_no_devices():
     workload = {"kind": "container", "state": "running", "health": "healthy", "reason": "run 2: <b>exit code 3"}
     html = page({**JOB, "counts": {}, "sequences": [], "workload": workload})
     assert "container healthy" in words(html) and "no device" not in html and "<b>exit" not in html
+    failed = page({**JOB, "finished": True, "workload": {**workload, "health": "", "state": "failed"}})
+    assert 'class="state failed"' in failed and "finished" not in failed

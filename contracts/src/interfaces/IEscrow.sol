@@ -30,6 +30,12 @@ interface IEscrow {
         bytes32 model;
     }
 
+    /// @notice All `units` that `deed` delivered for a job.
+    struct Work {
+        uint256 deed;
+        uint256 units;
+    }
+
     event Opened(
         uint256 indexed job,
         address indexed buyer,
@@ -62,6 +68,12 @@ interface IEscrow {
     error WrongWorkProof(uint256 job, uint256 deed, uint256 units);
     /// @notice `deed` was paid for `claimed` units already, which is not less than `units`.
     error NoNewUnits(uint256 job, uint256 deed, uint256 claimed, uint256 units);
+    /// @notice The proof does not lead from all these works for `job` to the root in force.
+    error WrongProofOfWorks(uint256 job);
+    /// @notice `deed` is `got`'s, works that are claimed together have one owner, here `wanted`.
+    error OtherOwner(uint256 deed, address got, address wanted);
+    /// @notice All of these works were paid already, or there are none.
+    error NoNewUnitsOfMany(uint256 job);
     /// @notice The job would cost `got`, its deposit is `cap`.
     error ExceedsCap(uint256 job, uint256 got, uint256 cap);
     /// @notice The job is refunded when the root of epoch `wanted` is in force; that of `got` is.
@@ -109,6 +121,11 @@ interface IEscrow {
     /// @notice Pay for the units that `deed` delivered and was not paid for. Anyone may call it.
     /// @param units All that it delivered for the job, as the root in force holds it.
     function claim(uint256 job, uint256 deed, uint256 units, bytes32[] calldata proof) external;
+
+    /// @notice The same for several deeds of one owner. Works that were paid already are passed over, so nobody can spoil it
+    /// by claiming one of them. Anyone may call it.
+    /// @param works In the order in which the proof takes them (OpenZeppelin's MerkleProof.multiProofVerify).
+    function claimMany(uint256 job, Work[] calldata works, bytes32[] calldata proof, bool[] calldata flags) external;
 
     /// @notice End a job early. Buyer only: before its first epoch runs all of it comes back at once; later its last epoch is
     /// the one after the next to be posted, so that work that is under way is paid.

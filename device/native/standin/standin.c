@@ -12,8 +12,8 @@
 #include "uart.h"
 
 #include "hw.h"
+#include "stack.h"
 
-#define STACK_BYTES (16 * 1024)
 #define INPUT_BYTES 1024
 #define WAIT_MS 500 // so that a timer is late by no more
 
@@ -144,9 +144,8 @@ void mp_hal_delay_ms(mp_uint_t ms) {
     }
 }
 
-int __wrap_main(void) {
-    hw_init();
-    mp_cstack_init_with_sp_here(STACK_BYTES);
+static void run(void) {
+    mp_cstack_init_with_top(stack_top(), STANDIN_STACK_BYTES);
     gc_init(heap, heap + sizeof(heap));
     for (;;) {
         mp_init();
@@ -162,4 +161,9 @@ int __wrap_main(void) {
         gc_sweep_all();
         mp_deinit();
     }
+}
+
+int __wrap_main(void) {
+    hw_init();
+    stack_run(run);
 }

@@ -4,6 +4,7 @@
 const part = (id) => document.getElementById(id);
 const SCAN_MS = 60_000;
 const LABEL = /^TR:|^https?:\/\/[^/]+\/B\//i;  // a label, alone or as a URL: the gateway reads it
+const NEAR = ["127.0.0.1", "localhost", "[::1]"];  // from elsewhere a wallet, which has no session, gets nothing of /rpc
 let found = null;
 
 function say(text, kind = "") {
@@ -48,7 +49,8 @@ async function find() {
 }
 
 async function bind() {
-  if (!window.ethereum) throw new Error("There is no wallet in this browser: open this page in your wallet's own browser.");
+  if (!window.ethereum) throw new Error("There is no wallet in this browser: open this page in your wallet's own browser. "
+    + "If that asks for the admin code, `tinyren gateway admin-code` makes another one.");
   const accounts = await window.ethereum.request({ method: "eth_requestAccounts" });
   const typed = await post("ask", { token: found.token, deed: Number(part("deed").value) });
   const owner = typed.message.owner;
@@ -56,8 +58,10 @@ async function bind() {
   if (!account) throw new Error(`This deed is ${owner}'s: choose that account in the wallet.`);
   const chain = Number(await window.ethereum.request({ method: "eth_chainId" })), wanted = typed.domain.chainId;
   if (chain !== wanted) {
+    const added = NEAR.includes(location.hostname) ? `a new one has the RPC address ${location.origin}/rpc`
+      : "one that it does not know and cannot add: on the gateway, tinyren bind does the same by a key file";
     throw new Error(`The wallet is on chain ${chain}, this gateway on chain ${wanted}: choose that network in the wallet `
-      + `(a new one has the RPC address ${location.origin}/rpc), then press the button again.`);
+      + `(${added}), then press the button again.`);
   }
   const signature = await window.ethereum.request({
     method: "eth_signTypedData_v4", params: [account, JSON.stringify(typed)],

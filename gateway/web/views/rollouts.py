@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-GOOD, BAD = ("done",), ("refused", "failed", "safe", "lost")
+from gateway.deeploy.reconcile import BAD, DONE
 
 
 def view(snapshot: Mapping[str, Any], asked: Mapping[str, str], now_ms: int) -> dict[str, Any]:
@@ -20,8 +20,10 @@ def _job(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = row.get("counts", {})
     total = sum(counts.values())
     parts = [
-        {"phase": phase, "count": count, "kind": "good" if phase in GOOD else "bad" if phase in BAD else "open"}
-        for phase, count in sorted(counts.items(), key=lambda item: (item[0] not in GOOD, item[0] not in BAD, item[0]))
+        {"phase": phase, "count": count, "kind": "good" if phase == DONE else "bad" if phase in BAD else "open"}
+        for phase, count in sorted(counts.items(), key=lambda item: (item[0] != DONE, item[0] not in BAD, item[0]))
     ]
-    is_over = row["finished"] and row["state"] == "running"
-    return {**row, "shown": "finished" if is_over else row["state"], "parts": parts, "total": total}
+    shown = row["state"]
+    if shown == "running":
+        shown = row["workload"]["state"] if row["workload"] else "finished" if row["finished"] else shown
+    return {**row, "shown": shown, "parts": parts, "total": total}
