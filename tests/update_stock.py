@@ -1,5 +1,5 @@
-"""A stand-in for a Pico W that is bound and trusts the update key, for tests of its updates: its file system is a file,
-so it may be killed; its link is its console, through the site's bridge."""
+"""A stand-in for a board of silicon that is bound and trusts the update key, for tests of its updates: its file system
+is a file, so it may be killed; its link is its console, through the site's bridge."""
 
 import shutil
 import threading
@@ -19,8 +19,8 @@ from tests.broker_link import Broker
 from tests.update_bench import OWNER, Nor, Power, manifest, trust
 from tests.update_boards import CONTRACT, Gateway
 
-BOARD = "rpi_pico_w"
-HEAP_BYTES = 190 * 1024
+SMALL, BOARD = "rpi_pico_w", "rpi_pico2_w"  # which takes models alone, and agents too
+HEAP_BYTES = {SMALL: 190 * 1024, BOARD: 384 * 1024}
 FLASH, FLASH_BYTES = "flash.bin", 16 * 1024 * 1024  # a memory of the machine, whose beginning is the file system
 
 
@@ -38,18 +38,18 @@ def lay(package, folder="tinyren.agent1"):
     return {f"{folder}/{at // PAGE_BYTES}": bytes(memory.bytes[at : at + PAGE_BYTES]) for at in pages}
 
 
-def new_standin(folder, files):
-    """A Pico W's stand-in, not started, with the agent and these files in its file system."""
-    hardware = load_hardware(BOARD)
+def new_standin(folder, files, name=BOARD):
+    """A board's stand-in, not started, with the agent and these files; core and file system are as SMALL's."""
+    hardware = replace(load_hardware(name), native=load_hardware(SMALL).native)
     core = load_board(CORES[hardware.native])
     folder.mkdir(parents=True)
     with open(folder / FLASH, "wb") as file:
-        file.write(make_image(agent_files(hardware, ignore) | files, files_region(hardware)))
+        file.write(make_image(agent_files(hardware, ignore) | files, files_region(load_hardware(SMALL))))
         file.truncate(FLASH_BYTES)
     memory = f"memory-backend-file,id=flash,size={FLASH_BYTES},mem-path={FLASH},share=on"
     arguments = [*core.emulator["arguments"], "-object", memory, "-machine", "memory-backend=flash"]
     core = replace(core, emulator={**core.emulator, "arguments": arguments})
-    return Emulator(core, build_standin(hardware, core, HEAP_BYTES, ignore), folder)
+    return Emulator(core, build_standin(hardware, core, HEAP_BYTES[name], ignore), folder)
 
 
 class Scene:

@@ -65,8 +65,8 @@ def open_boot(regions):
 
 
 def _pages(kind, pages):
-    """Memories of the two banks of a kind."""
-    return [FilePages(f"tinyren.{kind}{number}", pages, PAGE_BYTES) for number in (1, 2)]
+    """Memories of the two banks of a kind; of no pages: none, it is not taken."""
+    return [FilePages(f"tinyren.{kind}{number}", pages, PAGE_BYTES) for number in (1, 2) if pages]
 
 
 def open_model(boot):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from boards.package import package_boards
+from boards.package import boards_with_agent
 from gateway import curve, keys
 from gateway.deeploy.compose import CPYTHON
 from gateway.deeploy.desired import DesiredStore
@@ -52,7 +52,7 @@ def make_deeploy(
         registry.devices,
         registry.progress,
         lambda: _deeds(dauth),
-        [*package_boards(), CPYTHON],
+        [*boards_with_agent(), CPYTHON],
         WorkloadJobs(folder / "workloads", stores.r1fs, say),
         publish,
         clock,

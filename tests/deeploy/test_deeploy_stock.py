@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import Exit
 from tests.deeploy_boards import apply_and_wait
 from tests.up_site import ROOT, Up, tinyren
-from tests.update_stock import BOARD, new_standin
+from tests.update_stock import SMALL, new_standin
 
 pytest.importorskip("serial", reason="the bridge is of the extra `flash`")
 CONFIG = """[site]
@@ -28,7 +28,7 @@ steps = [1, "100%"]
 
 @pytest.fixture
 def site(tmp_path):
-    with new_standin(tmp_path / "board", {}) as emulator:
+    with new_standin(tmp_path / "board", {}, SMALL) as emulator:
         folder = tmp_path / "site"
         folder.mkdir()
         (folder / "config.toml").write_text(CONFIG.format(emulator.pty))
@@ -39,7 +39,7 @@ def site(tmp_path):
 
 
 def test_a_rollout_reaches_an_emulated_board_and_one_with_stock_micropython(site):
-    ran = tinyren("run", "--board", BOARD, "--site", str(site.folder), "--json")
+    ran = tinyren("run", "--board", SMALL, "--site", str(site.folder), "--json")
     assert ran.returncode == 0, (ran.stderr, site.lines)
     device = json.loads(ran.stdout)["id"]
 

@@ -215,4 +215,4 @@ def test_a_round_has_its_memory_from_joining_to_its_end_and_one_that_does_not_fi
     before, enrolled, joined, sending, after, *refused = ast.literal_eval(line)
     assert refused == [1, True, 1, False]
     assert enrolled - before < ENROLLED_BYTES and 4096 < joined - enrolled <= ROUND_BYTES
-    assert sending - joined <= SENDING_BYTES and after - enrolled < 256
+    assert sending - joined <= SENDING_BYTES and after - enrolled < 512

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.board import BoardError
-from boards.package import abi_of, package_boards
+from boards.package import abi_of, boards_with_agent
 from device.agent import host, loader, package
 from device.agent.banks import Banks
 from device.agent.errors import WireError
@@ -152,10 +152,16 @@ def test_a_process_that_hangs_begins_anew_and_knows_why():
     assert (done.stdout.split(), done.returncode, done.stderr) == (["power", "watchdog", "asked"], 0, "")
 
 
-def test_packages_are_made_for_every_board_that_runs_an_agent_and_for_no_other():
-    abis = {board: abi_of(board) for board in package_boards()}
-    assert abis["rpi_pico_w"] == abis["esp32_c3"] == abis["qemu_mps2_an385"] == "mpy6.3"
-    assert abis["linux_x64"] == package.abi() and "microbit_v1" not in abis
-    for board, reason in (("esp32_s3", "runs the kernels alone"), ("nowhere", "got 'nowhere'")):
+def test_packages_are_made_for_every_board_that_has_room_for_an_agent_over_the_air_and_for_no_other():
+    assert abi_of("rpi_pico2_w") == abi_of("rpi_pico2_w_riscv") == abi_of("qemu_mps2_an385") == "mpy6.3"
+    assert abi_of("linux_x64") == package.abi() and "microbit_v1" not in boards_with_agent()
+    small = "without the memory for agents over the air; bring it: tinyren flash"
+    assert {"rpi_pico_w", "esp32_c3"} < set(boards_with_agent())
+    for board, reason in (
+        ("esp32_s3", "runs the kernels alone"),
+        ("nowhere", "got 'nowhere'"),
+        ("rpi_pico_w", small),
+        ("esp32_c3", small),
+    ):
         with pytest.raises(BoardError, match=reason):
             abi_of(board)

@@ -1,4 +1,4 @@
-"""Updates over the air on stock MicroPython: a Pico W's stand-in, a real mosquitto, and the test as the gateway.
+"""Updates over the air on stock MicroPython: a Pico 2 W's stand-in, a real mosquitto, and the test as the gateway.
 
 The real agent lies in the idle bank already, for its way over a console is a test of the console; what is fetched here
 is small.
@@ -99,6 +99,8 @@ def test_a_board_that_is_killed_while_it_fetches_goes_on_where_it_stood(scene):
 
 
 def test_an_agent_that_is_flashed_later_goes_before_the_one_in_the_bank_and_the_device_says_so(scene):
+    heard = len(scene.gateway.models)
+    scene.gateway.wait(lambda: len(scene.gateway.models) > heard)  # it is in the middle of nothing
     scene.leave()
     with open_console(scene.emulator.pty) as repl:
         free, boot = map(int, repl.exec(FREE).split())
