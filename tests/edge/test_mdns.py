@@ -47,6 +47,7 @@ def test_a_gateway_that_tells_is_found_as_it_is_and_is_gone_when_it_stops(name):
     assert [one for one in mdns.find(0.5, LOOPBACK) if one.name == name] == []
 
 
+@pytest.mark.alone
 def test_two_gateways_of_one_name_are_both_found(name):
     first = mdns.announce(gateway(name), LOOPBACK)
     assert found(name)
