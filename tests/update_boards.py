@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 from boards.board import load_board
 from boards.build import build
 from boards.emulator import Emulator
-from boards.package import abi_of, build_package
+from boards.package import MPY_ABI, abi_of, build_package
 from device.agent import suit, wire
 from device.agent.banks import AGENT
 from device.agent.cose import open_sign1
@@ -33,6 +33,18 @@ def agent_package(folder, board, version):
     assert 'VERSION = "0.1.0"' in text
     file.write_text(text.replace('VERSION = "0.1.0"', f'VERSION = "{version}"'))
     return build_package(folder, abi_of(board))
+
+
+def small_package(scene, text):
+    """A package whose run.py is text, kept by the gateway."""
+    scene.count += 1
+    folder = scene.folder / f"small{scene.count}"
+    folder.mkdir()
+    (folder / "run.py").write_text(text)
+    (folder / "__init__.py").touch()
+    package = build_package(folder, MPY_ABI)
+    scene.gateway.hold(package)
+    return package
 
 
 class Gateway:

@@ -1,7 +1,6 @@
 """A stand-in for a board of silicon that is bound and trusts the update key, for tests of its updates: its file system
 is a file, so it may be killed; its link is its console, through the site's bridge."""
 
-import shutil
 import threading
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ from boards.board import load_board
 from boards.emulator import Emulator
 from boards.files_image import files_region, make_image
 from boards.hardware import load_hardware
-from boards.package import MPY_ABI, build_package
+from boards.package import MPY_ABI
 from boards.standin import CORES, build_standin
 from device.agent import wire
 from device.agent.banks import AGENT, Bank
@@ -97,18 +96,6 @@ class Scene:
     def ids(self):
         return {bytes.fromhex(line.partition("device ")[2][:40]) for line in self.console().splitlines()
                 if line.startswith("device ")}  # fmt: skip
-
-    def small_package(self, text):
-        """A package whose run.py is text, kept by the gateway."""
-        self.count += 1
-        folder = self.folder / f"sources{self.count}"
-        folder.mkdir()
-        (folder / "run.py").write_text(text)
-        (folder / "__init__.py").touch()
-        package = build_package(folder, MPY_ABI)
-        shutil.rmtree(folder)
-        self.gateway.hold(package)
-        return package
 
     def offer(self, artifact, sequence, kind=AGENT, **changes):
         """Send a manifest, as KEY signs it, for this board."""

@@ -113,7 +113,7 @@ def _rehearse(arguments: Namespace, name: str, table: Mapping[str, Any]) -> int:
             notes = list(rehearse(parse(table), r1fs))
     except WorkloadError as error:
         raise CommandError(str(error), Exit.FAILED if isinstance(error, Unavailable) else Exit.REFUSED) from error
-    return _print_plan(arguments, job_lines.rehearsed(name, table, notes))
+    return _print(arguments, job_lines.rehearsed(name, table, notes), job_lines.planned)
 
 
 def run_rollback(arguments: Namespace) -> int:
@@ -134,7 +134,7 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
     with closing(Embedded(arguments.site / "r1fs")) as r1fs:
         composed = make(about, r1fs, key)
         if arguments.dry_run:
-            return _print_plan(arguments, job_lines.plan(composed))
+            return _print(arguments, job_lines.plan(composed), job_lines.planned)
         store(composed, r1fs)
         try:
             status = site.ask(key, about, action, job_of_cid(composed.cid))
@@ -144,15 +144,6 @@ def _change(arguments: Namespace, action: str, make: Callable[[dict[str, Any], A
         if composed.job.before is not None:
             r1fs.unpin(composed.job.before)  # the new document links to it, so it stays
     return _finish(arguments, site, status)
-
-
-def _print_plan(arguments: Namespace, plan: dict[str, Any]) -> int:
-    """Print what would be done."""
-    if arguments.json:
-        print_json(plan)
-    else:
-        print("\n".join(job_lines.planned(plan)))
-    return Exit.OK
 
 
 def _run_switch(arguments: Namespace, action: str) -> int:
@@ -233,12 +224,14 @@ def _finish(arguments: Namespace, site: "SiteClient", status: dict[str, Any]) ->
     return code
 
 
-def _print(arguments: Namespace, status: dict[str, Any]) -> int:
-    """Print a job with its devices."""
+def _print(
+    arguments: Namespace, told: dict[str, Any], lines: Callable[[dict[str, Any]], list[str]] = job_lines.job
+) -> int:
+    """Print a job with its devices, or what else `lines` are of."""
     if arguments.json:
-        print_json(status)
+        print_json(told)
     else:
-        print("\n".join(job_lines.job(status)))
+        print("\n".join(lines(told)))
     return Exit.OK
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from boards.board import DEFAULT_BOARDS
-from boards.package import build_package
 from device.agent import suit
 from device.agent.banks import AGENT, MODEL
 from device.native.shared import Model
 from tests.update_bench import STRANGER, manifest
-from tests.update_boards import Scene
+from tests.update_boards import Scene, small_package
 
 VIBRATION = Path(__file__).parents[2] / "models" / "vibration"
 KILLED_AFTER = (0, 1, 3, 6)  # so many wants more
@@ -48,18 +47,6 @@ def updated(scenes):
     for scene in scenes:
         scene.gateway.wait_told(AGENT, 10, "confirmed")
     return scenes
-
-
-def small_package(scene, text):
-    """A package whose run.py is text, kept by the gateway."""
-    scene.count += 1
-    folder = scene.folder / f"small{scene.count}"
-    folder.mkdir()
-    (folder / "run.py").write_text(text)
-    (folder / "__init__.py").touch()
-    package = build_package(folder, "mpy6.3")
-    scene.gateway.hold(package)
-    return package
 
 
 def test_an_agent_of_the_real_sources_is_installed_runs_and_is_confirmed(updated):

@@ -17,7 +17,7 @@ from device.agent.banks import AGENT, MODEL
 from device.agent.boot import RENEWED
 from device.native.shared import Model
 from tests.standin_stack import SPARE_BYTES, stack_left
-from tests.update_boards import agent_package
+from tests.update_boards import agent_package, small_package
 from tests.update_stock import BOARD, Scene, lay
 
 pytest.importorskip("serial", reason="the bridge is of the extra `flash`")
@@ -55,13 +55,13 @@ def test_an_agent_of_the_real_sources_runs_from_its_bank_and_fits(scene):
 
 def test_an_agent_that_is_too_large_or_hangs_is_rolled_back_with_the_reason(scene):
     for number, (text, reason) in enumerate(BROKEN.items(), 11):
-        scene.offer(scene.small_package(text), number)
+        scene.offer(small_package(scene, text), number)
         scene.gateway.wait_told(AGENT, number, "failed", reason)
         assert scene.gateway.versions[-1] == "9.9.9" and scene.ids() == {scene.device}
 
 
 def test_what_is_not_for_the_board_is_refused(scene):
-    package = scene.small_package("raise NameError('never runs')\n")
+    package = small_package(scene, "raise NameError('never runs')\n")
     wants, versions = len(scene.gateway.wants), len(scene.gateway.versions)
     scene.offer(package, 20, board="qemu_mps2_an385")
     scene.offer(package, 21, abi="mpy5.0")
@@ -83,7 +83,7 @@ def test_a_model_in_a_bank_is_what_heartbeats_name(scene):
 
 def test_a_board_that_is_killed_while_it_fetches_goes_on_where_it_stood(scene):
     gateway = scene.gateway
-    package, first = scene.small_package(f"raise NameError('fetched')\n_ = {'x' * 12000!r}\n"), len(gateway.wants)
+    package, first = small_package(scene, f"raise NameError('fetched')\n_ = {'x' * 12000!r}\n"), len(gateway.wants)
     scene.offer(package, 30)
     for wants in (4, 2):
         begun, announced = len(gateway.wants), len(gateway.versions)
