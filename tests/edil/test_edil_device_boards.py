@@ -23,6 +23,7 @@ PAUSE_S = 0.5  # between beacons, which wake the board, so that they do not come
 ENROLLED_BYTES = 6 * 1024
 ROUND_BYTES = 4 * 1024 + 1536  # in the ring of 1024: the work, 152 sums, and what describes them
 SENDING_BYTES = 2048  # header, and the parts that wait for the broker
+KEPT_BYTES = 1024  # after a round; a collector that takes any word of the stack for a pointer finds up to 0.7 KB more
 
 
 def window_of_samples():
@@ -215,4 +216,4 @@ def test_a_round_has_its_memory_from_joining_to_its_end_and_one_that_does_not_fi
     before, enrolled, joined, sending, after, *refused = ast.literal_eval(line)
     assert refused == [1, True, 1, False]
     assert enrolled - before < ENROLLED_BYTES and 4096 < joined - enrolled <= ROUND_BYTES
-    assert sending - joined <= SENDING_BYTES and after - enrolled < 512
+    assert sending - joined <= SENDING_BYTES and after - enrolled < KEPT_BYTES
