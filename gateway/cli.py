@@ -37,8 +37,8 @@ from gateway.commands.vote import add_vote
 from gateway.commands.work import add_work
 from gateway.edil.cli import add_edil
 from gateway.errors import CommandError, Exit
-from gateway.monitoring.logs import printable
 from gateway.progress import Progress
+from gateway.text import printable
 
 VERSION = "0.1.0"
 ADVICE = {

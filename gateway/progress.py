@@ -10,6 +10,7 @@ import time
 from typing import Any, TextIO
 
 from gateway.monitoring import logs
+from gateway.text import printable
 
 BAR_WIDTH = 24
 
@@ -42,7 +43,7 @@ class Progress:
             if self.style == logs.JSON:
                 line = logs.json_line(time.time(), level, event, text, fields)
             else:
-                line = f"{self._dim}{self.elapsed_s():7.1f} s{self._plain}  {logs.printable(logs.hide_passwords(text))}"
+                line = f"{self._dim}{self.elapsed_s():7.1f} s{self._plain}  {printable(logs.hide_passwords(text))}"
             self._stream.write(line + "\n")
             self._stream.flush()
 

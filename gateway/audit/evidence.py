@@ -11,6 +11,7 @@ folder holds it, and a folder 0xGATEWAY for each further gateway's files and lis
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -69,32 +70,34 @@ def fetch(store: Embedded, epoch: int, attested: bytes, indexes: Iterable[str], 
     """
     name = encode_text(cid_from(attested, RAW))
     known = _hints(store, epoch, indexes)
-    try:
-        first = store.block(name)
-        if len(first) == 2 * DIGEST_BYTES:
-            found = dict(zip(paths(folder, epoch), _two_files(store, epoch, first, known.get("", {})), strict=True))
-        else:
-            found = {agreed.set_path(folder, epoch): first}
-            for bundle in agreed.decode_set(first):
-                place = folder / f"0x{bundle.gateway.hex()}"
-                listed = store.block(encode_text(cid_from(bundle.digest, RAW)))
-                files = _two_files(store, epoch, listed, known.get(place.name) or known.get("", {}))
-                found |= dict(zip(paths(place, epoch), files, strict=True))
-    except (StoreError, EvidenceError) as error:
-        told = f"epoch {epoch}: evidence {name}: {error}"
-        raise NotHad(f"{told}; name a peer by --r1fs, or a file by --car") from error
-    for path, content in found.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as text:
+        coming = Path(text)
+        try:
+            first = store.block(name)
+            if len(first) == 2 * DIGEST_BYTES:
+                _two_files(store, epoch, first, known.get("", {}), coming)
+            else:
+                for bundle in agreed.decode_set(first):
+                    place = coming / f"0x{bundle.gateway.hex()}"
+                    listed = store.block(encode_text(cid_from(bundle.digest, RAW)))
+                    _two_files(store, epoch, listed, known.get(place.name) or known.get("", {}), place)
+                agreed.set_path(coming, epoch).write_bytes(first)
+        except (StoreError, EvidenceError) as error:
+            told = f"epoch {epoch}: evidence {name}: {error}"
+            raise NotHad(f"{told}; name a peer by --r1fs, or a file by --car") from error
+        for path in sorted(coming.rglob("*.*")):
+            (target := folder / path.relative_to(coming)).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
 
-def _two_files(store: Embedded, epoch: int, listed: bytes, known: dict[str, str]) -> list[bytes]:
-    """Heartbeats and windows by the list that names them; `known`: CIDs by file name."""
+def _two_files(store: Embedded, epoch: int, listed: bytes, known: dict[str, str], folder: Path) -> None:
+    """Write heartbeats and windows by the list that names them; `known`: CIDs by file name."""
     if len(listed) != 2 * DIGEST_BYTES:
         raise Refused(f"its list has {len(listed)} bytes, wanted {2 * DIGEST_BYTES}")
-    digests = [listed[:DIGEST_BYTES], listed[DIGEST_BYTES:]]
-    names = [path.name for path in paths(Path(), epoch)]
-    return [_file(store, digest, known.get(name)) for name, digest in zip(names, digests, strict=True)]
+    folder.mkdir(exist_ok=True)
+    for path, digest in zip(paths(folder, epoch), (listed[:DIGEST_BYTES], listed[DIGEST_BYTES:]), strict=True):
+        _write(path, store, digest, known.get(path.name))
 
 
 def _hints(store: Embedded, epoch: int, indexes: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -116,13 +119,15 @@ def _entries(store: Embedded, cid: str) -> dict[str, str]:
         return {}
 
 
-def _file(store: Embedded, digest: bytes, hint: str | None) -> bytes:
-    """A file by its digest; what another CID leads to is compared."""
-    place = hint or encode_text(cid_from(digest, RAW))
-    content = b"".join(_bounded(store.read(place)))
-    if hashlib.sha256(content).digest() != digest:
-        raise Missing(f"{place} is not the file with digest {digest.hex()}")
-    return content
+def _write(path: Path, store: Embedded, digest: bytes, hint: str | None) -> None:
+    """Write a file by its digest, as it comes; what another CID leads to is compared."""
+    cid, found = hint or encode_text(cid_from(digest, RAW)), hashlib.sha256()
+    with path.open("wb") as file:
+        for piece in _bounded(store.read(cid)):
+            found.update(piece)
+            file.write(piece)
+    if found.digest() != digest:
+        raise Missing(f"{cid} is not the file with digest {digest.hex()}")
 
 
 def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:

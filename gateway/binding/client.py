@@ -15,10 +15,10 @@ from coincurve import PrivateKey
 from gateway import curve
 from gateway.binding.pending import Binding, Refused, read_typed_data
 from gateway.binding.releasing import Release
-from gateway.edil.client import printable
 from gateway.errors import Exit
 from gateway.labels import payload
 from gateway.oracle.epoch import sign_digest
+from gateway.text import one_line
 
 TIMEOUT_S = 180  # the gateway waits for the device, and up to 120 s for a block
 MAX_ANSWER_BYTES = 64 << 10
@@ -98,7 +98,7 @@ def _post(url: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         raise _refused(url, error) from None
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
-        raise GatewayAway(f"{url}: {printable(error)}; wanted a site that runs: `tinyren up`") from error
+        raise GatewayAway(f"{url}: {one_line(error)}; wanted a site that runs: `tinyren up`") from error
     if not isinstance(found, dict):
         raise GatewayAway(f"{url}: wanted an object")
     return found
@@ -107,6 +107,6 @@ def _post(url: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
 def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
     try:
         told = json.loads(error.read(MAX_ANSWER_BYTES))
-        return Refused(printable(told["error"]), printable(told["message"]))
+        return Refused(one_line(told["error"]), one_line(told["message"]))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return GatewayAway(f"{url}: HTTP {error.code}, wanted the page of a tinyren site")

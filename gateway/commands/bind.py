@@ -27,8 +27,8 @@ def run_bind(arguments: Namespace) -> int:
     from gateway import keys
     from gateway.binding import client
     from gateway.binding.pending import Refused
-    from gateway.edil.client import printable
     from gateway.site import site_file
+    from gateway.text import one_line
 
     site = site_file.read(arguments.site)
     if site is None or "devices" not in site.contracts:
@@ -47,5 +47,5 @@ def run_bind(arguments: Namespace) -> int:
         print_json(done)
     else:
         said = f"{done.get('device')} is bound to deed {done.get('deed')}, transaction {done.get('tx')}"
-        print(printable(said))
+        print(one_line(said))
     return Exit.OK

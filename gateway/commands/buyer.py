@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.poai.models import Models
 
 POLL_S = 5
+PAUSE_LOOKS = 9  # at least so many times as long as a look took: an epoch's evidence grows, and each look reads it all
 PROOF = "a device signed what is not so"
 
 
@@ -39,7 +40,11 @@ def add_buyer(commands: Any) -> None:
     audit.add_argument("--out", type=Path, metavar="DIR", help="write a proof of each fraud here")
     audit.add_argument("--publish", action="store_true",
                        help="tell the gateway of each fraud while its epoch is open: the oracles count it")  # fmt: skip
-    audit.add_argument("--follow", action="store_true", help=f"again each {POLL_S} s, until interrupted")
+    audit.add_argument(
+        "--follow",
+        action="store_true",
+        help=f"again each {POLL_S} s, seldomer where a look takes long, until interrupted",
+    )
     audit.set_defaults(run=run_audit)
     check = verbs.add_parser("check", help="check a proof that a buyer wrote, trusting nobody")
     check.add_argument("proof", type=readable, metavar="PROOF", help="the file")
@@ -67,6 +72,7 @@ def run_audit(arguments: Namespace) -> int:
     key, known = _key(arguments.key), models.load([*models.SHIPPED, *arguments.artifact])
     told: dict[str, Any] = {}
     while True:
+        began = time.monotonic()
         try:
             fields = _audit(arguments, key, known)
         except CommandError as error:
@@ -79,7 +85,7 @@ def run_audit(arguments: Namespace) -> int:
             if not arguments.follow:
                 return _code(fields)
             told = fields
-        time.sleep(POLL_S)
+        time.sleep(max(POLL_S, PAUSE_LOOKS * (time.monotonic() - began)))
 
 
 def _audit(arguments: Namespace, key: "PrivateKey", known: "Models") -> dict[str, Any]:

@@ -195,9 +195,9 @@ def _decimals(made: "Escrow") -> int:
 
 def _symbol(made: "Escrow") -> str:
     """The token's own name, which may be anybody's text."""
-    from gateway.commands.job_lines import printable
+    from gateway.text import one_line
 
-    return printable(made.chain.call(made.token, "symbol"))[:12]
+    return one_line(made.chain.call(made.token, "symbol"))[:12]
 
 
 def _running(made: "Escrow") -> int:

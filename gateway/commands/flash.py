@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.commands.arguments import need, new_progress, print_json, readable
 from gateway.errors import CommandError, Exit
-from gateway.monitoring.logs import printable
+from gateway.text import printable
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 

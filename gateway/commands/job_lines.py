@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Exit
+from gateway.text import one_line
 
 if TYPE_CHECKING:
     from gateway.deeploy.compose import Composed
 
 MODEL = 1
-PRINTED_CHARACTERS = 400
 
 
 def plan(composed: "Composed") -> dict[str, Any]:
@@ -60,7 +60,7 @@ def job(status: dict[str, Any]) -> list[str]:
 
 def head(status: dict[str, Any]) -> str:
     """A job in one line."""
-    why = f" ({printable(status['why'])})" if status["why"] else ""
+    why = f" ({one_line(status['why'])})" if status["why"] else ""
     if status["workload"]:
         asked = "" if status["state"] == "running" else f"{status['state']}{why}: "
         return f"{status['name']}  {asked}{_workload(status['workload'])}"
@@ -77,7 +77,7 @@ def outcome(status: dict[str, Any]) -> tuple[Exit, str]:
         next_ = f"`tinyren job resume {name}` goes on with the others, `tinyren job rollback {name}` takes all back"
         return Exit.PARTLY if done else Exit.ROLLED_BACK, f"job {name}: {why}; {next_}"
     if status["state"] != "running" and (seen or not status["finished"]):
-        why = f"{status['state']} before it ended{status['why'] and ': '}{printable(status['why'])}"
+        why = f"{status['state']} before it ended{status['why'] and ': '}{one_line(status['why'])}"
         code = Exit.PARTLY if done else Exit.REFUSED if status["why"] else Exit.FAILED
         return code, f"job {name}: {why}; then `tinyren job resume {name}` goes on"
     if seen and seen["state"] == "held":
@@ -97,13 +97,8 @@ def labels(given: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(given.items()))
 
 
-def printable(value: object) -> str:
-    """Foreign text on one line, cut, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "?" for char in str(value))[:PRINTED_CHARACTERS]
-
-
 def _workload(seen: dict[str, Any]) -> str:
-    said = ", ".join(printable(seen[name]) for name in ("state", "health", "reason") if seen[name])
+    said = ", ".join(one_line(seen[name]) for name in ("state", "health", "reason") if seen[name])
     used = f"; {seen['cpu_s']:.1f} CPU seconds, measured by the gateway, not verified" if seen["cpu_s"] else ""
     return f"{seen['kind']} {said}{used}"
 
@@ -111,5 +106,5 @@ def _workload(seen: dict[str, Any]) -> str:
 def _device(device: dict[str, Any]) -> str:
     model = f", its heartbeats sign model {device['model']}" if device["model"] else ""
     output = f", output {device['output']['bytes']}" if device["output"] else ""
-    reason = f": {printable(device['reason'])}" if device["reason"] else ""
+    reason = f": {one_line(device['reason'])}" if device["reason"] else ""
     return f"  {device['id']}  {device['board']:18} {device['phase']}{reason}{model}{output}"

@@ -16,6 +16,7 @@ from boards.board import BoardError
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 from gateway.storage.cid import cid_of, encode_text
+from gateway.text import one_line
 
 EXTRA = "pip install tinyren[models]"
 LINE_CHARACTERS = 400
@@ -189,8 +190,7 @@ def _told(call: Any) -> Any:
 
 def _line(text: str) -> str:
     """Text that may quote a foreign file, as one line of printable characters."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= LINE_CHARACTERS else shown[: LINE_CHARACTERS - 3] + "..."
+    return one_line(text) if len(text) <= LINE_CHARACTERS else one_line(text, LINE_CHARACTERS - 3) + "..."
 
 
 def _refusals() -> tuple[type[Exception], ...]:

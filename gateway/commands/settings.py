@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.commands.arguments import need, new_progress, print_json
 from gateway.errors import CommandError, Exit
-from gateway.monitoring.logs import printable
+from gateway.text import printable
 
 if TYPE_CHECKING:
     from boards.console import Identity

@@ -248,7 +248,7 @@ def _now_s(place: Place) -> int:
 
 
 def _fields(place: Place, item: "Proposal") -> Fields:
-    from gateway.commands.job_lines import printable
+    from gateway.text import one_line
 
     return {
         "id": str(item.number),
@@ -256,7 +256,7 @@ def _fields(place: Place, item: "Proposal") -> Fields:
         "next": _next(item),
         "block": place.chain.block_number(),
         "does": list(item.does),
-        "why": printable(item.why),
+        "why": one_line(item.why),
         "proposer": item.proposer,
         "votes_wei": {name: str(wei) for name, wei in item.votes_wei.items()},
         "quorum_wei": str(item.quorum_wei),

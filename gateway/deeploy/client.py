@@ -12,11 +12,11 @@ from urllib.parse import quote
 from coincurve import PrivateKey
 
 from gateway import curve
-from gateway.commands.job_lines import printable
 from gateway.deeploy import requests
 from gateway.deeploy.requests import Refused, Request
 from gateway.errors import CommandError, Exit
 from gateway.site import site_file
+from gateway.text import one_line
 
 TIMEOUT_S = 10
 VALID_S = 120
@@ -44,7 +44,7 @@ class SiteClient:
     def logs(self, name: str, tail: int) -> list[str]:
         """The last lines of a container or WebAssembly job."""
         found = self._call(f"/jobs/{quote(name, safe='')}/logs?tail={tail}", wanted="lines")
-        return [printable(line) for line in found["lines"]]
+        return [one_line(line) for line in found["lines"]]
 
     def about(self, key: PrivateKey) -> dict[str, Any]:
         """What the site says to the holder of a key (service.Deeploy.about)."""
@@ -87,6 +87,6 @@ class SiteClient:
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
         try:
             told = json.loads(error.read(1 << 16))
-            return Refused(printable(told["error"]), printable(told["message"]))
+            return Refused(one_line(told["error"]), one_line(told["message"]))
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
             return CommandError(f"{self._url}: HTTP {error.code}, wanted the page of a tinyren site of this version")

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from device.agent import rounds
+from gateway.text import one_line
 
 TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 16 << 20
-PRINTED_CHARACTERS = 200
 _KINDS = {"digest": str, "state": str, "devices": list, "said": dict, "refused": dict, "shares": list}
 
 
@@ -109,7 +109,7 @@ class Gateway:
 
     def announce_trusted(self, configuration: Mapping[str, Any]) -> str:
         """Open a gateway-trusted round; its digest R in hex, as the gateway tells it."""
-        return printable(self._request("trusted", configuration))
+        return one_line(self._request("trusted", configuration))
 
     def trusted(self, digest: bytes) -> dict[str, Any]:
         """Status of a gateway-trusted round."""
@@ -155,17 +155,12 @@ class Gateway:
         except urllib.error.HTTPError as error:
             raise self._refused(error) from None
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
-            raise GatewayAway(f"{self.url}: {str(error)[:PRINTED_CHARACTERS]}") from error
+            raise GatewayAway(f"{self.url}: {one_line(error)}") from error
 
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
         try:
             told = json.loads(error.read(1 << 16))
-            reason, message = (printable(told[name]) for name in ("error", "message"))
+            reason, message = (one_line(told[name]) for name in ("error", "message"))
             return GatewayRefused(reason, f"{self.url}: {reason}: {message}")
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
             return GatewayAway(f"{self.url}: HTTP {error.code}, wanted a tinyren gateway with EDIL")
-
-
-def printable(value: object) -> str:
-    """Foreign text on one line, cut, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "?" for char in str(value))[:PRINTED_CHARACTERS]

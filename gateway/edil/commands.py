@@ -14,7 +14,7 @@ from gateway import keys as key_files
 from gateway.aggregation import messages
 from gateway.edil import counting, fit, infer, keys, owner, plan
 from gateway.edil.answers import Answers
-from gateway.edil.client import Gateway, printable
+from gateway.edil.client import Gateway
 from gateway.edil.console import (
     choose_counting,
     load_key,
@@ -29,6 +29,7 @@ from gateway.edil.holder import Holder
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
 from gateway.storage.cid import encode_text
+from gateway.text import one_line
 
 WATCH_S = 0.5
 
@@ -220,7 +221,7 @@ def describe(row: dict[str, Any]) -> str:
     parts = [f"round {row.get('round')} is {row.get('state')}", f"{len(row.get('devices', ()))} devices stored"]
     parts += [f"{count} {status}" for status, count in sorted(said.items())]
     parts.append(f"{len(row.get('shares', ()))} shares")
-    return printable(", ".join(parts) + (f": {row['why']}" if row.get("why") else ""))
+    return one_line(", ".join(parts) + (f": {row['why']}" if row.get("why") else ""))
 
 
 def is_answered(gateway: Gateway, digest: bytes, row: dict[str, Any]) -> bool:

@@ -15,11 +15,12 @@ from coincurve import PrivateKey
 
 from gateway.edil import shares
 from gateway.edil.answers import Answer, Answers
-from gateway.edil.client import Gateway, GatewayAway, GatewayRefused, printable
+from gateway.edil.client import Gateway, GatewayAway, GatewayRefused
 from gateway.edil.counting import Counting
 from gateway.edil.keys import NONCE_BYTES
 from gateway.edil.shares import CheckedSet, SetRefused
 from gateway.oracle.rpc import ChainAway
+from gateway.text import one_line
 
 CLOSED = "closed"
 
@@ -81,7 +82,7 @@ class Holder:
             return counts | {"waiting": 1}
         if seen.told.pop("", None):
             self._say(f"{gateway.url} answers again")
-        names = [(printable(row.get("digest")), printable(row.get("set"))) for row in closed]
+        names = [(one_line(row.get("digest")), one_line(row.get("set"))) for row in closed]
         for name, closed_set in names:
             if outcome := self._consider(gateway, seen, name, closed_set):
                 counts[outcome] += 1

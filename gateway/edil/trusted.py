@@ -16,10 +16,11 @@ from typing import Any
 
 from gateway.aggregation import messages, seal
 from gateway.aggregation.messages import GATEWAY_TRUSTED
-from gateway.edil.client import Gateway, printable
+from gateway.edil.client import Gateway
 from gateway.edil.console import parse_round, show, told, write
 from gateway.errors import CommandError, Exit
 from gateway.progress import Progress
+from gateway.text import one_line
 
 WATCH_S = 0.5
 WARNING = "gateway-trusted: the gateway reads each device's values"
@@ -63,7 +64,7 @@ def run_watch(arguments: Namespace) -> int:
     end_s, before, say = time.monotonic() + arguments.timeout, "", Progress(sys.stderr).say
     while True:
         row = told(lambda: gateway.trusted(digest))
-        line = printable(f"round {row.get('name')} is {row.get('state')}, {len(row.get('devices', ()))} devices")
+        line = one_line(f"round {row.get('name')} is {row.get('state')}, {len(row.get('devices', ()))} devices")
         if line != before:
             say(before := line)
         if row.get("state") in ("closed", "failed"):

@@ -55,11 +55,6 @@ def digest(folder: Path, epoch: int) -> bytes:
     return hashlib.sha256(both).digest()
 
 
-def digest_of(heartbeats: bytes, windows: bytes) -> bytes:
-    """As `digest`, of the two files' contents."""
-    return hashlib.sha256(hashlib.sha256(heartbeats).digest() + hashlib.sha256(windows).digest()).digest()
-
-
 def digests_at(folder: Path, epoch: int, lengths: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
     """{(bytes of the heartbeats, bytes of the windows): `digest` of so much of the two files}; each is read once.
 

@@ -60,7 +60,7 @@ def encode_heartbeat(receipt_ms: int, cose: bytes) -> bytes:
     """
     if len(cose) > MAX_COSE_BYTES:
         raise ValueError(f"COSE_Sign1: {len(cose)} bytes, at most {MAX_COSE_BYTES}")
-    return b"\x82" + _head(0x00, receipt_ms) + _head(0x40, len(cose)) + cose
+    return b"\x82" + head(0x00, receipt_ms) + head(0x40, len(cose)) + cose
 
 
 def read(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -171,7 +171,8 @@ def _window(item: Any) -> Window:
     return Window(*item)
 
 
-def _head(major: int, argument: int) -> bytes:
+def head(major: int, argument: int) -> bytes:
+    """How an item of CBOR begins: its major type (0x00, 0x20, ..) and value or length."""
     if argument < 24:
         return bytes([major | argument])
     for information, size in _ARGUMENT_BYTES.items():

@@ -11,6 +11,7 @@ import segno
 
 from gateway.labels import payload
 from gateway.labels.payload import Label
+from gateway.text import one_line
 
 WIDTH_MM, HEIGHT_MM = 50.0, 25.0
 QR_MM = 22.0
@@ -70,8 +71,7 @@ def lay_out(label: Label, board: str, page: str = "") -> Layout:
     text = payload.encode_url(label, page) if page else payload.encode(label)
     code = segno.make(text, error="m", mode="alphanumeric", boost_error=False, micro=False)
     device = "0x" + label.device.hex()
-    shown = "".join(char if char.isprintable() else "?" for char in board)
-    words = (shown, f"{device[:8]}..{device[-6:]}", payload.manual_code(label))
+    words = (one_line(board), f"{device[:8]}..{device[-6:]}", payload.manual_code(label))
     lines = tuple(_line(word, 7.0 + 6.0 * place) for place, word in enumerate(words))
     return Layout(text, tuple(tuple(module == 1 for module in row) for row in code.matrix), lines)
 

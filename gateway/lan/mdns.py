@@ -21,6 +21,7 @@ from zeroconf import BadTypeInNameException, IPVersion, ServiceBrowser, ServiceI
 from zeroconf import Error as ZeroconfError
 
 from gateway.lan.addresses import has_ipv6
+from gateway.text import one_line
 
 KIND, MQTT, MQTTS = "_tinyren._tcp.local.", "_mqtt._tcp.local.", "_secure-mqtt._tcp.local."
 LABEL_MAX_BYTES = 63
@@ -159,7 +160,7 @@ def _label(name: str) -> str:
 
 def _text(value: bytes | str | None) -> str:
     text = value.decode(errors="replace") if isinstance(value, bytes) else value or ""
-    return "".join(item if item.isprintable() else "?" for item in text[:HEARD_MAX_CHARACTERS])
+    return one_line(text, HEARD_MAX_CHARACTERS)
 
 
 def _port(text: str) -> int:

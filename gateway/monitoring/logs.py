@@ -15,7 +15,6 @@ TEXT, JSON = "text", "json"
 FORMATS = (TEXT, JSON)
 OWN = ("time", "level", "event", "text")
 _USERINFO = re.compile(r"(://)[^/\s@]+@")
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 
 
 def json_line(at_s: float, level: str, event: str, text: str, fields: Mapping[str, Any]) -> str:
@@ -32,8 +31,3 @@ def json_line(at_s: float, level: str, event: str, text: str, fields: Mapping[st
 def hide_passwords(text: str) -> str:
     """The text without user and password of the addresses in it."""
     return _USERINFO.sub(r"\1***@", text)
-
-
-def printable(text: str) -> str:
-    """The text for a terminal, whoever wrote it: tabs and newlines stay, what else a terminal would obey is a "?"."""
-    return _OBEYED.sub("?", text)

@@ -5,12 +5,10 @@ heartbeats file]. So whoever has the CID has the gateway's word for it, and need
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import cbor2
-
-from device.agent import cbor
 from gateway.intake import evidence, evidence_file
 from gateway.oracle import availability, commitments, messages
 from gateway.oracle import epoch as epochs
@@ -19,50 +17,81 @@ from gateway.oracle.commitments import Seen
 from gateway.oracle.messages import Site
 from gateway.oracle.statements import Bundle, Close, Said
 from gateway.ratio1 import MessageRefused
+from gateway.storage.folders import read_path
+from gateway.storage.streams import Chunks
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 4 << 30  # what a gateway that lies can take of a disk, for a while; 15,000 devices in an epoch of a day
+MAX_CLOSE_BYTES = 4096
+PARTS = 3
+_PIECE_BYTES = 1 << 20
+_ARRAY, _BYTES, _MAJOR, _FOLLOWS = 0x80, 0x40, 0xE0, 24  # heads of CBOR, RFC 8949, 3
 
 
-def pack(folder: Path, epoch: int, close: Said) -> bytes:
-    """The bundle of a closed epoch; `close` is the gateway's, sealed, its cid empty."""
-    paths = evidence.windows_path(folder, epoch), evidence.heartbeats_path(folder, epoch)
-    return bytes(cbor.encode([close.payload, *(path.read_bytes() for path in paths)]))
+def pack(folder: Path, epoch: int, close: Said) -> Iterator[bytes]:
+    """The bundle of a closed epoch, in pieces; `close` is the gateway's, sealed, its cid empty."""
+    yield evidence_file.head(_ARRAY, PARTS) + evidence_file.head(_BYTES, len(close.payload)) + close.payload
+    for path in (evidence.windows_path(folder, epoch), evidence.heartbeats_path(folder, epoch)):
+        yield evidence_file.head(_BYTES, path.stat().st_size)
+        yield from read_path(path)
 
 
-def unpack(data: bytes, bundle: Bundle, epoch: int, site: Site, folder: Path) -> None:
-    """Write a bundle's files to a folder of their own, if its gateway signed for them.
+def unpack(chunks: Iterable[bytes], bundle: Bundle, epoch: int, site: Site, folder: Path) -> None:
+    """Write a bundle's files to a folder of their own, as they come, if its gateway signed for them.
 
     Raises:
-        EvidenceError: another form, digest, block or gateway than `bundle` says; nothing is written.
+        EvidenceError: another form, digest, block or gateway than `bundle` says; `folder` is as it was.
         OSError: it cannot be written.
     """
-    if len(data) > MAX_BYTES:
-        raise EvidenceError(f"bundle of {len(data)} bytes, wanted at most {MAX_BYTES}")
-    try:
-        parts = cbor2.loads(data)
-    except Exception as error:  # cbor2 raises its own errors and, on hostile bytes, those of what it calls
-        raise EvidenceError(f"bundle is no CBOR ({type(error).__name__})") from None
-    if not isinstance(parts, list) or [type(part) for part in parts] != [bytes] * 3:
+    stream = Chunks(at_most(chunks))
+    if stream.read(1) != evidence_file.head(_ARRAY, PARTS):
         raise EvidenceError("bundle: wanted close, windows and heartbeats")
+    if (size := _length(stream)) > MAX_CLOSE_BYTES:
+        raise EvidenceError(f"bundle's close: {size} bytes, wanted at most {MAX_CLOSE_BYTES}")
     try:
-        close = messages.open_sealed(parts[0], site, may_hold=False)
+        close = messages.open_sealed(stream.read(size), site, may_hold=False)
     except MessageRefused as error:
         raise EvidenceError(f"bundle's close: {error}") from None
     if (close.sender, close.message) != (bundle.gateway, Close(epoch, bundle.digest, bundle.block)):
         raise EvidenceError(f"bundle's close is not 0x{bundle.gateway.hex()}'s for this evidence of epoch {epoch}")
-    if evidence.digest_of(parts[2], parts[1]) != bundle.digest:
-        raise EvidenceError(f"bundle has another digest than {bundle.digest.hex()}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, content in (
-        (evidence.heartbeats_path(folder, epoch), parts[2]),
-        (evidence.windows_path(folder, epoch), parts[1]),
-    ):
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+    coming = folder.with_name(folder.name + ".part")
+    shutil.rmtree(coming, ignore_errors=True)
+    coming.mkdir(parents=True)
+    try:
+        for path in (evidence.windows_path(coming, epoch), evidence.heartbeats_path(coming, epoch)):
+            _write(path, stream)
+        if stream.read(1):
+            raise EvidenceError("bundle: more than close, windows and heartbeats")
+        if evidence.digest(coming, epoch) != bundle.digest:
+            raise EvidenceError(f"bundle has another digest than {bundle.digest.hex()}")
+        folder.mkdir(exist_ok=True)
+        for name in (evidence.heartbeats_path, evidence.windows_path):
+            os.replace(name(coming, epoch), name(folder, epoch))
+    finally:
+        shutil.rmtree(coming, ignore_errors=True)
+
+
+def _write(path: Path, stream: Chunks) -> None:
+    left = _length(stream)
+    with path.open("wb") as file:
+        while left:
+            if not (piece := stream.read(min(left, _PIECE_BYTES))):
+                raise EvidenceError(f"bundle ends {left} bytes too early")
+            file.write(piece)
+            left -= len(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _length(stream: Chunks) -> int:
+    """Of the byte string that comes next."""
+    head = stream.read(1)
+    if head and head[0] & _MAJOR == _BYTES:
+        if (told := head[0] & ~_MAJOR) < _FOLLOWS:
+            return told
+        argument = stream.read(1 << told - _FOLLOWS) if told < _FOLLOWS + 4 else b""
+        if len(argument) == 1 << told - _FOLLOWS:
+            return int.from_bytes(argument, "big")
+    raise EvidenceError("bundle: wanted close, windows and heartbeats, each a byte string")
 
 
 def at_most(chunks: Iterable[bytes]) -> Iterator[bytes]:

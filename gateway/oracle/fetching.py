@@ -84,7 +84,9 @@ class Fetching:
     def _fetch(self, epoch: int, bundle: Bundle) -> Bundle:
         folder = self.folder_of(bundle)
         if bundle.cid and not _is_here(folder, epoch, bundle.digest):
-            bundles.unpack(self._get(bundle.cid), bundle, epoch, self._place, folder)
+            peers = [HttpPeer(url, PEER_S) for url in self._peers]  # the site's R1FS, or a further gateway
+            with contextlib.closing(Embedded(self._site / "r1fs", peers)) as r1fs:
+                bundles.unpack(r1fs.read(bundle.cid), bundle, epoch, self._place, folder)
         windows, lost = bundles.verify_bundle(folder, epoch, bundle, self._chain.block_hash)
         if bundle.cid and self._peers and (windows.count, windows.window_ms) != self._shape:
             got = f"{windows.count} windows of {windows.window_ms} ms"
@@ -94,12 +96,6 @@ class Fetching:
             late = bundles.missing_of(folder, windows, self._witness.seen(bundle.gateway, epoch))
         uncounted = {*lost, *(number for first, last in late for number in range(first, last + 1))}
         return replace(bundle, missing=as_ranges(sorted(uncounted)))
-
-    def _get(self, cid: str) -> bytes:
-        """A bundle from the site's R1FS, or from a further gateway."""
-        peers = [HttpPeer(url, PEER_S) for url in self._peers]
-        with contextlib.closing(Embedded(self._site / "r1fs", peers)) as r1fs:
-            return b"".join(bundles.at_most(r1fs.read(cid)))
 
 
 def _is_here(folder: Path, epoch: int, digest: bytes) -> bool:

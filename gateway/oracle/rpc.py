@@ -31,12 +31,17 @@ MODEL_CID = bytes.fromhex("01551220")
 WORKERS = "areWorkers(uint256,uint256[])"
 MAX_ANSWER_BYTES = 16 << 20
 WORD_BYTES = 32
+LEAST_BLOCKS = 1_000
 APPOINTED = b"OraclesAppointed(uint256,address[],uint256)"
 T = TypeVar("T")
 
 
 class ChainAway(Exception):
     """The chain did not answer, or not what was asked."""
+
+
+class ChainRefused(ChainAway):
+    """The chain is there, and refused what was asked."""
 
 
 class ChainReader:
@@ -69,14 +74,27 @@ class ChainReader:
         return _word(self._call(self.settlement, "oraclesNumber()", "latest"), 0)
 
     def oracles(self) -> tuple[int, tuple[bytes, ...], int]:
-        """(number, addresses of 20 bytes, threshold) of the oracles that were appointed last."""
+        """(number, addresses of 20 bytes, threshold) of the oracles that were appointed last.
+
+        A node that refuses so many blocks is asked for the halves, the newer first, down to LEAST_BLOCKS.
+        """
         number = self.oracles_number()
-        topics = ["0x" + curve.keccak(APPOINTED).hex(), "0x" + number.to_bytes(WORD_BYTES, "big").hex()]
-        wanted = {"address": "0x" + self.settlement.hex(), "topics": topics, "fromBlock": "0x0", "toBlock": "latest"}
-        logs = self._request("eth_getLogs", [wanted])
-        if not isinstance(logs, list) or len(logs) != 1 or not isinstance(logs[0], dict):
+        logs = self._appointments(number, 0, self.block_number())
+        if len(logs) != 1 or not isinstance(logs[0], dict):
             raise ChainAway(f"appointment {number} of oracles is not there")
         return number, *decode_oracles(_parse(jsonrpc.data, logs[0].get("data")))
+
+    def _appointments(self, number: int, first: int, last: int) -> list[Any]:
+        topics = ["0x" + curve.keccak(APPOINTED).hex(), "0x" + number.to_bytes(WORD_BYTES, "big").hex()]
+        blocks = {"fromBlock": hex(first), "toBlock": hex(last)}
+        try:
+            logs = self._request("eth_getLogs", [{"address": "0x" + self.settlement.hex(), "topics": topics, **blocks}])
+        except ChainRefused:
+            if last - first < LEAST_BLOCKS:
+                raise
+            middle = (first + last) // 2
+            return self._appointments(number, middle + 1, last) or self._appointments(number, first, middle)
+        return logs if isinstance(logs, list) else []
 
     def block_hash(self, number: int) -> bytes:
         """32 bytes."""
@@ -150,8 +168,8 @@ class ChainReader:
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise ChainAway(f"{method}: {error}") from error
         if not isinstance(fields, dict) or fields.get("id") != number or "result" not in fields:
-            told = fields.get("error") if isinstance(fields, dict) else fields
-            raise ChainAway(f"{method}: {str(told)[:200]}")
+            told = fields.get("error") if isinstance(fields, dict) else None
+            raise (ChainRefused if told else ChainAway)(f"{method}: {str(told or fields)[:200]}")
         return fields["result"]
 
 

@@ -176,6 +176,14 @@ def challenges_only() -> Outcome:
     return _first(Epoch([Device(1, share=0, is_late=True)], WINDOWS).play(), "its chain was committed before the draw")
 
 
+def repeating() -> Outcome:
+    """A device computes one window and claims it again and again."""
+    device = Device(1, is_repeating=True)
+    wei, units = earned(Epoch([device], WINDOWS).play())[1]
+    how = f"so does a sensor that stands still: it computed {device.computed} of {WINDOWS * KEPT}"
+    return Outcome(wei, units, how)
+
+
 def sybil() -> Outcome:
     """One deed of one slot against one of four slots filled with four invented devices on one board."""
     epoch = Epoch([Device(number, per_window=1) for number in (1, 2, 3, 4)], WINDOWS).play()
@@ -272,6 +280,7 @@ ADVERSARIES: dict[str, Callable[[], Outcome]] = {
     "skips half, silent": skipping_silent,
     "skips half, lies": skipping_lying,
     "answers challenges only": challenges_only,
+    "one window again and again": repeating,
     "Sybil devices on one deed": sybil,
     "Sybil deeds": sybil_deeds,
     "sealed: garbage": seals_garbage,

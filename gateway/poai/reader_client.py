@@ -6,9 +6,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from gateway.commands.job_lines import printable
 from gateway.errors import CommandError, Exit
 from gateway.poai.audit import Item
+from gateway.text import one_line
 
 TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 64 << 20
@@ -45,11 +45,11 @@ def _call(url: str, path: str, body: Any = None) -> Any:
     except urllib.error.HTTPError as error:
         raise CommandError(f"{url}: {_told(error)}", Exit.REFUSED) from None
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
-        raise CommandError(f"{url}: {printable(error)}; wanted the page of a gateway that runs", Exit.FAILED) from error
+        raise CommandError(f"{url}: {one_line(error)}; wanted the page of a gateway that runs", Exit.FAILED) from error
 
 
 def _told(error: urllib.error.HTTPError) -> str:
     try:
-        return printable(json.loads(error.read(MAX_ANSWER_BYTES))["message"])
+        return one_line(json.loads(error.read(MAX_ANSWER_BYTES))["message"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return f"answered {error.code}"

@@ -5,6 +5,7 @@ count for the gateway that drew, and whose evidence holds them; where several he
 those to which their device revealed something, for a further gateway need not challenge.
 """
 
+import functools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ def score(
     works, checked = dict[bytes, Work](), list[Checked]()
     counted: set[tuple[bytes, int, int]] = set()
 
+    @functools.cache  # every claim of a window asks for it, and a chain elsewhere is asked over HTTP
     def hash_of(number: int) -> bytes:
         if (found := block_hash(number)) is None:
             raise EvidenceError(f"block {number}: the chain has none, wanted it for the draw")

@@ -9,7 +9,7 @@ The root's `evidence` is the own bundle's digest, or SHA-256 of the set.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cbor2
@@ -59,11 +59,11 @@ def sources(folder: Path, epoch: int, root_says: bytes) -> list[Source]:
     return [Source(folder_of(folder, epoch, item.gateway), item.digest, item.missing) for item in decode_set(data)]
 
 
-def keep(folder: Path, epoch: int, found: Sequence[Bundle], get: Callable[[str], bytes], site: Site) -> None:
+def keep(folder: Path, epoch: int, found: Sequence[Bundle], get: Callable[[str], Iterable[bytes]], site: Site) -> None:
     """Bring the further gateways' bundles of an agreed set here, and then the set; again, it does nothing more.
 
     Args:
-        get: a bundle by its CID.
+        get: a bundle by its CID, in pieces.
     Raises:
         EvidenceError: what a CID leads to is not that bundle. OSError, StoreError: it cannot be had, or written.
     """
@@ -117,7 +117,9 @@ class Agreeing:
         folder: of the evidence. oracles: 20 bytes each. get: a bundle by its CID.
     """
 
-    def __init__(self, folder: Path, oracles: Sequence[bytes], site: Site, get: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, folder: Path, oracles: Sequence[bytes], site: Site, get: Callable[[str], Iterable[bytes]]
+    ) -> None:
         self._folder, self._oracles, self._site, self._get = folder, oracles, site, get
         self._decided: tuple[Bundle, ...] = ()
 

@@ -16,7 +16,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Settler:
         folder: the site's. oracles: addresses of 20 bytes. key: the gateway's, signs close messages.
         publish: (topic, payload). say: tells a person.
         on_settled: told each epoch that is settled, and the claims that were paid after it.
-        add: keeps a bundle in R1FS and returns its CID, for oracles elsewhere; None: they read the site's folder.
-        get: a further gateway's bundle by its CID; None: the site has no further gateway.
+        add: keeps a bundle in R1FS, its CID, for oracles elsewhere; None: they read the folder of the site.
+        get: a further gateway's bundle by its CID, both in pieces; None: the site has no further gateway.
         r1_wei: what one R1 is worth in wei of the chain's coin; 0: gas is not looked at.
     """
 
@@ -73,8 +73,8 @@ class Settler:
         publish: Callable[[str, bytes], None],
         say: Callable[[str], None],
         on_settled: Callable[[Settled, list[Claim]], None],
-        add: Callable[[bytes], str] | None = None,
-        get: Callable[[str], bytes] | None = None,
+        add: Callable[[Iterable[bytes]], str] | None = None,
+        get: Callable[[str], Iterable[bytes]] | None = None,
         r1_wei: int = 0,
     ) -> None:
         self.folder, self.settlement, self._r1_wei = folder, settlement, r1_wei

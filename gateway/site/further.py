@@ -185,7 +185,7 @@ class Further:
     def _pack(self, folder: Path, number: int) -> Close:
         close = Close(number, evidence.digest(folder, number), epochs.read_windows(folder, number).block)
         word = messages.seal(close, self._place, self._key.secret)
-        cid = self._store.add([bundles.pack(folder, number, word)]).cid
+        cid = self._store.add(bundles.pack(folder, number, word)).cid
         self._say(f"epoch {number}: evidence 0x{close.evidence.hex()[:16]}… lies in {cid}")
         return Close(number, close.evidence, close.block, cid)
 

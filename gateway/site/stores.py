@@ -13,7 +13,7 @@ import queue
 import sqlite3
 from argparse import Namespace
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,6 @@ from gateway import curve
 from gateway.audit import evidence as audit_evidence
 from gateway.commands.cstore_open import parse_address, site_engine
 from gateway.errors import CommandError
-from gateway.oracle import bundles
 from gateway.oracle.availability import EvidenceError
 from gateway.storage import api_v0, cstore_backup, gateway_http
 from gateway.storage.cstore import Cstore
@@ -116,11 +115,11 @@ class Stores:
         api = Mount("/api/v0", Starlette(routes=api_v0.routes(self.r1fs)))
         return [api, gateway_http.route(self.r1fs.get_here)]
 
-    def bundle(self, cid: str) -> bytes:
-        """A further gateway's evidence of an epoch; StoreError: nobody has it."""
+    def bundle(self, cid: str) -> Iterator[bytes]:
+        """A further gateway's evidence of an epoch, in pieces; StoreError, also while they come: nobody has it."""
         known = set(map(str, self._peers))
         self._peers += [HttpPeer(url) for url in self._lending if url not in known]
-        return b"".join(bundles.at_most(self.r1fs.read(cid)))
+        return self.r1fs.read(cid)
 
     def closed(self, epoch: int) -> None:
         """An epoch was closed."""

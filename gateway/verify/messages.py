@@ -20,7 +20,7 @@ KID, NONCE, CLAIM, REVEAL, SEALED, OPENING = 4, 10, -65537, -65550, -65551, -655
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What of a signed heartbeat the rules use."""
 
@@ -31,7 +31,7 @@ class Heartbeat:
     model: bytes
     count: int
     chain: bytes
-    content: bytes  # the payload that was signed
+    content: bytes  # SHA-256 of the payload that was signed
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read_heartbeat(item: object) -> Heartbeat:
     if not model.startswith(RAW_SHA256_CID):
         raise Refused("its model is not a CIDv1 of raw bytes by SHA-256")
     _check_signer(kid, payload, signature)
-    return Heartbeat(receipt_ms, kid, beacon, (boot, sequence), model, count, chained, payload)
+    return Heartbeat(receipt_ms, kid, beacon, (boot, sequence), model, count, chained, hashlib.sha256(payload).digest())
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,15 @@ class Reader:
     def __init__(self, settlement: Settlement) -> None:
         self._settlement = settlement
         self._posted = {posted.epoch: posted for posted in settlement.roots()}
+        self._hashes: dict[int, bytes] = {}
 
     def block_hash(self, number: int) -> bytes | None:
-        try:
-            return self._settlement.chain.block_hash(number)
-        except ChainError:
-            return None
+        if number not in self._hashes:  # asked for once by each window, and by each claim of it
+            try:
+                self._hashes[number] = self._settlement.chain.block_hash(number)
+            except ChainError:
+                return None
+        return self._hashes[number]
 
     def root(self, epoch: int) -> bytes | None:
         posted = self._posted.get(epoch)

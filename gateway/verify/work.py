@@ -51,9 +51,9 @@ class WorkCheck:
         self._counted: set[tuple[bytes, tuple[int, int]]] = set()
         self._outcomes: dict[Place, set[bool]] = {}
         self._readers: dict[Place, bytes] = {}
+        self._drawn: dict[Place, Drawn] = {}
         self._begin(Windows(), only_revealing=False)
         self._claimed: dict[bytes, Counter[bytes]] = {}
-        self._drawn: dict[Place, Drawn] = {}
 
     def listen(self, windows: Windows, *, only_revealing: bool) -> None:
         """Go on with a gateway's evidence, whose windows draw; what counted at one before does not count again.
@@ -66,25 +66,28 @@ class WorkCheck:
 
     def _begin(self, windows: Windows, only_revealing: bool) -> None:
         self._windows, self._opened, self._only_revealing = windows, sorted(windows.opened), only_revealing
+        self._known = set(self._drawn)
         self._last: dict[bytes, Heartbeat] = {}
         self._beats: list[tuple[Heartbeat, int]] = []
         self._answers: list[Reveal | Sealed] = []
         self._openings: dict[bytes, list[Opening]] = {}
 
     def take_heartbeat(self, beat: Heartbeat, window: int) -> None:
-        """One that answered a window, in file order."""
-        self._beats.append((beat, window))
+        """One that answered a window, in file order; kept only until it is known who revealed, if that matters."""
+        if self._only_revealing:
+            self._beats.append((beat, window))
+        else:
+            self._claim(beat, window)
 
     def _judge(self) -> None:
         """All that was taken of one gateway's evidence."""
         revealing = {answer.place[0] for answer in self._answers}
-        known = set(self._drawn)
         for beat, window in self._beats:
-            if beat.device in revealing or not self._only_revealing:
+            if beat.device in revealing:
                 self._claim(beat, window)
         for answer in self._answers:
             drawn = self._drawn.get(answer.place)
-            if drawn and answer.place not in known and answer.receipt_ms < drawn.until_ms:
+            if drawn and answer.place not in self._known and answer.receipt_ms < drawn.until_ms:
                 self._outcomes.setdefault(answer.place, set()).add(self._is_right(drawn, answer))
                 self._readers.setdefault(answer.place, answer.reader if isinstance(answer, Sealed) else b"")
 
@@ -101,7 +104,8 @@ class WorkCheck:
         units, turn = min(beat.count - since, kept), self._turn(window)
         if units < 1 or turn is None or (beat.device, beat.position) in self._counted:
             return
-        self._counted.add((beat.device, beat.position))
+        if self._only_revealing:
+            self._counted.add((beat.device, beat.position))
         self._claimed.setdefault(beat.device, Counter())[beat.model] += units
         first = beat.count - units + 1
         if (index := self._draw(beat.device, window, turn[0], first, units)) is not None:

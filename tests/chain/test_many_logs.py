@@ -6,6 +6,7 @@ from gateway.chain import chain as chains
 from gateway.chain import embedded, jsonrpc
 from gateway.chain.chain import Chain, ChainError
 from gateway.chain.jsonrpc import RpcError
+from gateway.oracle import rpc
 from gateway.oracle.rpc import ChainReader
 from tests.chain_node import Node
 from tests.contract_scene import A, make_scene
@@ -41,6 +42,42 @@ def test_logs_of_other_events_take_no_place(scene, monkeypatch):
     finally:
         node.stop()
     assert (number, len(oracles), threshold) == (1, 3, 2)
+
+
+class ShortSighted:
+    """A chain whose node refuses to look for logs in more than `most` blocks, as public nodes do."""
+
+    def __init__(self, chain, most):
+        self.chain, self.most, self.asked = chain, most, []
+
+    def request(self, method, params):
+        if method == "eth_getLogs":
+            first, last = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+            self.asked.append((first, last))
+            if last - first >= self.most:
+                raise ChainError("query exceeds max block range")
+        return self.chain.request(method, params)
+
+
+@pytest.mark.parametrize("later", [0, 40])
+def test_oracles_are_found_where_a_node_looks_into_few_blocks_at_once(scene, monkeypatch, later):
+    for _ in range(later):
+        scene.chain.mine()
+    monkeypatch.setattr(rpc, "LEAST_BLOCKS", 2)
+    addresses = [bytes.fromhex(contract.address[2:]) for contract in (scene.root_contract, scene.devices)]
+    for most, is_found in ((8, True), (1, False)):
+        node = Node(chain := ShortSighted(scene.chain, most))
+        try:
+            reader = ChainReader(node.url, *addresses)
+            if is_found:
+                number, oracles, threshold = reader.oracles()
+                assert (number, len(oracles), threshold) == (1, 3, 2)
+            else:
+                with pytest.raises(rpc.ChainRefused, match="max block range"):
+                    reader.oracles()
+        finally:
+            node.stop()
+    assert chain.asked[1][1] == scene.chain.block_number(), "the newer half first"
 
 
 @pytest.mark.parametrize(

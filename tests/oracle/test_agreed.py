@@ -59,7 +59,7 @@ def packed(folder, beats, block=CLOSE_BLOCK):
     """A further gateway's bundle and its bytes."""
     digest = write(folder, beats, block)
     word = messages.seal(Close(1, digest, block), SITE, SECOND.secret)
-    return Bundle(FURTHER, digest, block, "bafy"), bundles.pack(folder, 1, word)
+    return Bundle(FURTHER, digest, block, "bafy"), list(bundles.pack(folder, 1, word))
 
 
 def agree(folder, own, further, missing=((), ()), block=CLOSE_BLOCK):
@@ -190,7 +190,7 @@ def test_an_oracle_holds_no_further_evidence_that_would_keep_the_epoch_from_a_ve
     bundle, data = packed(tmp_path / "there", beats(0), block)
     (tmp_path / "site").mkdir()
     with contextlib.closing(Embedded(tmp_path / "site" / "r1fs")) as store:
-        bundle = replace(bundle, cid=store.add([data]).cid)
+        bundle = replace(bundle, cid=store.add(data).cid)
     said = []
     places = tmp_path / "site", tmp_path / "oracle", SITE
     fetching = Fetching(*places, Chain(HASHES), shape, ["http://127.0.0.1:1"], None, said.append)
@@ -207,7 +207,7 @@ def test_a_bundle_that_a_power_cut_damaged_on_the_oracles_disk_is_fetched_again(
     bundle, data = packed(tmp_path / "there", beats(0))
     (tmp_path / "site").mkdir()
     with contextlib.closing(Embedded(tmp_path / "site" / "r1fs")) as store:
-        bundle = replace(bundle, cid=store.add([data]).cid)
+        bundle = replace(bundle, cid=store.add(data).cid)
     said = []
     fetching = Fetching(tmp_path / "site", tmp_path / "oracle", SITE, Chain(HASHES), (4, 1000), [], None, said.append)
     for path in (evidence.windows_path, evidence.heartbeats_path):

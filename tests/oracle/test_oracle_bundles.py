@@ -3,6 +3,7 @@
 import dataclasses
 import random
 
+import cbor2
 import pytest
 from coincurve import PrivateKey
 from hypothesis import given, settings
@@ -23,20 +24,22 @@ from tests.oracle.test_epoch import CLOSE_BLOCK, HASHES, OPENED_MS, WINDOW_MS, C
 GATEWAY, SECOND = PrivateKey(b"\x05" * 32), PrivateKey(b"\x06" * 32)
 ME = curve.address_of(GATEWAY.secret)
 SITE = messages.Site(1331, b"s" * 20)
+PATHS = evidence.windows_path, evidence.heartbeats_path
 BEATS = [(window, heartbeat(window, window + 1)) for window in range(4)]
 
 
 def packed(folder, key=GATEWAY, **changes):
     digest = write(folder, BEATS)
     close = dataclasses.replace(Close(1, digest, CLOSE_BLOCK), **changes)
-    return bundles.pack(folder, 1, messages.seal(close, SITE, key.secret)), Bundle(ME, digest, CLOSE_BLOCK)
+    data = b"".join(bundles.pack(folder, 1, messages.seal(close, SITE, key.secret)))
+    return data, Bundle(ME, digest, CLOSE_BLOCK)
 
 
 def test_a_bundle_goes_through_r1fs_and_gives_the_same_verdict(tmp_path):
     data, bundle = packed(tmp_path / "gateway")
     store = Embedded(tmp_path / "r1fs")
     cid = store.add([data]).cid
-    bundles.unpack(b"".join(store.read(cid)), dataclasses.replace(bundle, cid=cid), 1, SITE, tmp_path / "oracle")
+    bundles.unpack(store.read(cid), dataclasses.replace(bundle, cid=cid), 1, SITE, tmp_path / "oracle")
     assert bundles.verify_bundle(tmp_path / "oracle", 1, bundle, HASHES.get)[0].block == CLOSE_BLOCK
     chain = Chain(HASHES)
     verdicts = [
@@ -55,8 +58,29 @@ def test_a_bundle_goes_through_r1fs_and_gives_the_same_verdict(tmp_path):
 def test_a_bundle_that_its_gateway_did_not_sign_so_is_refused(tmp_path, key, changes):
     data, bundle = packed(tmp_path / "gateway", key, **changes)
     with pytest.raises(EvidenceError):
-        bundles.unpack(data, bundle, 1, SITE, tmp_path / "oracle")
-    assert not (tmp_path / "oracle").exists()
+        bundles.unpack([data], bundle, 1, SITE, tmp_path / "oracle")
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_bundle_comes_in_any_pieces_and_replaces_what_a_crash_left(tmp_path, size):
+    data, bundle = packed(tmp_path / "gateway")
+    assert cbor2.loads(data)[1:] == [path(tmp_path / "gateway", 1).read_bytes() for path in PATHS]
+    for name in ("oracle", "oracle.part"):
+        (tmp_path / name).mkdir()
+        evidence.heartbeats_path(tmp_path / name, 1).write_bytes(b"torn")
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    bundles.unpack(pieces, bundle, 1, SITE, tmp_path / "oracle")
+    assert evidence.digest(tmp_path / "oracle", 1) == bundle.digest and not (tmp_path / "oracle.part").exists()
+
+
+def test_a_bundle_that_ends_early_or_is_too_long_changes_nothing(tmp_path, monkeypatch):
+    data, bundle = packed(tmp_path / "gateway")
+    for pieces, most in (([data[:-1]], 1 << 20), ([data, b"1"], 1 << 20), ([data], len(data) - 1), ([], 1 << 20)):
+        monkeypatch.setattr(bundles, "MAX_BYTES", most)
+        with pytest.raises(EvidenceError):
+            bundles.unpack(pieces, bundle, 1, SITE, tmp_path / "oracle")
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway"]
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -69,8 +93,8 @@ def test_changed_and_foreign_bytes_are_refused_and_nothing_is_written(tmp_path_f
     for foreign in (bytes(changed), noise, data[: place % len(data)]):
         if foreign != data:
             with pytest.raises(EvidenceError):
-                bundles.unpack(foreign, bundle, 1, SITE, folder / "oracle")
-    assert not (folder / "oracle").exists()
+                bundles.unpack([foreign], bundle, 1, SITE, folder / "oracle")
+    assert [path.name for path in folder.iterdir()] == ["gateway"]
 
 
 def windows_of(count):

@@ -104,7 +104,7 @@ def test_of_four_oracles_one_may_be_away_and_windows_not_committed_count_for_nob
         if has_cid:
             word = messages.seal(close, site.place, GATEWAY.secret)
             with contextlib.closing(Embedded(tmp_path / "r1fs")) as r1fs:
-                close = dataclasses.replace(close, cid=r1fs.add([bundles.pack(site.evidence.folder, 1, word)]).cid)
+                close = dataclasses.replace(close, cid=r1fs.add(bundles.pack(site.evidence.folder, 1, word)).cid)
             site.evidence.folder.rename(tmp_path / "hidden")
         site.closed = close
         site.say(close)

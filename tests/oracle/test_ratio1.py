@@ -133,7 +133,7 @@ def test_the_ratio1_package_verifies_the_gateways_word_inside_a_bundle(engine, t
     for name in ("epoch-1.cborseq", "epoch-1.windows.cborseq"):
         (tmp_path / name).write_bytes(b"")
     said = messages.seal(Close(1, evidence.digest(tmp_path, 1), 9), SITE, SECRET)
-    word, *files = cbor2.loads(bundles.pack(tmp_path, 1, said))
+    word, *files = cbor2.loads(b"".join(bundles.pack(tmp_path, 1, said)))
     answer = engine.verify(json.loads(word))
     assert answer.valid and answer.sender == GOLDEN["EE_SENDER"] and files == [b"", b""]
 

@@ -42,6 +42,13 @@ def scored(epoch, *each):
     return works[epoch.ids[0]], checked
 
 
+def test_a_block_that_draws_is_asked_for_once_whatever_was_claimed():
+    epoch = Epoch([Device(number) for number in (1, 2, 3)], 60).play()
+    asked = []
+    score([heard(epoch)], SignerKeys().is_signed, set(epoch.ids), lambda n: asked.append(n) or block_hash(n), MODELS)
+    assert len(asked) == len(set(asked)) == 59
+
+
 def claims(epoch):
     return claims_of(epoch.windows, epoch.items, SignerKeys().is_signed, set(epoch.ids), {MODEL: KEPT})
 

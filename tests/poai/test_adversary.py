@@ -26,6 +26,7 @@ EARNED = {
     "skips half, silent": (ND_REWARD_WEI, 67),
     "skips half, lies": (0, 0),
     "answers challenges only": (0, 0),
+    "one window again and again": (ND_REWARD_WEI, UNITS),
     "Sybil devices on one deed": (ND_REWARD_WEI, UNITS),
     "Sybil deeds": (ND_REWARD_WEI, UNITS),
     "sealed: garbage": (0, 0),

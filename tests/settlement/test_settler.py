@@ -99,11 +99,11 @@ def test_closed_epochs_become_roots_and_claims_in_order(site):
 
 def test_with_r1fs_the_close_names_a_bundle_that_the_gateway_signed(site, tmp_path):
     kept, site.closed = [], site.record(1, ALL)
-    stand = Stand(site, add=lambda data: kept.append(data) or CID)
+    stand = Stand(site, add=lambda pieces: kept.append(b"".join(pieces)) or CID)
     stand.settle(1)
     assert stand.close == dataclasses.replace(site.closed, cid=CID)
     bundle = Bundle(address(GATEWAY), site.closed.evidence, site.closed.block, CID)
-    bundles.unpack(kept[0], bundle, 1, site.place, tmp_path / "oracle")
+    bundles.unpack([kept[0]], bundle, 1, site.place, tmp_path / "oracle")
     assert evidence.digest(tmp_path / "oracle", 1) == site.closed.evidence
 
 
