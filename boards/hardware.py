@@ -17,6 +17,7 @@ RUNS = ("agent", "kernels")
 USB_RUNS = ("micropython", "bootloader", "probe", "either")
 NOT_PINNED = "not pinned"
 AGENT_RAM_BYTES = 500 * 1024
+TLS_RAM_BYTES = 300 * 1024
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Hardware:
     def takes_agents(self) -> bool:
         """Whether agents may come over the air: what is imported from a package lies on the heap beside the core."""
         return self.runs == "agent" and self.ram_bytes >= AGENT_RAM_BYTES
+
+    @property
+    def fits_tls(self) -> bool:
+        """Whether mbedTLS finds its 30 KB beside the agent (docs/limits.md)."""
+        return self.ram_bytes >= TLS_RAM_BYTES
 
 
 TOOLS = {

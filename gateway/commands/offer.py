@@ -90,7 +90,7 @@ def newer_files(folder: Path, files: Mapping[str, bytes]) -> list[str]:
 def _package(board: str, arguments: Namespace, progress: Progress) -> dict[str, bytes]:
     """What a new board is to have; nothing but firmware where there is no agent for it, which is told."""
     from boards.settings import check
-    from gateway.flashing.agent import agent_files, authority_file
+    from gateway.flashing.agent import agent_files, authority_file, warn_of_tls
     from gateway.flashing.files import read_files
 
     try:
@@ -107,7 +107,10 @@ def _package(board: str, arguments: Namespace, progress: Progress) -> dict[str, 
         progress.say(f"{board}: firmware alone: {error}")
         return {}
     kept = {SETTINGS: json.dumps(settings).encode()} if settings else {}
-    return files | kept | authority_file(arguments.ca)
+    files |= kept | authority_file(arguments.ca)
+    if not arguments.files:
+        warn_of_tls(board, files, progress)
+    return files
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Which files a board is brought, and what it does with them then: those that were named, or else its agent."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from boards import agent_files as built
@@ -46,6 +47,13 @@ def authority_file(pem: Path | None) -> dict[str, bytes]:
     if len(der) > AUTHORITY_MOST_BYTES:
         raise CommandError(f"--ca: got {len(der)} bytes, wanted {AUTHORITY_MOST_BYTES} at most", Exit.USAGE)
     return {AUTHORITY: der}
+
+
+def warn_of_tls(name: str, files: Mapping[str, bytes], progress: Progress) -> None:
+    """Say beforehand that a board has no memory for TLS beside its agent, if it is brought an authority."""
+    if AUTHORITY in files and not load_hardware(name).fits_tls:
+        what = "TLS finds no memory beside its agent, which will say so and try again; for plain MQTT leave out --ca"
+        progress.say(f"{name}: {what}, or take a board with more", level="warning", event="tls")
 
 
 def begin(repl: Repl, who: Identity, progress: Progress) -> None:

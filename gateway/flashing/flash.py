@@ -23,7 +23,7 @@ from boards.ports import Plugged, find_plugged
 from boards.uf2 import FAMILIES
 from gateway.errors import CommandError, Exit
 from gateway.flashing import computer
-from gateway.flashing.agent import agent_files, authority_file, begin
+from gateway.flashing.agent import agent_files, authority_file, begin, warn_of_tls
 from gateway.flashing.files import read_files, read_image
 from gateway.flashing.places import SERIAL_TOOLS, find_place, ports_back, refuse_another, serial_port
 from gateway.flashing.tools import ask_board, check_port, run_commands
@@ -249,6 +249,7 @@ def _bring(port: str, board: Hardware | None, files: dict[str, bytes], request: 
             result.board = result.board or who.board
             if not request.files:
                 files |= agent_files(who.board, progress)
+                warn_of_tls(who.board, files, progress)
             result.files_sent = copy_files(repl, files, progress.step)
             if not request.files:
                 begin(repl, who, progress)

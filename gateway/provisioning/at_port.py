@@ -15,7 +15,7 @@ from boards.repl import Repl
 from boards.selftest import run_selftest
 from boards.settings import read_settings, restart, write_settings
 from gateway.errors import CommandError, Exit
-from gateway.flashing.agent import agent_files, authority_file
+from gateway.flashing.agent import agent_files, authority_file, warn_of_tls
 from gateway.flashing.files import read_files
 from gateway.flashing.tools import check_port
 from gateway.progress import Progress
@@ -51,8 +51,10 @@ def find_wanted(
     """What a board of silicon is brought: a folder's files or else its agent, which is built unless it is in the cache,
     and the certificate of the authority by which it knows its gateway. Raises CommandError.
     """
-    files = read_files(folder) or agent_files(board, progress)
-    return Wanted(board, {**files, **authority_file(authority)}, settings)
+    files = {**(read_files(folder) or agent_files(board, progress)), **authority_file(authority)}
+    if not folder:
+        warn_of_tls(board, files, progress)
+    return Wanted(board, files, settings)
 
 
 def bring(port: str, wanted: Wanted, report: Report) -> Brought:

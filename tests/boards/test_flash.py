@@ -1,5 +1,6 @@
 """`tinyren flash` before and around the tools: what is refused with nothing written, and which commands are built."""
 
+import io
 import struct
 import subprocess
 import zlib
@@ -14,6 +15,7 @@ from boards.hardware import load_hardware
 from boards.images import ImageError, check_image, cut_esp, read_hex
 from boards.ports import Plugged
 from gateway.errors import CommandError, Exit
+from gateway.flashing.agent import AUTHORITY, warn_of_tls
 from gateway.flashing.flash import Request, flash
 from gateway.flashing.places import ports_back
 from gateway.flashing.tools import find_tool
@@ -249,3 +251,15 @@ OTHER = Plugged("serial", "/dev/b", "2e8a:0005", "", ("rpi_pico_w",), "micropyth
 )
 def test_a_board_that_is_back_is_not_taken_for_another_of_its_kind(port, before, now, found):
     assert ports_back("rpi_pico_w", port, before, now) == found
+
+
+def test_a_board_without_memory_for_tls_is_told_of_before_it_is_brought_an_authority():
+    for name, files, is_told in (
+        ("rpi_pico_w", {AUTHORITY: b"der"}, True),
+        ("rpi_pico_w", {}, False),
+        ("rpi_pico2_w", {AUTHORITY: b"der"}, False),
+        ("esp32_c3", {AUTHORITY: b"der"}, False),
+    ):
+        said = io.StringIO()
+        warn_of_tls(name, files, Progress(said))
+        assert ("TLS finds no memory" in said.getvalue()) == bool(said.getvalue()) == is_told
