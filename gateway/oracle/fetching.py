@@ -7,6 +7,7 @@ bundle with the windows that do not count, or nothing: then it is asked for agai
 
 import contextlib
 import queue
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -54,10 +55,18 @@ class Fetching:
         self._shape, self._peers, self._witness, self._say = shape, peers, witness, say
         self._busy: set[bytes] = set()
         self._done: queue.SimpleQueue[tuple[int, Bundle]] = queue.SimpleQueue()
+        for torn in (store / "bundles").glob("*.part"):
+            shutil.rmtree(torn, ignore_errors=True)
 
     def folder_of(self, bundle: Bundle) -> Path:
         """The site's own evidence, or where a bundle is unpacked."""
         return self._store / "bundles" / bundle.digest.hex() if bundle.cid else self._site / "evidence"
+
+    def forget(self, settled: int) -> None:
+        """What was brought here for epochs before the settled one is not needed any more: the site keeps it."""
+        for folder in (self._store / "bundles").glob("*"):
+            if folder.suffix != ".part" and 0 < evidence.last_epoch(folder) < settled:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def start(self, fetch: Fetch) -> None:
         """Fetch a bundle, unless its gateway is being asked already."""

@@ -155,6 +155,7 @@ class Service:
                 self._say(f"the chain is away: {error}")
                 return
             self.witness.forget(settled)
+            self.fetching.forget(settled)
             self._carry_out(self.oracle.settle(settled, now_ms()))
         self._take_fetched()
         self._carry_out(self.oracle.tick(now_ms()))

@@ -221,6 +221,19 @@ def test_a_bundle_that_a_power_cut_damaged_on_the_oracles_disk_is_fetched_again(
         assert (list(fetching.done()), said) == ([(1, bundle)], [])
 
 
+def test_bundles_of_epochs_before_the_settled_one_are_forgotten_and_torn_ones_at_the_next_start(tmp_path):
+    made = [tmp_path / "oracle" / "bundles" / name for name in ("one", "two", "three", "torn.part")]
+    for number, folder in enumerate(made, 1):
+        folder.mkdir(parents=True)
+        evidence.windows_path(folder, number).touch()
+    fetching = Fetching(tmp_path / "site", tmp_path / "oracle", SITE, Chain(HASHES), (4, 1000), [], None, print)
+    assert [folder.exists() for folder in made] == [True, True, True, False]
+    made[3].mkdir()  # one that is being written
+    for settled, left in ((1, [True] * 4), (3, [False, False, True, True]), (4, [False, False, False, True])):
+        fetching.forget(settled)
+        assert [folder.exists() for folder in made] == left
+
+
 def test_a_gateway_that_withholds_is_asked_on_a_thread_of_its_own(tmp_path):
     (tmp_path / "site").mkdir()
     said = []

@@ -108,7 +108,8 @@ def signed(heard, number):
 def test_killed_at_each_word_that_they_say_they_go_on_and_contradict_nothing(site):
     site.start(1, 2, 3)
     for number, is_word in enumerate(WORDS.values(), 1):
-        verdict, killed, place = site.open(number), set(), len(site.heard)
+        place, killed = len(site.heard), set()
+        verdict = site.open(number)  # they may have said something before it returns
 
         def said(heard, place=place, is_word=is_word, killed=killed):
             return [who for who, word in heard[place:] if is_word(word) and who not in killed]

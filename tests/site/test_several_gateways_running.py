@@ -76,11 +76,14 @@ def answered(folder, epoch):
 def wait_heard(site, folder, device):
     """Wait until a gateway hears a device; the epoch in which it does."""
 
+    place = folder / "evidence"
+
     def is_heard(_):
-        return answered(folder, evidence.last_epoch(folder / "evidence"))[device]
+        number = evidence.last_epoch(place) if place.is_dir() else 0  # ready comes before the first epoch does
+        return number and answered(folder, number)[device]
 
     site.wait_state(is_heard)
-    return evidence.last_epoch(folder / "evidence")
+    return evidence.last_epoch(place)
 
 
 def ledger_of(site, epoch):
