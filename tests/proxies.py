@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.lan import certificates
+from tests.ports import free_port
 
 NAME = "gw.example.org"
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "proxy.md").read_text()
@@ -124,8 +125,3 @@ def _until_it_listens(process, port, log):
             return
         time.sleep(0.02)
     raise AssertionError(log.read_text())
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

@@ -4,7 +4,6 @@ path that signs no receipt."""
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from device.native.fast import FastModel
 from device.native.shared import Model
 from tests.agent_bench import ROOT, heartbeat
 from tests.broker_link import Broker, Link
+from tests.ports import free_port
 
 PSS_MAX_BYTES = 30 << 20
 HOST = ROOT / "models" / "host"
@@ -38,11 +38,6 @@ def make_certificates(folder):
         (folder / "san").write_text(f"subjectAltName={host}\n")
         openssl("x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
                 "-days", "2", "-extfile", folder / "san", "-out", folder / f"{name}.pem")  # fmt: skip
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 class Site:

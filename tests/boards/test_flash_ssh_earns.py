@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from gateway.errors import Exit
-from tests.edge.test_tls import free_port
+from tests.ports import free_port
 from tests.ssh_server import Computer, missing
 from tests.up_site import COMMAND, ROOT, SHORT, Up, tinyren
 

@@ -18,6 +18,7 @@ from gateway.edge import listening, status
 from gateway.edge.admin import Admin
 from gateway.errors import Exit
 from gateway.site import site_file
+from tests.ports import free_port
 from tests.project.test_cli import commands
 from tests.up_site import COMMAND, ROOT, WAIT_S, tinyren
 
@@ -77,11 +78,6 @@ class Gateway:
             self.process.kill()
             self.manager.close()
         return code, self.said.read_text()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from gateway.lan import mdns, tls
 from gateway.site.lan import Lan
 from gateway.web.app import app
 from gateway.web.serve import serve
-from tests.edge.test_tls import free_port, other_issuer
+from tests.edge.test_tls import other_issuer
+from tests.ports import free_port
 from tests.up_site import COMMAND, ROOT, tinyren
 from tests.web_demo import DemoSource, empty_snapshot
 

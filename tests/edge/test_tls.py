@@ -17,6 +17,7 @@ from gateway.broker.bus import Bus
 from gateway.errors import CommandError, Exit
 from gateway.lan import certificates, tls
 from gateway.lan.tls import Wanted, prepare
+from tests.ports import free_port
 from tests.up_site import ROOT
 
 NAMES = ("gw.example", "gw.local", "localhost", "127.0.0.1")
@@ -27,11 +28,6 @@ WAIT_S = 20
 
 def tree(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def seen(served, port, name="localhost"):

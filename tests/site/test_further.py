@@ -15,7 +15,8 @@ from gateway.oracle import epoch
 from gateway.oracle.statements import Close, Commitment, Held, Opened, Signature
 from gateway.site import joining, site_file
 from tests.oracle_site import DEVICES, FOUR, Site, address
-from tests.site.test_several_gateways_running import Agent, Further, free_port
+from tests.ports import free_port
+from tests.site.test_several_gateways_running import Agent, Further
 
 COUNT, WINDOW_S = 5, 2
 

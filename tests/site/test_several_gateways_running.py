@@ -6,7 +6,6 @@ Who roams is paid in full, what the further gateway alone heard is challenged th
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 
@@ -16,16 +15,11 @@ from gateway.intake import evidence
 from gateway.settlement import agreed, ledger
 from gateway.site import joining, site_file
 from tests.bound_devices import IDS, bind
+from tests.ports import free_port
 from tests.up_site import COMMAND, ROOT, WAIT_S, Up, heartbeats, tinyren
 
 SECONDS = ["--epoch-seconds", "5", "--window-seconds", "1", "--boards", "qemu_mps2_an385"]
 WINDOWS = 5
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Agent:

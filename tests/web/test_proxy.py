@@ -23,7 +23,8 @@ from gateway.web import app as web
 from gateway.web import sign_in
 from gateway.web.guard import COOKIE, Guard
 from gateway.web.serve import PortInUse, serve
-from tests.proxies import NAME, PROGRAMS, certificate, free_port, program, python_proxy
+from tests.ports import free_port
+from tests.proxies import NAME, PROGRAMS, certificate, program, python_proxy
 from tests.web_demo import DemoSource, settled_snapshot
 
 URL = f"https://{NAME}"

@@ -14,7 +14,8 @@ from gateway.web.app import app
 from gateway.web.serve import serve
 from tests.bind_site import DEVICE, OWNER, Place, address, name
 from tests.binding.test_bind_page import PHONE, WALLET, Wallet, bind, photographed, says
-from tests.proxies import NAME, certificate, free_port, python_proxy
+from tests.ports import free_port
+from tests.proxies import NAME, certificate, python_proxy
 
 NEEDS = [word for word in ("playwright", "zxingcpp") if importlib.util.find_spec(word) is None]
 pytestmark = pytest.mark.skipif(bool(NEEDS) or not shutil.which("chromium"), reason=f"chromium or {NEEDS} missing")
