@@ -48,6 +48,7 @@ def found(site):
     return here
 
 
+@pytest.mark.alone
 def test_what_is_not_to_be_announced_is_not(tmp_path):
     quiet, loud = (tmp_path / secrets.token_hex(6) for _ in range(2))
     with ExitStack() as ends:
@@ -58,6 +59,7 @@ def test_what_is_not_to_be_announced_is_not(tmp_path):
         assert [one for one in mdns.find(0.5, "127.0.0.1") if one.site == quiet.name] == []
 
 
+@pytest.mark.alone
 def test_only_what_others_reach_is_announced_with_the_authority_to_compare(tmp_path):
     site = tmp_path / secrets.token_hex(6)
     lan = Lan(site, settings(tls_listen="127.0.0.1:8883"), lambda: None)
