@@ -19,7 +19,7 @@ MAX_COSE_BYTES = 4096
 MAX_WINDOWS_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 16
 _PAIR = 0x82
-_ARGUMENT_BYTES = {24: 1, 25: 2, 26: 4, 27: 8}
+ARGUMENT_BYTES = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
 class EvidenceDamaged(Exception):
@@ -175,7 +175,7 @@ def head(major: int, argument: int) -> bytes:
     """How an item of CBOR begins: its major type (0x00, 0x20, ..) and value or length."""
     if argument < 24:
         return bytes([major | argument])
-    for information, size in _ARGUMENT_BYTES.items():
+    for information, size in ARGUMENT_BYTES.items():
         if argument >> (8 * size) == 0:
             return bytes([major | information]) + argument.to_bytes(size, "big")
     raise ValueError(f"integer {argument}, at most 64 bits wanted")
@@ -187,8 +187,8 @@ def _parse(data: bytes, at: int) -> tuple[int, bytes, int] | None:
         return None
     if data[at] != _PAIR:
         raise ValueError(f"byte 0x{data[at]:02x}, an array of two wanted")
-    time = _parse_head(data, at + 1, 0x00)
-    size = time and _parse_head(data, time[1], 0x40)
+    time = parse_head(data, at + 1, 0x00)
+    size = time and parse_head(data, time[1], 0x40)
     if not time or not size:
         return None
     cose_bytes, start = size
@@ -199,13 +199,14 @@ def _parse(data: bytes, at: int) -> tuple[int, bytes, int] | None:
     return time[0], data[start : start + cose_bytes], start + cose_bytes
 
 
-def _parse_head(data: bytes, at: int, major: int) -> tuple[int, int] | None:
+def parse_head(data: bytes, at: int, major: int) -> tuple[int, int] | None:
+    """(value or length, offset behind it) of a head; None: the data end before it does; ValueError: none is there."""
     if at >= len(data):
         return None
     information = data[at] ^ major
     if information < 24:
         return information, at + 1
-    size = _ARGUMENT_BYTES.get(information)
+    size = ARGUMENT_BYTES.get(information)
     if size is None:
         raise ValueError(f"byte 0x{data[at]:02x}, a definite {'byte string' if major else 'integer'} wanted")
     end = at + 1 + size

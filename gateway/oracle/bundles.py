@@ -24,7 +24,7 @@ MAX_BYTES = 4 << 30  # what a gateway that lies can take of a disk, for a while;
 MAX_CLOSE_BYTES = 4096
 PARTS = 3
 _PIECE_BYTES = 1 << 20
-_ARRAY, _BYTES, _MAJOR, _FOLLOWS = 0x80, 0x40, 0xE0, 24  # heads of CBOR, RFC 8949, 3
+_ARRAY, _BYTES, _INFORMATION = 0x80, 0x40, 0x1F  # heads of CBOR, RFC 8949, 3
 
 
 def pack(folder: Path, epoch: int, close: Said) -> Iterator[bytes]:
@@ -85,13 +85,14 @@ def _write(path: Path, stream: Chunks) -> None:
 def _length(stream: Chunks) -> int:
     """Of the byte string that comes next."""
     head = stream.read(1)
-    if head and head[0] & _MAJOR == _BYTES:
-        if (told := head[0] & ~_MAJOR) < _FOLLOWS:
-            return told
-        argument = stream.read(1 << told - _FOLLOWS) if told < _FOLLOWS + 4 else b""
-        if len(argument) == 1 << told - _FOLLOWS:
-            return int.from_bytes(argument, "big")
-    raise EvidenceError("bundle: wanted close, windows and heartbeats, each a byte string")
+    head += stream.read(evidence_file.ARGUMENT_BYTES.get(head[0] & _INFORMATION, 0)) if head else b""
+    try:
+        found = evidence_file.parse_head(head, 0, _BYTES)
+    except ValueError as error:
+        raise EvidenceError(f"bundle: {error}") from None
+    if found is None:
+        raise EvidenceError("bundle: wanted close, windows and heartbeats, got less")
+    return found[0]
 
 
 def at_most(chunks: Iterable[bytes]) -> Iterator[bytes]:

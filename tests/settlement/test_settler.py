@@ -103,7 +103,7 @@ def test_with_r1fs_the_close_names_a_bundle_that_the_gateway_signed(site, tmp_pa
     stand.settle(1)
     assert stand.close == dataclasses.replace(site.closed, cid=CID)
     bundle = Bundle(address(GATEWAY), site.closed.evidence, site.closed.block, CID)
-    bundles.unpack([kept[0]], bundle, 1, site.place, tmp_path / "oracle")
+    bundles.unpack(kept, bundle, 1, site.place, tmp_path / "oracle")
     assert evidence.digest(tmp_path / "oracle", 1) == site.closed.evidence
 
 
